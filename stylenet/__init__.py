@@ -1,0 +1,43 @@
+"""Neural style transfer: per-image optimization, on a perceptual loss made for training networks too.
+
+``import stylenet`` is quick; torch is loaded when a name that needs it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from stylenet.errors import InputError as InputError
+    from stylenet.errors import RunError as RunError
+    from stylenet.images import Picture as Picture
+    from stylenet.images import read_image as read_image
+    from stylenet.images import write_image as write_image
+    from stylenet.losses import LossSettings as LossSettings
+    from stylenet.losses import PerceptualLoss as PerceptualLoss
+    from stylenet.recipes import load_recipe as load_recipe
+    from stylenet.settings import OptimizeSettings as OptimizeSettings
+    from stylenet.vgg import VGG as VGG
+
+_HOME = {
+    "InputError": "errors",
+    "RunError": "errors",
+    "Picture": "images",
+    "read_image": "images",
+    "write_image": "images",
+    "LossSettings": "losses",
+    "PerceptualLoss": "losses",
+    "OptimizeSettings": "settings",
+    "load_recipe": "recipes",
+    "VGG": "vgg",
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'stylenet' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"stylenet.{_HOME[name]}"), name)

@@ -1,0 +1,237 @@
+"""What a picture file can hide, settled: bit depth, palette, CMYK, colour profile, transparency, and every kind of damage."""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from stylenet.errors import InputError
+
+# Pixels above which Pillow suspects a decompression bomb (89 million); asked once, before anything changes it.
+HUGE = Image.MAX_IMAGE_PIXELS or 89_478_485
+_pillow_limit = threading.Lock()
+
+# What Pillow's readers raise on bytes that make no sense.
+_DAMAGE = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, ArithmeticError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
+
+# TIFF tags.
+_BITS, _PHOTOMETRIC, _PLANES, _EXTRA_SAMPLES = 258, 262, 284, 338
+
+
+def decode(name: str, data: bytes, allow_huge: bool = False) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """An encoded picture as arrays, upright and in sRGB.
+
+    Returns:
+        Colours ``[H, W, 3]`` and alpha ``[H, W]`` or None, float32 in 0..1, and notes for a person.
+
+    Raises:
+        InputError: in one line, for anything that is not a readable picture.
+    """
+    with _decoded(name, data, allow_huge) as image:
+        colours, alpha, notes = _to_arrays(name, data, image)
+        orientation = _orientation(image)
+    return _oriented(colours, orientation), None if alpha is None else _oriented(alpha, orientation), notes
+
+
+@contextmanager
+def _decoded(name: str, data: bytes, allow_huge: bool) -> Iterator[Image.Image]:
+    """The opened and fully decoded image; every way in which decoding fails becomes one line."""
+    _register_heif()
+    try:
+        with _pillow_limit, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                image = Image.open(io.BytesIO(data))
+            finally:
+                Image.MAX_IMAGE_PIXELS = before
+        if image.width * image.height > HUGE and not allow_huge:
+            raise InputError(
+                f"{name} has {image.width} x {image.height} pixels, more than the {HUGE // 1_000_000} million that are read"
+                " without --allow_huge"
+            )
+        with image:
+            image.load()
+            yield image
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} is not a picture in a format that is known here{_hint(data)}") from error
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        kind = "cut short" if "truncated" in str(error).lower() else "damaged"
+        raise InputError(f"{name} is {kind} ({error})") from error
+
+
+def _register_heif() -> None:
+    """HEIC opens where the ``pillow-heif`` package is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return
+    pillow_heif.register_heif_opener()
+
+
+def _hint(data: bytes) -> str:
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return ": it is HEIC, which needs pip install pillow-heif"
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return ": it is a kind of TIFF that is not read (such as colour in floating point); save it with 8 or 16 bits"
+    if b"\0" not in data[:512]:
+        return ": it looks like text"
+    return ""
+
+
+def _to_arrays(name: str, data: bytes, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Colours ``[H, W, 3]`` and alpha ``[H, W]`` or None, float32 in 0..1, and notes."""
+    notes = []
+    if getattr(image, "n_frames", 1) > 1:
+        notes.append(f"{name}: the first of {image.n_frames} frames is used")  # type: ignore[attr-defined]
+    array = _deep(name, data, image)
+    if array is None:
+        return *_shallow(image, notes, name), notes
+    alpha = array[..., -1] if array.shape[2] in (2, 4) else None
+    array = array[..., :3] if array.shape[2] >= 3 else array[..., :1]
+    if _foreign_profile(image):
+        notes.append(f"{name}: its colour profile is applied at 8 bits")
+        eight = (array * 255 + 0.5).astype(np.uint8)
+        converted = Image.fromarray(eight if eight.shape[2] == 3 else eight[..., 0])
+        converted.info["icc_profile"] = image.info["icc_profile"]
+        array = _bytes_to_float(_to_srgb(converted, notes, name))
+    return array if array.shape[2] == 3 else np.repeat(array, 3, axis=2), alpha, notes
+
+
+def _shallow(image: Image.Image, notes: list[str], name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Everything that Pillow holds in 8 bits."""
+    alpha = None
+    if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
+        profile, colours = image.info.get("icc_profile"), "L" if image.mode in ("L", "LA", "La") else "RGB"
+        image = image.convert("RGBA")
+        alpha = np.asarray(image.getchannel("A"), dtype=np.float32) / 255
+        image = image.convert(colours)
+        image.info["icc_profile"] = profile
+    elif image.mode in ("1", "P"):
+        profile = image.info.get("icc_profile")
+        image = image.convert("RGB")
+        image.info["icc_profile"] = profile
+    return _bytes_to_float(_to_srgb(image, notes, name)), alpha
+
+
+def _bytes_to_float(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, dtype=np.float32) / 255
+
+
+def _deep(name: str, data: bytes, image: Image.Image) -> np.ndarray | None:
+    """Pictures of more than 8 bits as ``[H, W, C]``, float32 in 0..1; None for the others."""
+    tags: Any = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
+    bits: int = max(tags.get(_BITS, (8,))) if tags else data[24] if image.format == "PNG" else 8
+    grey = image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+    if not grey and bits <= 8:
+        return None
+    if tags and (image.mode == "I" or (not grey and tags.get(_PLANES) == 2)):
+        what = "signed or 32-bit whole numbers" if grey else f"{bits}-bit colours plane by plane"
+        raise InputError(f"{name} holds {what}, which are not read: save it with 8 bits")
+    array = np.asarray(image)[..., None] if grey else _by_opencv(data)
+    if array is None:
+        return None
+    array = _unit_range(array, bits, name)
+    if tags.get(_PHOTOMETRIC) == 0:  # white is zero
+        array = 1 - array
+    if 1 in tags.get(_EXTRA_SAMPLES, ()) and array.shape[2] == 4:  # colours are multiplied by alpha
+        array[..., :3] = (array[..., :3] / np.maximum(array[..., 3:], 1 / 65535)).clip(0, 1)
+    if grey and isinstance(clear := image.info.get("transparency"), int):
+        opaque = np.asarray(image)[..., None] != clear
+        array = np.concatenate([array, opaque.astype(np.float32)], axis=2)
+    return array
+
+
+def _by_opencv(data: bytes) -> np.ndarray | None:
+    """Colours of 16 bits ``[H, W, 3 or 4]``, which Pillow cuts to 8; None if OpenCV cannot read them either."""
+    import cv2
+
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+    return None if array is None or array.ndim != 3 else array[..., [2, 1, 0, 3][: array.shape[2]]]
+
+
+def _unit_range(array: np.ndarray, bits: int, name: str) -> np.ndarray:
+    """Any sample type to float32 in 0..1."""
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise InputError(f"{name} has pixels that are NaN or infinite")
+        if array.min() < 0 or array.max() > 1:
+            raise InputError(
+                f"{name} has values from {array.min():g} to {array.max():g}: a floating-point picture must lie within 0..1"
+            )
+        return array.astype(np.float32)
+    # Pillow's 32-bit mode "I" is what it makes of 16-bit files of some kinds.
+    top = 4095 if bits == 12 else 65535 if array.dtype.itemsize >= 2 else 255
+    return np.clip(array.astype(np.float32) / top, 0, 1)
+
+
+def _foreign_profile(image: Image.Image) -> bool:
+    """Whether there is a colour profile other than sRGB."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return False
+    try:
+        description = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except (ImageCms.PyCMSError, OSError):
+        return True
+    return not description.strip().lower().startswith("srgb")
+
+
+def _to_srgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
+    """Through the picture's own profile to sRGB; without one, Pillow's plain conversion."""
+    if _foreign_profile(image):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+            flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB", flags=flags)
+            if converted is not None:
+                return converted
+        except (ImageCms.PyCMSError, OSError):
+            notes.append(f"{name}: its colour profile does not fit the picture and is ignored")
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 (upright) where the EXIF data are damaged."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except _DAMAGE:
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+# EXIF orientation (tag 0x0112) to what makes the picture upright, on arrays [H, W, ...].
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+def _oriented(array: np.ndarray, orientation: int) -> np.ndarray:
+    upright = _UPRIGHT.get(orientation)
+    return array if upright is None else upright(array)

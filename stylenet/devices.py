@@ -1,0 +1,54 @@
+"""What the machine can do: device, arithmetic, memory."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import psutil
+import torch
+
+from stylenet.errors import InputError
+
+Precision = Literal["auto", "32", "bf16"]
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """``auto`` takes the accelerator that torch sees, else the processor.
+
+    Raises:
+        InputError: for a device that is not there.
+    """
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {name!r} is not to be had here: use cpu, or leave it out") from error
+    return device
+
+
+def gains_from_bf16(device: torch.device) -> bool:
+    """Whether convolutions run faster in bfloat16: tensor cores from Ampere on, AMX or AVX512-BF16. Elsewhere it is
+    emulated, at a quarter of the speed of float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    probes = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(probe() for probe in probes if probe is not None)
+
+
+def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type of the convolutions; Gram matrices, losses and pixels are float32 whatever it is."""
+    if precision == "auto":
+        return torch.bfloat16 if gains_from_bf16(device) else torch.float32
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a run may count on."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)

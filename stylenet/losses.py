@@ -1,0 +1,346 @@
+"""The perceptual loss that both engines minimise: content, Gram (style) and total variation.
+
+Numeric core first, as plain functions of tensors; then :class:`PerceptualLoss`, which ties them to a VGG. Weights are either
+*calibrated* (every term is measured in units of how wrong it can be, see :meth:`PerceptualLoss.targets`) or the paper's own
+numbers in the paper's own form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from stylenet.errors import InputError
+from stylenet.vgg import INPUT_SPACES, VGG, Architecture, Pooling, on_this_machine
+
+ContentForm = Literal["mean", "sum", "half_sum"]
+StyleForm = Literal["gatys", "johnson", "raw", "keras"]
+VariationForm = Literal["l1", "l2", "power"]
+
+# --- the terms --------------------------------------------------------------------------------------------------------
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Correlations between channels: ``F Fᵀ / (h w)`` (Gatys et al., CVPR 2016, eq. 3, divided by the positions).
+
+    Args:
+        features: ``[B, C, h, w]`` of any float type.
+
+    Returns:
+        ``[B, C, C]`` in float32. The product is taken in float32: in half precision it overflows at a few hundred pixels.
+    """
+    positions = features.shape[2] * features.shape[3]
+    with torch.autocast(features.device.type, enabled=False):
+        flat = features.flatten(2).float()
+        return flat @ flat.transpose(1, 2) / positions
+
+
+def content_loss(features: Tensor, target: Tensor, form: ContentForm = "mean") -> Tensor:
+    """Squared distance of activations ``[B, C, h, w]``, averaged over the batch.
+
+    ``half_sum`` is Gatys et al., CVPR 2016, eq. 1; ``mean`` is Johnson et al., ECCV 2016, eq. 2.
+    """
+    squared = (features.float() - target.float()).square()
+    if form == "mean":
+        return squared.mean()
+    total = squared.sum() / len(features)
+    return total / 2 if form == "half_sum" else total
+
+
+@dataclass(frozen=True)
+class GramTarget:
+    """The Gram matrix ``[1, C, C]`` of one layer of a style picture, and the positions it was averaged over."""
+
+    matrix: Tensor
+    positions: int
+
+
+def style_loss(features: Tensor, target: GramTarget, form: StyleForm = "johnson", pixels: int | None = None) -> Tensor:
+    """Squared distance between the Gram matrix of ``features [B, C, h, w]`` and a target, averaged over the batch.
+
+    With N channels, M positions and unnormalised Gram matrices G and A:
+
+    - ``gatys``: ``1 / (4 N² M²) sum (G - A)²`` (CVPR 2016, eq. 4); for a style picture of another size each of G and A
+      is divided by its own M.
+    - ``johnson``: mean of the squared difference of ``G / (N M)`` and ``A / (N M)`` (ECCV 2016, eqs. 3 and 4).
+    - ``raw``: mean of ``(G - A)²``, divided by ``N M``.
+    - ``keras``: ``sum (G - A)² / (4 * 3² * pixels²)`` with the pixels of the whole picture (Keras' example code).
+    """
+    channels, positions = features.shape[1], features.shape[2] * features.shape[3]
+    gram = gram_matrix(features)
+    if form == "gatys":
+        return (gram - target.matrix).square().mean() / 4
+    if form == "johnson":
+        return (gram - target.matrix).square().mean() / channels**2
+    unnormalised = (gram * positions - target.matrix * target.positions).square()
+    if form == "raw":
+        return unnormalised.mean() / (channels * positions)
+    if pixels is None:
+        raise ValueError("the form 'keras' needs the number of pixels of the picture")
+    return unnormalised.sum() / len(features) / (4 * 3**2 * pixels**2)
+
+
+def total_variation(picture: Tensor, form: VariationForm = "l2", reduction: Literal["mean", "sum"] = "mean") -> Tensor:
+    """Roughness of pictures ``[B, 3, H, W]`` from the differences of neighbours across and down.
+
+    ``l1``: absolute, ``l2``: squared; each direction is reduced by itself and both are added. ``power``:
+    ``(dx² + dy²)^1.25`` (Keras' example code). ``mean`` does not depend on the size of the picture; ``sum`` is a sum over
+    one picture, averaged over the batch.
+    """
+    across = picture[..., :, 1:] - picture[..., :, :-1]
+    down = picture[..., 1:, :] - picture[..., :-1, :]
+    if form == "power":
+        terms = [(across[..., :-1, :].square() + down[..., :, :-1].square()).pow(1.25)]
+    else:
+        terms = [d.abs() if form == "l1" else d.square() for d in (across, down)]
+    if reduction == "mean":
+        return torch.stack([term.mean() for term in terms]).sum()
+    return torch.stack([term.sum() for term in terms]).sum() / len(picture)
+
+
+# --- all of them together ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What is minimised, for both engines. The defaults are stylenet's own recipe.
+
+    Attributes:
+        vgg: the loss network.
+        vgg_weights: ``caffe`` (offline), ``torchvision`` (downloaded, 550 MB), or a file in torchvision's layout.
+        vgg_space: input space of a weights file, ``torchvision`` unless it is said to be ``caffe``.
+        pooling: ``max`` or ``average``.
+        content_layers: weight of each content layer.
+        style_layers: weight of each style layer.
+        calibrated: measure each term in units of how wrong it can be, so that weights mean the same for every picture.
+        content_form: ``mean``, ``sum`` or ``half_sum`` of squared differences.
+        style_form: ``gatys``, ``johnson``, ``raw`` or ``keras``: how Gram matrices are compared.
+        content_weight: factor of all content layers.
+        style_weight: factor of all style layers.
+        tv_weight: factor of the total variation.
+        tv_form: ``l1``, ``l2`` or ``power``.
+        tv_reduction: ``mean`` (does not depend on the picture's size) or ``sum``.
+        tv_range: value of white in the total variation: 1, or 255 for recipes that were written for bytes.
+        numbers_for: the input space that the weights of an uncalibrated recipe were written for. With a network of the
+            other kind they are converted by a measured factor.
+    """
+
+    vgg: Architecture = "vgg19"
+    vgg_weights: str = "caffe"
+    vgg_space: Literal["caffe", "torchvision"] | None = None
+    pooling: Pooling = "max"
+    content_layers: dict[str, float] = field(default_factory=lambda: {"relu4_2": 1.0})
+    style_layers: dict[str, float] = field(
+        default_factory=lambda: {"relu1_1": 0.2, "relu2_1": 0.2, "relu3_1": 0.2, "relu4_1": 0.2, "relu5_1": 0.2}
+    )
+    calibrated: bool = True
+    content_form: ContentForm = "mean"
+    style_form: StyleForm = "johnson"
+    content_weight: float = 1.0
+    style_weight: float = 10.0
+    tv_weight: float = 0.0
+    tv_form: VariationForm = "l2"
+    tv_reduction: Literal["mean", "sum"] = "mean"
+    tv_range: float = 1.0
+    numbers_for: Literal["caffe", "torchvision"] = "caffe"
+
+    def __post_init__(self) -> None:
+        if not self.content_layers and not self.style_layers:
+            raise InputError("nothing to minimise: give at least one of content_layers and style_layers")
+        for name in ("content_weight", "style_weight", "tv_weight", "tv_range"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise InputError(f"{name} is {value}: it must be a number of 0 or more")
+        for layer, value in [*self.content_layers.items(), *self.style_layers.items()]:
+            if not math.isfinite(value) or value < 0:
+                raise InputError(f"the weight of {layer} is {value}: it must be a number of 0 or more")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a picture is compared with: the photo's activations, the styles' Gram matrices, and the unit of every term."""
+
+    content: dict[str, Tensor]
+    styles: list[dict[str, GramTarget]]
+    style_weights: list[float]
+    content_units: dict[str, float]
+    style_units: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The objective and its parts. ``parts`` holds weighted terms by name (``content/relu4_2``, ``style/relu1_1``, ``tv``)
+    that add up to ``total``; every value is a scalar tensor."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+    def detached(self) -> Losses:
+        """The same numbers without the graph that made them."""
+        return Losses(self.total.detach(), {name: value.detach() for name, value in self.parts.items()})
+
+
+class PerceptualLoss(nn.Module):
+    """Content, style and total variation of pictures ``[B, 3, H, W]`` in 0..1 against :class:`Targets`.
+
+    Args:
+        settings: forms, layers and weights.
+        vgg: a network to use instead of the one that ``settings`` names; it must return all layers needed.
+    """
+
+    def __init__(self, settings: LossSettings, vgg: VGG | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        layers = [*settings.content_layers, *settings.style_layers]
+        self.vgg = vgg or VGG(layers, settings.vgg, settings.vgg_weights, settings.pooling, settings.vgg_space)
+
+    @torch.no_grad()
+    def targets(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor],
+        style_weights: Sequence[float] | None = None,
+        reference: Tensor | None = None,
+    ) -> Targets:
+        """Targets from a photo ``[B, 3, H, W]`` and style pictures ``[1, 3, h, w]`` (any sizes), with their units.
+
+        Calibrated units: a content term is divided by twice the variance of the photo's activations, which is what two
+        unrelated places of photos differ by; a style term by its value for the photo itself. So 1 means "not there at
+        all" and 0 means "perfect". ``reference`` gives other photos to measure the units on.
+
+        Raises:
+            InputError: for weights that do not match the styles.
+        """
+        weights = list(style_weights) if style_weights else [1 / max(len(styles), 1)] * len(styles)
+        if len(weights) != len(styles):
+            raise InputError(f"{len(weights)} style weights for {len(styles)} style pictures: give one for each")
+        if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+            raise InputError(f"style weights {weights}: each must be a number of 0 or more")
+        features = self.vgg(content)
+        targets = Targets(
+            content={name: features[name].clone() for name in self.settings.content_layers},
+            styles=[self.grams(style) for style in styles],
+            style_weights=weights,
+            content_units=dict.fromkeys(self.settings.content_layers, 1.0),
+            style_units=[dict.fromkeys(self.settings.style_layers, 1.0) for _ in styles],
+        )
+        if self.settings.calibrated:
+            if reference is not None:
+                features = self.vgg(reference)
+            return self._calibrate(targets, features, content.shape[-2] * content.shape[-1])
+        return self._convert(targets, content)
+
+    def grams(self, style: Tensor) -> dict[str, GramTarget]:
+        """Gram matrices of one style picture ``[1, 3, h, w]`` by layer."""
+        features = self.vgg(style)
+        return {
+            name: GramTarget(gram_matrix(features[name]), features[name].shape[2] * features[name].shape[3])
+            for name in self.settings.style_layers
+        }
+
+    def _calibrate(self, targets: Targets, photo: Mapping[str, Tensor], pixels: int) -> Targets:
+        content_units = {}
+        for name in self.settings.content_layers:
+            features = photo[name].float()
+            nothing = torch.zeros_like(features)
+            spread = features - features.mean(dim=(0, 2, 3), keepdim=True)
+            unrelated = 2 * content_loss(spread, nothing, self.settings.content_form)
+            content_units[name] = _unit(unrelated, content_loss(features, nothing, self.settings.content_form))
+        form = self.settings.style_form
+        style_units = [
+            {
+                name: _unit(
+                    style_loss(photo[name], gram, form, pixels), style_loss(torch.zeros_like(photo[name]), gram, form, pixels)
+                )
+                for name, gram in grams.items()
+            }
+            for grams in targets.styles
+        ]
+        return replace(targets, content_units=content_units, style_units=style_units)
+
+    def _convert(self, targets: Targets, content: Tensor) -> Targets:
+        """Weights written for the other input space: content terms scale with the square of the activations, Gram terms
+        with the fourth power."""
+        ratios = self.conversion(content)
+        if not ratios:
+            return targets
+        return replace(
+            targets,
+            content_units={name: ratios[name] ** 2 for name in targets.content_units},
+            style_units=[{name: ratios[name] ** 4 for name in units} for units in targets.style_units],
+        )
+
+    @property
+    def converts(self) -> bool:
+        """Whether the weights of the loss were written for a network of the other input space."""
+        return not self.settings.calibrated and self.settings.numbers_for != self.vgg.space_name
+
+    @torch.no_grad()
+    def conversion(self, photo: Tensor) -> dict[str, float]:
+        """By layer, how many times larger this network's activations are than those of the network that the weights were
+        written for; empty if they were written for this one.
+
+        Measured on the photo ``[B, 3, H, W]``: on every layer where the other network is on this machine, else on the input,
+        since activations of ReLU networks grow in proportion to it but for the biases.
+        """
+        if not self.converts:
+            return {}
+        other = INPUT_SPACES[self.settings.numbers_for]
+        layers = list(dict.fromkeys([*self.settings.content_layers, *self.settings.style_layers]))
+        if not on_this_machine(self.settings.numbers_for, self.settings.vgg):
+            return dict.fromkeys(layers, _rms(self.vgg.space.preprocess(photo)) / _rms(other.preprocess(photo)))
+        network = VGG(layers, self.settings.vgg, self.settings.numbers_for, self.settings.pooling).to(photo.device)
+        ours, theirs = self.vgg(photo), network(photo)
+        return {name: _rms(ours[name]) / _rms(theirs[name]) for name in layers}
+
+    def conversion_note(self, photo: Tensor) -> list[str]:
+        """A sentence on :meth:`conversion`, if there is one."""
+        ratios = sorted(self.conversion(photo).values())
+        if not ratios:
+            return []
+        where = "on every layer" if on_this_machine(self.settings.numbers_for, self.settings.vgg) else "on the input"
+        span = f"{ratios[0]:.4g}" if ratios[0] == ratios[-1] else f"{ratios[0]:.4g} to {ratios[-1]:.4g}"
+        return [
+            f"the weights of the loss were written for {self.settings.numbers_for} activations, which are {span} times smaller"
+            f" than these ({self.vgg.space_name}; measured {where}): content is divided by the square of that, style by the"
+            " fourth power"
+        ]
+
+    def forward(self, picture: Tensor, targets: Targets) -> Losses:
+        """The objective for pictures ``[B, 3, H, W]`` in 0..1, differentiable with respect to them."""
+        return self.compare(self.vgg(picture), picture, targets)
+
+    def compare(self, features: Mapping[str, Tensor], picture: Tensor, targets: Targets) -> Losses:
+        """The objective from activations that are already at hand."""
+        settings = self.settings
+        pixels = picture.shape[-2] * picture.shape[-1]
+        parts: dict[str, Tensor] = {}
+        for name, weight in settings.content_layers.items():
+            value = content_loss(features[name], targets.content[name], settings.content_form)
+            parts[f"content/{name}"] = value * (settings.content_weight * weight / targets.content_units[name])
+        for name, weight in settings.style_layers.items():
+            values = [
+                style_loss(features[name], grams[name], settings.style_form, pixels) * (share / units[name])
+                for grams, share, units in zip(targets.styles, targets.style_weights, targets.style_units, strict=True)
+            ]
+            if values:
+                parts[f"style/{name}"] = torch.stack(values).sum() * (settings.style_weight * weight)
+        if settings.tv_weight:
+            value = total_variation(picture.float() * settings.tv_range, settings.tv_form, settings.tv_reduction)
+            parts["tv"] = value * settings.tv_weight
+        return Losses(torch.stack(list(parts.values())).sum(), parts)
+
+
+def _rms(tensor: Tensor) -> float:
+    return max(float(tensor.float().square().mean().sqrt()), 1e-8)
+
+
+def _unit(value: Tensor, magnitude: Tensor) -> float:
+    """A divisor that stays usable for a picture of one colour, or a style that is the photo itself: at least a millionth of the
+    same term's value for no activations at all, so that the scale of a network's activations does not matter."""
+    return max(float(value), 1e-6 * float(magnitude)) or 1.0

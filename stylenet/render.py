@@ -1,0 +1,129 @@
+"""From picture files to a picture file: what ``stylenet optimize`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from stylenet.errors import InputError
+from stylenet.fetching import Source
+from stylenet.files import check_writable
+from stylenet.images import Picture, check_format, read_image, write_image
+from stylenet.losses import LossSettings
+from stylenet.monitor import Observer, ProgressLine, RunLog, Snapshots, together
+from stylenet.optimize import Result, optimize
+from stylenet.settings import OptimizeSettings
+from stylenet.sheets import contact_sheet
+
+_INITS = ("content", "uniform", "normal", "style")
+
+
+def render(
+    content: Source,
+    styles: Sequence[Source],
+    output: str | Path,
+    loss: LossSettings | None = None,
+    settings: OptimizeSettings | None = None,
+    style_weights: Sequence[float] | None = None,
+    save_every: int = 0,
+    log: str | Path | None = None,
+    panel: bool = False,
+    quality: int = 95,
+    bits: int = 8,
+    allow_huge: bool = False,
+    started: float | None = None,
+) -> Result:
+    """Reads pictures, searches the stylised one, and writes it.
+
+    Args:
+        content: path, address, bytes or file object of the photo.
+        styles: of the style pictures.
+        output: file to write; its ending picks the format.
+        loss: what is minimised.
+        settings: how it is searched for.
+        style_weights: share of each style picture.
+        save_every: also write the picture every so many steps, 0 for never.
+        log: folder for TensorBoard, trace.json and loss.png.
+        panel: also write content, style and result side by side.
+        quality: of JPEG, WebP and AVIF, 1 to 100.
+        bits: 8, or 16 for PNG and TIFF.
+        allow_huge: accept pictures of more than 89 million pixels.
+        started: ``time.monotonic()`` from which a budget counts.
+
+    Returns:
+        The result; a photo's transparency is carried to the file.
+
+    Raises:
+        InputError: for anything that cannot be read, met or written, before work begins.
+        RunError: if writing fails.
+    """
+    loss, settings, target = loss or LossSettings(), settings or OptimizeSettings(), Path(output)
+    check_format(target, bits)
+    check_writable(target)
+    if not 1 <= quality <= 100:
+        raise InputError(f"quality is {quality}: it must be from 1 to 100")
+    if save_every < 0:
+        raise InputError(f"save_every is {save_every}: it must be 0 or more")
+    photo = read_image(content, settings.size, upscale=settings.upscale, allow_huge=allow_huge)
+    paintings = [read_image(style, allow_huge=allow_huge) for style in styles]
+    init = None
+    if settings.init not in _INITS:
+        init = _read_init(settings.init, allow_huge)
+    for note in [note for picture in (photo, *paintings) for note in picture.notes]:
+        print(note)
+    observers, progress, run_log = _observers(target, loss, settings, save_every, log, quality, bits)
+    result = optimize(
+        photo.pixels,
+        [painting.pixels for painting in paintings],
+        loss,
+        settings,
+        style_weights=style_weights,
+        init=init,
+        observe=together(observers),
+        started=started,
+    )
+    progress.close()
+    write_image(replace(photo, pixels=result.picture.cpu()), target, quality=quality, bits=bits)
+    if panel:
+        _write_panel(photo, paintings, result, target, quality)
+    if run_log:
+        run_log.close(result)
+    return result
+
+
+def _read_init(source: str, allow_huge: bool) -> Tensor:
+    try:
+        return read_image(source, allow_huge=allow_huge).pixels
+    except InputError as error:
+        raise InputError(f"{error} (init is one of {', '.join(_INITS)}, or a picture)") from error
+
+
+def _observers(
+    target: Path,
+    loss: LossSettings,
+    settings: OptimizeSettings,
+    save_every: int,
+    log: str | Path | None,
+    quality: int,
+    bits: int,
+) -> tuple[list[Observer], ProgressLine, RunLog | None]:
+    progress = ProgressLine()
+    observers: list[Observer] = [progress]
+    run_log = None
+    if save_every:
+        observers.append(Snapshots(target, save_every, quality=quality, bits=bits))
+    if log is not None:
+        check_writable(Path(log) / "trace.json")
+        run_log = RunLog(Path(log), {"loss": asdict(loss), "settings": asdict(settings)})
+        observers.append(run_log)
+    return observers, progress, run_log
+
+
+def _write_panel(photo: Picture, paintings: list[Picture], result: Result, target: Path, quality: int) -> None:
+    pictures = [photo.pixels, *(painting.pixels for painting in paintings), result.picture]
+    labels = ["content", *(f"style: {Path(painting.name).name}" for painting in paintings), "result"]
+    sheet = contact_sheet(pictures, labels, columns=len(pictures), height=min(result.picture.shape[2], 512))
+    write_image(sheet, target.with_name(f"{target.stem}_panel{target.suffix}"), quality=quality)

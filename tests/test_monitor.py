@@ -1,0 +1,225 @@
+"""What a person sees of a run: progress, snapshots, the log folder, the panel."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+import torch
+from PIL import Image
+
+from stylenet import monitor
+from stylenet.images import read_image
+from stylenet.losses import LossSettings
+from stylenet.monitor import ProgressLine, RunLog, Snapshots, clock, loss_plot, share, together
+from stylenet.optimize import Iterate, Result
+from stylenet.render import render
+from stylenet.settings import OptimizeSettings
+
+PARTS = {"content/relu4_2": 2.0, "style/relu1_1": 5.0, "style/relu2_1": 1.0, "tv": 2.0}
+ITERATE = Iterate(
+    scale=1,
+    scales=2,
+    step=1,
+    steps=50,
+    width=64,
+    height=48,
+    objective=10.0,
+    parts=PARTS,
+    seconds=1.5,
+    rate=4.0,
+    remaining=65.4,
+    picture=lambda: torch.full((1, 3, 8, 6), 0.5),
+)
+LOSS = LossSettings(vgg_weights="random", content_layers={"relu2_2": 1.0}, style_layers={"relu1_1": 1.0}, tv_weight=0.1)
+SEARCH = OptimizeSettings(size="64x48", steps=4, device="cpu", precision="32", plateau=0.0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that is set by hand."""
+    time = [1000.0]
+    monkeypatch.setattr(monitor.time, "monotonic", lambda: time[0])
+    return time
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> tuple[str, str]:
+    for name, stem in (("chelsea", "photo"), ("coffee", "style")):
+        Image.fromarray(reference.to_bytes(reference.photo(name, 48, 64))).save(tmp_path / f"{stem}.png")
+    return str(tmp_path / "photo.png"), str(tmp_path / "style.png")
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+def test_progress_line_tells_all() -> None:
+    stream = io.StringIO()
+    ProgressLine(stream)(ITERATE)
+    assert stream.getvalue() == ("64x48 (scale 1/2)  step 1/50  objective 10  content 20%  style 60%  4.00 it/s  1:05 left\n")
+
+
+@pytest.mark.parametrize(("stream", "seconds"), [(io.StringIO(), 5.0), (Terminal(), 0.2)])
+def test_progress_is_not_too_often(stream: io.StringIO, seconds: float, now: list[float]) -> None:
+    progress = ProgressLine(stream)
+    for step, time in (
+        (1, 0.0),
+        (2, 0.5 * seconds),
+        (3, 0.9 * seconds),
+        (4, 1.1 * seconds),
+        (5, 1.2 * seconds),
+        (50, 1.3 * seconds),
+    ):
+        now[0] = 1000 + time
+        progress(replace(ITERATE, step=step))
+    shown = [
+        line.split("step ")[1].split("/")[0] for line in stream.getvalue().replace("\r", "\n").splitlines() if "step" in line
+    ]
+    assert shown == ["1", "4", "50"]
+
+
+def test_progress_on_a_terminal_is_one_line() -> None:
+    stream = Terminal()
+    progress = ProgressLine(stream)
+    progress(ITERATE)
+    progress(replace(ITERATE, step=50))
+    assert "\n" not in stream.getvalue()
+    assert stream.getvalue().count("\r\033[K") == 2
+    progress.close()
+    assert stream.getvalue().endswith("left\n")
+
+
+def test_progress_that_showed_nothing_ends_nothing() -> None:
+    stream = Terminal()
+    ProgressLine(stream).close()
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("content", 0.2), ("style", 0.6), ("tv", 0.2), ("other", 0)])
+def test_share(kind: str, expected: float) -> None:
+    assert share(PARTS, kind, 10.0) == pytest.approx(expected)
+    assert share(PARTS, kind, 0.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00"), (9.6, "0:10"), (59.6, "1:00"), (65, "1:05"), (3599.7, "1:00:00"), (7200, "2:00:00"), (36061, "10:01:01")],
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_together_tells_each_in_order() -> None:
+    told: list[tuple[str, Iterate]] = []
+    together([lambda it: told.append(("a", it)), lambda it: told.append(("b", it))])(ITERATE)
+    assert told == [("a", ITERATE), ("b", ITERATE)]
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_snapshots(tmp_path: Path) -> None:
+    observe = Snapshots(tmp_path / "out.png", 3)
+    for step in range(1, 8):
+        shade = torch.full((1, 3, 8, 6), step / 10)
+        observe(replace(ITERATE, step=step, picture=lambda shade=shade: shade))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out_00003.png", "out_00006.png"]
+    for step in (3, 6):
+        assert np.asarray(Image.open(tmp_path / f"out_{step:05d}.png"))[0, 0, 0] == round(25.5 * step)
+
+
+def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Scalars as TensorBoard reads them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    reader = EventAccumulator(str(folder))
+    reader.Reload()
+    scalars = {tag: [(event.step, event.value) for event in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
+    return scalars | {f"image {tag}": [(event.step, 0.0) for event in reader.Images(tag)] for tag in reader.Tags()["images"]}
+
+
+@pytest.mark.parametrize(("every", "shown"), [(2, [1, 3, 4]), (1, [1, 2, 3, 4]), (20, [1, 4])])
+def test_run_log(tmp_path: Path, every: int, shown: list[int]) -> None:
+    log = RunLog(tmp_path / "log", {"loss": {"style_weight": 3}}, pictures_every=every)
+    for step in range(1, 5):
+        log(replace(ITERATE, scale=1 + step // 3, step=step, objective=10.0 / step))
+    log.close(Result(ITERATE.picture(), 2.0, PARTS, 4, 3.21, "plateau", notes=["a note"]))
+    trace = json.loads((tmp_path / "log" / "trace.json").read_text())
+    assert [row["objective"] for row in trace["trace"]] == [10.0, 5.0, 10 / 3, 2.5]
+    assert [row["scale"] for row in trace["trace"]] == [1, 1, 2, 2]
+    assert [row["step"] for row in trace["trace"]] == [1, 2, 3, 4]
+    assert trace["trace"][0]["style/relu1_1"] == 5.0
+    assert trace["loss"] == {"style_weight": 3}
+    assert (trace["stopped"], trace["objective"], trace["notes"]) == ("plateau", 2.0, ["a note"])
+    assert trace["versions"]["torch"] == torch.__version__
+    assert Image.open(tmp_path / "log" / "loss.png").size == (900, 500)
+    seen = events(tmp_path / "log")
+    assert seen["objective"] == [(step, pytest.approx(10.0 / step)) for step in range(1, 5)]
+    assert seen["tv"] == [(step, 2.0) for step in range(1, 5)]
+    assert sorted({step for step, _ in seen["image picture"]}) == shown
+
+
+def test_run_log_of_nothing_is_still_json(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, {})
+    log.close(Result(ITERATE.picture(), stopped="broken"))
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"JSON has no {word}")
+
+    trace = json.loads((tmp_path / "trace.json").read_text(), parse_constant=refuse)
+    assert trace["objective"] is None
+    assert not (tmp_path / "loss.png").exists()
+
+
+def test_loss_plot_with_zeros() -> None:
+    """At the start from the photo the content is 0, which a logarithmic axis cannot show."""
+    rows = [{"step": step, "scale": 1, "objective": 1.0, "content/relu4_2": 0.0, "tv": 0.5} for step in (1, 2)]
+    assert Image.open(io.BytesIO(loss_plot(rows))).format == "PNG"
+
+
+# --- a whole run ------------------------------------------------------------------------------------------------------
+
+
+def test_everything_of_a_run(tmp_path: Path, pictures: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    photo, style = pictures
+    output = tmp_path / "made" / "out.png"
+    result = render(photo, [style], output, LOSS, SEARCH, save_every=2, log=tmp_path / "log", panel=True)
+    names = sorted(path.name for path in output.parent.iterdir())
+    assert names == ["out.png", "out_00002.png", "out_00004.png", "out_panel.png"]
+    assert "step 1/4" in capsys.readouterr().err
+    trace = json.loads((tmp_path / "log" / "trace.json").read_text())
+    assert len(trace["trace"]) == 4
+    assert trace["objective"] == pytest.approx(result.objective)
+    assert trace["loss"]["tv_weight"] == 0.1
+    assert trace["settings"]["steps"] == 4
+    last = read_image(output.parent / "out_00004.png").pixels
+    assert torch.equal(last, read_image(output).pixels)
+
+
+def test_panel_shows_content_style_and_result(tmp_path: Path, pictures: tuple[str, str]) -> None:
+    photo, style = pictures
+    output = tmp_path / "out.png"
+    render(photo, [style, photo], output, LOSS, SEARCH, panel=True)
+    sheet = np.asarray(Image.open(tmp_path / "out_panel.png")).astype(int)
+    assert sheet.shape[1] == 4 * 64 + 5 * 6
+    top = sheet.shape[0] - 48 - 2 * 6
+    for number, path in enumerate((photo, style, photo, output)):
+        left = 6 + number * 70
+        shown = sheet[6 + top : 6 + top + 48, left : left + 64]
+        assert np.abs(shown - np.asarray(Image.open(path)).astype(int)).max() <= 1, path
+
+
+def test_no_extras_by_default(tmp_path: Path, pictures: tuple[str, str]) -> None:
+    photo, style = pictures
+    render(photo, [style], tmp_path / "out" / "out.png", LOSS, SEARCH)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["out.png"]
