@@ -94,9 +94,11 @@ def _with_flags(parser: ArgumentParser, words: list[str]) -> list[str]:
 
 
 def _optimize(words: list[str]) -> int:
+    from stylenet.devices import keep_freed_memory
     from stylenet.recipes import recipe_parser, settings_from, with_recipe
     from stylenet.render import render
 
+    keep_freed_memory()
     parser = recipe_parser(
         prog="stylenet optimize",
         description="Searches the picture with the content of one picture and the style of others, by optimizing its pixels.",

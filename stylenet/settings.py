@@ -30,7 +30,8 @@ class OptimizeSettings:
         variables: ``pixels``, ``input_space`` (pixels in the units of ``numbers_for``) or ``spectrum`` (preconditioned).
         init: ``content``, ``uniform`` or ``normal`` noise, ``style``, or the path of a picture.
         init_std: standard deviation of normal noise, white being 1, around the mean colour of the network's data.
-        clamp: keep pixels within 0..1 after every step, not only at the end.
+        clamp: keep pixels within 0..1 after every step, not only at the end: L-BFGS then minimises the loss of the picture
+            that is written, and gets there sooner.
         scales: number of scales, each half the size of the next, or ``auto``: more than one above 384 pixels.
         plateau: a scale ends early when 10 steps lower the objective by less than this share; 0 never.
         budget: seconds, or ``90s``, ``5m``: ends in time, with the scales planned to fit.
@@ -50,7 +51,7 @@ class OptimizeSettings:
     variables: Parametrisation = "spectrum"
     init: str = "content"
     init_std: float = 0.25
-    clamp: bool = False
+    clamp: bool = True
     scales: Literal["auto"] | int = "auto"
     plateau: float = 0.02
     budget: str | float | None = None

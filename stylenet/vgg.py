@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -112,19 +112,20 @@ class VGG(nn.Module):
             self.convolutions.load_state_dict({key: state[key] for key in self.convolutions.state_dict()})
         self.requires_grad_(False).eval()
 
-    def forward(self, picture: Tensor) -> dict[str, Tensor]:
-        """Activations of the wanted layers, each ``[B, C, h, w]``, in the order of depth."""
+    def forward(self, picture: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Activations of the wanted layers, each ``[B, C, h, w]``, in the order of depth; of some of them alone, and not a layer
+        deeper, where ``only`` names them."""
         self._check_size(picture)
         activations = self.space.preprocess(picture).to(next(self.convolutions.parameters()).dtype)
         result: dict[str, Tensor] = {}
-        for names in self._segments():
+        for names in self._segments(only):
             if self.checkpointing and torch.is_grad_enabled():
                 outputs = checkpoint(self._run, activations, names, use_reentrant=False)
             else:
                 outputs = self._run(activations, names)
             activations = outputs.pop("")
             result.update(outputs)
-        return result
+        return result if only is None else {name: result[name] for name in result if name in only}
 
     def activation_bytes(self, height: int, width: int) -> float:
         """Estimated memory that one picture's activations take while a gradient is wanted: one tensor a ReLU, and for max
@@ -138,10 +139,11 @@ class VGG(nn.Module):
                 total += _WIDTHS[_block(name) - 1] * (size + 8 * (self.pooling == "max")) / 4 ** _block(name)
         return total * height * width
 
-    def _segments(self) -> list[list[str]]:
+    def _segments(self, only: Sequence[str] | None) -> list[list[str]]:
         """The layers block by block, each ending with its pool: what is recomputed as one when memory is short."""
+        deepest = max((self.names.index(name) for name in only), default=-1) if only is not None else len(self.names) - 1
         blocks: dict[int, list[str]] = {}
-        for name in self.names:
+        for name in self.names[: deepest + 1]:
             blocks.setdefault(_block(name), []).append(name)
         return list(blocks.values())
 

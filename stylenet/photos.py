@@ -1,0 +1,129 @@
+"""Where training photos come from: folders, zip archives read in place, lists of files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from stylenet.errors import InputError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo of a set: a file, or a member of a zip archive.
+
+    Attributes:
+        path: of the file or the archive.
+        member: name inside the archive; empty for a file.
+    """
+
+    path: str
+    member: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.member}" if self.member else self.path
+
+
+class Unreadable(Exception):
+    """A file that is no photo; the message says which and why."""
+
+
+def find_photos(sources: str | Path | Sequence[str | Path]) -> list[Photo]:
+    """All photos of folders (nested ones too), zip archives, ``.txt`` lists of files, and single files, in a fixed order.
+
+    Raises:
+        InputError: for a source that is missing or holds no photo.
+    """
+    several = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not several:
+        raise InputError("no photos were given: name a folder, a zip archive or a list of files")
+    found = [photo for source in several for photo in _find(Path(source))]
+    return list(dict.fromkeys(found))
+
+
+def _find(source: Path) -> list[Photo]:
+    if source.is_dir():
+        photos = [Photo(str(path)) for path in sorted(source.rglob("*")) if _is_photo(path.name) and path.is_file()]
+    elif not source.is_file():
+        raise InputError(f"no photos at {str(source)!r}: there is no such folder, zip archive or file")
+    elif source.suffix.lower() == ".zip":
+        photos = [Photo(str(source), name) for name in _members(source)]
+    elif source.suffix.lower() == ".txt":
+        photos = _listed(source)
+    elif _is_photo(source.name):
+        photos = [Photo(str(source))]
+    else:
+        raise InputError(f"{str(source)!r} is neither a folder, a zip archive, a .txt list of files, nor a photo")
+    if not photos:
+        raise InputError(f"{str(source)!r} holds no photos ({', '.join(sorted(SUFFIXES))})")
+    return photos
+
+
+def _is_photo(name: str) -> bool:
+    """By suffix; macOS' archives hold a twin ``._name`` of every file, which is none."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+
+
+def _members(archive: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return sorted(info.filename for info in opened.infolist() if not info.is_dir() and _is_photo(info.filename))
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{str(archive)!r} is no zip archive, or was not downloaded to its end ({error})") from error
+
+
+def _listed(path: Path) -> list[Photo]:
+    """A path a line, relative to the folder of the list; empty lines and ``#`` comments are left out."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{str(path)!r} is not a text file with a path a line") from error
+    return [Photo(str(path.parent / line)) for line in lines if line and not line.startswith("#")]
+
+
+# Archives that this process has open. A handle must not cross a fork: both sides would move one file position.
+_archives: dict[tuple[int, str], zipfile.ZipFile] = {}
+
+
+def open_photo(photo: Photo, least: int) -> Image.Image:
+    """A photo in RGB, upright. A JPEG may be decoded at a half, quarter or eighth of its size, as long as its shorter side keeps
+    ``least`` pixels: the decoder then skips most of its work.
+
+    Raises:
+        Unreadable: if it is missing, damaged, or has a side of one pixel.
+    """
+    try:
+        image = Image.open(io.BytesIO(_archive(photo).read(photo.member)) if photo.member else photo.path)
+        image.draft("RGB", (least, least))
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, KeyError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+        raise Unreadable(f"{photo}: {reason}") from error
+    if min(upright.size) < 2:
+        raise Unreadable(f"{photo}: {upright.width} x {upright.height} pixels")
+    return upright
+
+
+def _archive(photo: Photo) -> zipfile.ZipFile:
+    key = (os.getpid(), photo.path)
+    if key not in _archives:
+        _archives[key] = zipfile.ZipFile(photo.path)
+    return _archives[key]
+
+
+def fingerprint(photos: Iterable[Photo]) -> str:
+    """A short name for a set of photos: a hash of their file names (not their folders) in order."""
+    digest = hashlib.sha256()
+    for photo in photos:
+        digest.update(PurePosixPath(photo.member or photo.path).name.encode() + b"\n")
+    return digest.hexdigest()[:16]

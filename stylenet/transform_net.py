@@ -1,0 +1,218 @@
+"""The image transformation network: downsample, residual blocks, upsample (Johnson, Alahi & Fei-Fei, ECCV 2016, and its
+supplementary material, table 1), the whole of it in this file.
+
+It differs from the paper as the field's networks do: instance instead of batch normalisation (Ulyanov et al.,
+arXiv:1607.08022), nearest-neighbour upsampling and a convolution instead of a transposed one (Odena et al., "Deconvolution and
+Checkerboard Artifacts", Distill 2016), reflection padding at every convolution, and a linear output. The paper's own choices are
+there on request.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylenet.errors import InputError
+from stylenet.vgg import INPUT_SPACES, InputSpace
+
+# Mean and variance of one normalisation layer, each ``[B, C]`` in float32.
+Statistics = tuple[Tensor, Tensor]
+
+# Below this the padding of the deepest convolution would have nothing to reflect.
+SMALLEST_SIDE = 8
+
+_SPACES = {
+    "unit": InputSpace(1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "bytes": InputSpace(255.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "imagenet": INPUT_SPACES["torchvision"],
+}
+
+
+@dataclass(frozen=True)
+class NetSettings:
+    """The shape of a transformation network.
+
+    Attributes:
+        width: channels after the first convolution; doubled at each of the two downsamplings.
+        residual_blocks: at a quarter of the resolution.
+        norm: ``instance`` (Ulyanov et al.) or ``batch`` (Johnson et al.).
+        upsample: ``nearest`` (then a 3x3 convolution) or ``transposed`` (convolution of stride 2, as in the paper).
+        output: ``linear``; ``tanh``, scaled to reach a little beyond 0..1 (the paper's "scaled tanh"); or ``relu``.
+        space: the numbers that the convolutions work on: ``unit`` (0..1), ``bytes`` (0..255) or ``imagenet`` (mean and standard
+            deviation). Pictures are 0..1 outside, whatever it is.
+        residual_relu: ReLU after a block's second normalisation too, before the addition.
+    """
+
+    width: int = 32
+    residual_blocks: int = 5
+    norm: Literal["instance", "batch"] = "instance"
+    upsample: Literal["nearest", "transposed"] = "nearest"
+    output: Literal["linear", "tanh", "relu"] = "linear"
+    space: Literal["unit", "bytes", "imagenet"] = "unit"
+    residual_relu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.residual_blocks < 0:
+            raise InputError(
+                f"a network of width {self.width} with {self.residual_blocks} residual blocks: width must be 1 or more,"
+                " residual_blocks 0 or more"
+            )
+
+
+Preset = Literal["standard", "half", "quarter"]
+
+# ``standard`` has the 1,679,235 parameters of the field's networks (pytorch/examples and its descendants).
+PRESETS: dict[str, NetSettings] = {
+    "standard": NetSettings(),
+    "half": NetSettings(width=16),
+    "quarter": NetSettings(width=8),
+}
+
+
+class TransformNet(nn.Module):
+    """Turns pictures ``[B, 3, H, W]`` in 0..1 into styled ones of exactly the same size, about 0..1.
+
+    Any height and width from 8 pixels: inside, the picture is padded by reflection to a multiple of 4.
+
+    Args:
+        settings: its shape; ``standard`` by default.
+    """
+
+    def __init__(self, settings: NetSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings or NetSettings()
+        width, norm, up = self.settings.width, self.settings.norm, self.settings.upsample
+        self.down1 = ConvLayer(3, width, kernel=9, norm=norm)
+        self.down2 = ConvLayer(width, 2 * width, stride=2, norm=norm)
+        self.down3 = ConvLayer(2 * width, 4 * width, stride=2, norm=norm)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(4 * width, norm, self.settings.residual_relu) for _ in range(self.settings.residual_blocks)
+        )
+        self.up1 = ConvLayer(4 * width, 2 * width, norm=norm, upsample=up)
+        self.up2 = ConvLayer(2 * width, width, norm=norm, upsample=up)
+        self.last = ConvLayer(width, 3, kernel=9, norm=None, relu=False)
+        self.space = _SPACES[self.settings.space]
+
+    def forward(self, picture: Tensor, statistics: Sequence[Statistics] | None = None) -> Tensor:
+        """The styled picture.
+
+        Args:
+            picture: ``[B, 3, H, W]``, RGB, sRGB-encoded, 0..1.
+            statistics: mean and variance for every instance normalisation in order, instead of the picture's own: a tile wants
+                those of the whole picture, a film those of its neighbours.
+
+        Raises:
+            InputError: for a picture below 8 pixels a side.
+        """
+        given: Iterator[Statistics | None] = itertools.repeat(None) if statistics is None else iter(statistics)
+        height, width = picture.shape[-2:]
+        values = self.down1(self._enter(picture), next(given))
+        values = self.down2(values, next(given))
+        values = self.down3(values, next(given))
+        for block in self.blocks:
+            values = block(values, next(given), next(given))
+        values = self.up1(values, next(given))
+        values = self.up2(values, next(given))
+        return self._leave(self.last(values))[..., :height, :width]
+
+    def _enter(self, picture: Tensor) -> Tensor:
+        height, width = picture.shape[-2:]
+        if min(height, width) < SMALLEST_SIDE:
+            raise InputError(f"a picture of {width} x {height} pixels is too small: each side must have {SMALLEST_SIDE} or more")
+        values = self.space.preprocess(picture)
+        below, right = -height % 4, -width % 4
+        return F.pad(values, (0, right, 0, below), mode="reflect") if below or right else values
+
+    def _leave(self, values: Tensor) -> Tensor:
+        """Back to 0..1, in float32."""
+        values = values.float()
+        if self.settings.output == "tanh":
+            # Johnson et al. and their code: 150 tanh around the middle grey of bytes.
+            return 0.5 + 150 / 255 * torch.tanh(values)
+        if self.settings.output == "relu":
+            values = F.relu(values)
+        return self.space.deprocess(values)
+
+
+class ConvLayer(nn.Module):
+    """Upsampling if asked for, reflection padding, convolution, normalisation, ReLU."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 1,
+        norm: str | None = "instance",
+        relu: bool = True,
+        upsample: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.padding, self.relu, self.upsample = kernel // 2, relu, upsample
+        self.conv: nn.Conv2d | nn.ConvTranspose2d
+        if upsample == "transposed":
+            self.conv = nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, output_padding=1)
+        else:
+            self.conv = nn.Conv2d(inputs, outputs, kernel, stride)
+        self.norm = None if norm is None else InstanceNorm(outputs) if norm == "instance" else nn.BatchNorm2d(outputs)
+
+    def forward(self, values: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """``[B, inputs, h, w]`` to ``[B, outputs, h', w']``."""
+        if self.upsample == "nearest":
+            values = F.interpolate(values, scale_factor=2, mode="nearest")
+        if self.upsample != "transposed":
+            values = F.pad(values, (self.padding,) * 4, mode="reflect")
+        values = self.conv(values)
+        if isinstance(self.norm, InstanceNorm):
+            values = self.norm(values, statistics)
+        elif self.norm is not None:
+            values = self.norm(values)
+        return F.relu(values) if self.relu else values
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions and the way around them; no ReLU after the addition (Gross & Wilber, torch.ch, 2016)."""
+
+    def __init__(self, channels: int, norm: str, relu: bool = False) -> None:
+        super().__init__()
+        self.first = ConvLayer(channels, channels, norm=norm)
+        self.second = ConvLayer(channels, channels, norm=norm, relu=relu)
+
+    def forward(self, values: Tensor, first: Statistics | None = None, second: Statistics | None = None) -> Tensor:
+        """``[B, C, h, w]`` to the same."""
+        result: Tensor = values + self.second(self.first(values, first), second)
+        return result
+
+
+class InstanceNorm(nn.Module):
+    """Normalises each channel of each picture, then scales and shifts it (Ulyanov et al., arXiv:1607.08022).
+
+    The same as ``nn.InstanceNorm2d(channels, affine=True)``, which copies channels-last tensors to the other layout and back:
+    half of the time of a network in training. Statistics are float32 whatever the type of the values.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, values: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """``[B, C, h, w]`` to the same, with statistics of the values unless others are given."""
+        wide = values.float()
+        mean, variance = instance_statistics(wide) if statistics is None else statistics
+        scale = self.weight * (variance + self.eps).rsqrt()
+        shift = self.bias - mean * scale
+        return torch.addcmul(shift[..., None, None], wide, scale[..., None, None]).to(values.dtype)
+
+
+def instance_statistics(values: Tensor) -> Statistics:
+    """Mean and (biased) variance over the positions of ``[B, C, h, w]``: two tensors ``[B, C]`` in float32."""
+    variance, mean = torch.var_mean(values.float(), dim=(2, 3), correction=0)
+    return mean, variance

@@ -1,0 +1,137 @@
+"""The network: shape, size, normalisation, against torch's own layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from foreign_nets import randomised
+from torch import nn
+
+from stylenet.errors import InputError
+from stylenet.transform_net import PRESETS, InstanceNorm, NetSettings, TransformNet, instance_statistics
+
+
+def pictures(height: int, width: int, count: int = 2) -> torch.Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(height * 1000 + width))
+
+
+def small(**options: object) -> TransformNet:
+    return randomised(TransformNet(NetSettings(width=4, residual_blocks=2, **options)))
+
+
+def test_parameters_of_the_fields_own_network() -> None:
+    assert sum(p.numel() for p in TransformNet().parameters()) == 1_679_235
+    counts = [sum(p.numel() for p in TransformNet(PRESETS[name]).parameters()) for name in ("half", "quarter")]
+    assert counts == [423_507, 107_979]
+
+
+@pytest.mark.parametrize("height", [8, 9, 10, 11, 12, 13, 31])
+@pytest.mark.parametrize("width", [8, 11, 50])
+def test_output_has_the_inputs_size(height: int, width: int) -> None:
+    assert small()(pictures(height, width)).shape == (2, 3, height, width)
+
+
+@pytest.mark.parametrize("options", [{"norm": "batch"}, {"upsample": "transposed"}, {"output": "tanh"}, {"output": "relu"}], ids=str)
+def test_variants(options: dict[str, object]) -> None:
+    net, plain = small(**options), small()
+    assert net(pictures(21, 34)).shape == (2, 3, 21, 34)
+    if "upsample" not in options:
+        plain.load_state_dict(net.state_dict(), strict="norm" not in options)
+        assert not torch.allclose(net(pictures(21, 34)), plain(pictures(21, 34)), atol=1e-3)
+
+
+def test_tanh_reaches_a_little_beyond_white() -> None:
+    net = small(output="tanh")
+    net.last.conv.weight.data.zero_()
+    net.last.conv.bias.data.copy_(torch.tensor([-100.0, 0.0, 100.0]))
+    values = net(pictures(16, 16))[0, :, 0, 0]
+    assert values.tolist() == pytest.approx([0.5 - 150 / 255, 0.5, 0.5 + 150 / 255])
+
+
+def test_size_below_8_is_an_error() -> None:
+    with pytest.raises(InputError, match="7 x 20 pixels is too small"):
+        small()(pictures(20, 7))
+
+
+def test_padding_adds_nothing_that_is_seen() -> None:
+    """A size that is no multiple of 4 is what its reflection to one is, cut."""
+    net = small()
+    x = pictures(21, 30)
+    padded = torch.nn.functional.pad(x, (0, 2, 0, 3), mode="reflect")
+    assert torch.allclose(net(x), net(padded)[..., :21, :30])
+
+
+def test_the_whole_network_is_torchs() -> None:
+    """Against the same network of nn.Sequential and nn.InstanceNorm2d, without a line of ours."""
+    net = small()
+
+    def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, relu: bool = True) -> list[nn.Module]:
+        layers = [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, outputs, kernel, stride)]
+        return [*layers, nn.InstanceNorm2d(outputs, affine=True), *([nn.ReLU()] if relu else [])]
+
+    class Skip(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(*conv(16, 16), *conv(16, 16, relu=False))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.inner(x)
+
+    reference = nn.Sequential(
+        *conv(3, 4, 9), *conv(4, 8, 3, 2), *conv(8, 16, 3, 2), Skip(), Skip(),
+        nn.Upsample(scale_factor=2), *conv(16, 8), nn.Upsample(scale_factor=2), *conv(8, 4),
+        nn.ReflectionPad2d(4), nn.Conv2d(4, 3, 9),
+    )  # fmt: skip
+    ours, theirs = list(net.parameters()), list(reference.parameters())
+    assert [p.shape for p in ours] == [p.shape for p in theirs]
+    for mine, other in zip(ours, theirs, strict=True):
+        other.data.copy_(mine.data)
+    x = pictures(24, 36)
+    assert torch.allclose(net(x), reference(x), atol=1e-5)
+
+
+# --- normalisation ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_instance_norm_is_torchs(layout: torch.memory_format, offset: float) -> None:
+    values = (torch.randn(3, 6, 17, 19, generator=torch.Generator().manual_seed(0)) * 3 + offset).contiguous(memory_format=layout)
+    values.requires_grad_()
+    ours, theirs = randomised(InstanceNorm(6)), nn.InstanceNorm2d(6, affine=True)
+    theirs.load_state_dict(ours.state_dict())
+    weights = torch.randn(3, 6, 17, 19, generator=torch.Generator().manual_seed(1))
+    tolerance = 1e-5 * max(offset, 1)
+    assert torch.allclose(ours(values), theirs(values), atol=tolerance)
+    gradients = [torch.autograd.grad((norm(values) * weights).sum(), [values, *norm.parameters()]) for norm in (ours, theirs)]
+    for mine, other in zip(*gradients, strict=True):
+        assert torch.allclose(mine, other, rtol=1e-3, atol=1e-4)
+
+
+def test_instance_norm_in_bf16_has_statistics_in_float32() -> None:
+    values = torch.randn(2, 4, 64, 64, generator=torch.Generator().manual_seed(0)) + 50
+    mean, variance = instance_statistics(values.bfloat16())
+    assert mean.dtype == variance.dtype == torch.float32
+    assert torch.allclose(mean, values.bfloat16().double().mean(dim=(2, 3)).float(), atol=1e-4)
+    normalised = InstanceNorm(4)(values.bfloat16())
+    assert normalised.dtype == torch.bfloat16
+    assert float(normalised.float().std()) == pytest.approx(1, abs=0.05)
+
+
+def test_statistics_from_outside() -> None:
+    """Those of the whole picture make a tile's normalisation the whole's."""
+    net = small()
+    x = pictures(40, 40, 1)
+    given = []
+
+    def note(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        given.append(instance_statistics(inputs[0]))
+
+    hooks = [m.register_forward_hook(note) for m in net.modules() if isinstance(m, InstanceNorm)]
+    whole = net(x)
+    for hook in hooks:
+        hook.remove()
+    assert len(given) == 3 + 2 * 2 + 2
+    assert torch.allclose(net(x, given), whole, atol=1e-6)
+    other = [(mean + 0.1, variance * 2) for mean, variance in given]
+    assert not torch.allclose(net(x, other), whole, atol=1e-2)
