@@ -9,6 +9,7 @@ from typing import IO, Any, cast
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from stylenet.monitor import clock
@@ -16,8 +17,8 @@ from stylenet.training import StyleTraining
 
 
 class TrainingProgress(ProgressBar):
-    """One line: step, objective, photos a second, time left. In place on a terminal, else every ``seconds``; the first one comes
-    with the first step."""
+    """One line: step, objective, photos a second, time left. In place on a terminal, else every ``seconds``; the first one
+    comes with the first step."""
 
     def __init__(self, seconds: float = 5.0, stream: IO[str] | None = None) -> None:
         super().__init__()
@@ -59,7 +60,8 @@ class TrainingProgress(ProgressBar):
             return
         self.shown = now
         objective = trainer.callback_metrics.get("train/objective", torch.tensor(float("nan")))
-        speed = f"  {photos / pace:.1f} photos/s  {clock(_remaining(trainer, cast(StyleTraining, pl_module), pace))} left" if pace else ""
+        left = clock(_remaining(trainer, cast(StyleTraining, pl_module), pace))
+        speed = f"  {photos / pace:.1f} photos/s  {left} left" if pace else ""
         self._write(f"step {step}{_of(trainer)}  objective {float(objective):.4g}{speed}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,9 +80,9 @@ def _plan(trainer: Trainer, module: StyleTraining) -> str:
     ends = [f"{int(trainer.max_steps)} steps" if trainer.max_steps > 0 else "", clock(module.budget) if module.budget else ""]
     length = " or ".join(end for end in ends if end) or f"{trainer.max_epochs} epochs"
     return (
-        f"training {parameters:,} parameters on {len(data.train_set)} photos of {data.size} pixels, {_photos_a_step(trainer)} a step,"
-        f" for {length}; {len(data.val_set)} photos are held out; {trainer.precision} on {module.device.type};"
-        f" log: {trainer.log_dir or 'none'}"
+        f"training {parameters:,} parameters on {len(data.train_set)} photos of {data.size} pixels,"
+        f" {_photos_a_step(trainer)} a step, for {length}; {len(data.val_set)} photos are held out;"
+        f" {trainer.precision} on {module.device.type}; log: {trainer.log_dir or 'none'}"
     )
 
 
@@ -112,7 +114,7 @@ class BudgetEnd(Callback):
         self.validation_began = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ends to."""
+        """Takes note of it."""
         self.validation_seconds = time.monotonic() - self.validation_began
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -162,5 +164,5 @@ class Previews(Callback):
         styled = network(photos).clamp(0, 1)
         grid = torch.cat([torch.cat(list(row), dim=2) for row in (photos, styled)], dim=1)
         for logger in trainer.loggers:
-            if hasattr(logger.experiment, "add_image"):
+            if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("preview", grid.float().cpu(), trainer.global_step)

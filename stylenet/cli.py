@@ -182,8 +182,16 @@ def _check_output(output: str) -> None:
     check_writable(Path(output))
 
 
+def _train(words: list[str]) -> int:
+    from stylenet.train import train
+
+    train(words)
+    return 0
+
+
 _VERBS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "optimize": (_optimize, "style one photo by optimizing its pixels (highest quality, seconds to minutes)"),
+    "train": (_train, "train a network on one style, for real-time use on any photo"),
     "features": (_features, "show what every layer of the loss network sees of a photo"),
     "reconstruct": (_reconstruct, "rebuild a photo from single layers (Gatys et al., figure 1)"),
 }

@@ -105,14 +105,14 @@ def collate(items: Sequence[tuple[Tensor, tuple[str, ...]]]) -> Batch:
     return Batch(photos, tuple(name for _, names in items for name in names))
 
 
-class KeySampler(DistributedSampler[tuple[Tensor, tuple[str, ...]]]):
-    """This process' share of an epoch, as ``(epoch, index)``. Torch's own sampler does the sharing; Lightning sets the epoch."""
+class KeySampler(DistributedSampler[Any]):
+    """This process' share of an epoch, as ``(epoch, index)``. Torch's sampler does the sharing; Lightning sets the epoch."""
 
     def __init__(self, dataset: PhotoDataset, replicas: int, rank: int, shuffle: bool, seed: int = 0) -> None:
         super().__init__(dataset, num_replicas=replicas, rank=rank, shuffle=shuffle, seed=seed)
         self.done = 0  # items of this epoch that a run before has used
 
-    def __iter__(self) -> Iterator[Key]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Key]:
         indices = list(super().__iter__())[self.done :]
         self.done = 0
         return iter([(self.epoch, index) for index in indices])
@@ -129,7 +129,7 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
         first = self.sampler.done // (self.batch_size or 1)
         for count, batch in enumerate(super().__iter__(), first + 1):
             self.handed_out = count
-            yield batch  # type: ignore[misc]
+            yield batch
         self.handed_out = 0
 
     def state_dict(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ _OURS = ["down1", "down2", "down3", "up1", "up2", "last"]
 
 
 def read_foreign(path: Path) -> tuple[dict[str, Tensor], NetSettings, str]:
-    """State under our names, the shape of the network, and the repository, from a ``.pth``, ``.model`` or ``.safetensors`` file.
+    """State under our names, the shape of the network, and the repository, of a ``.pth``, ``.model`` or ``.safetensors`` file.
 
     Raises:
         InputError: if the file cannot be read safely or is none of those known.
@@ -53,7 +53,7 @@ def _read(path: Path) -> object:
         return state
     except Exception as error:  # unpickling raises almost anything
         raise InputError(
-            f"{path} cannot be read as weights alone: expected a .safetensors file or a state dict saved by torch ({_first(error)})"
+            f"{path} cannot be read as weights alone: expected .safetensors or a state dict saved by torch ({_first(error)})"
         ) from error
 
 

@@ -96,8 +96,8 @@ _archives: dict[tuple[int, str], zipfile.ZipFile] = {}
 
 
 def open_photo(photo: Photo, least: int) -> Image.Image:
-    """A photo in RGB, upright. A JPEG may be decoded at a half, quarter or eighth of its size, as long as its shorter side keeps
-    ``least`` pixels: the decoder then skips most of its work.
+    """A photo in RGB, upright. A JPEG may be decoded at a half, quarter or eighth of its size, as long as its shorter side
+    keeps ``least`` pixels: the decoder then skips most of its work.
 
     Raises:
         Unreadable: if it is missing, damaged, or has a side of one pixel.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 
@@ -14,40 +14,43 @@ from stylenet.settings import OptimizeSettings
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def recipe_folder() -> Path:
+Engine = Literal["optimize", "train"]
+
+
+def recipe_folder(engine: Engine = "optimize") -> Path:
     """Inside an installed package, or beside it in a checkout."""
-    inside = _PACKAGE / "configs" / "optimize"
-    return inside if inside.is_dir() else _PACKAGE.parent / "configs" / "optimize"
+    inside = _PACKAGE / "configs" / engine
+    return inside if inside.is_dir() else _PACKAGE.parent / "configs" / engine
 
 
-def list_recipes() -> list[str]:
+def list_recipes(engine: Engine = "optimize") -> list[str]:
     """Names of the shipped recipes."""
-    return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
+    return sorted(path.stem for path in recipe_folder(engine).glob("*.yaml"))
 
 
-def recipe_path(recipe: str | Path) -> Path:
+def recipe_path(recipe: str | Path, engine: Engine = "optimize") -> Path:
     """A shipped recipe by its name, or any YAML file by its path.
 
     Raises:
         InputError: if there is neither.
     """
-    shipped = recipe_folder() / f"{recipe}.yaml"
+    shipped = recipe_folder(engine) / f"{recipe}.yaml"
     if shipped.is_file():
         return shipped
     if Path(recipe).is_file():
         return Path(recipe)
-    raise InputError(f"no recipe {str(recipe)!r}: use one of {', '.join(list_recipes())}, or the path of a YAML file")
+    raise InputError(f"no recipe {str(recipe)!r}: use one of {', '.join(list_recipes(engine))}, or the path of a YAML file")
 
 
-def with_recipe(words: list[str]) -> list[str]:
+def with_recipe(words: list[str], engine: Engine = "optimize") -> list[str]:
     """Command-line words with ``--recipe NAME`` turned into ``--config PATH`` at the front, so that all else overrides it."""
     rest, front = [], []
     arguments = iter(words)
     for word in arguments:
         if word == "--recipe":
-            front = ["--config", str(recipe_path(next(arguments, "")))]
+            front = ["--config", str(recipe_path(next(arguments, ""), engine))]
         elif word.startswith("--recipe="):
-            front = ["--config", str(recipe_path(word.removeprefix("--recipe=")))]
+            front = ["--config", str(recipe_path(word.removeprefix("--recipe="), engine))]
         else:
             rest.append(word)
     return front + rest

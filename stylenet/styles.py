@@ -36,8 +36,8 @@ class Card:
         network: fields of :class:`~stylenet.transform_net.NetSettings`.
         style: the style pictures: file name and SHA-256.
         credit: painter, title, year, and whose picture of it.
-        loss: fields of :class:`~stylenet.losses.LossSettings`, which name the VGG and its weights. A style's loss means something
-            under these alone.
+        loss: fields of :class:`~stylenet.losses.LossSettings`, which name the VGG and its weights: losses under other weights
+            cannot be compared.
         training: size, batch, steps, learning rate, seconds, device.
         data: fingerprint of the photos.
         metrics: of the held-out photos, by name.
@@ -122,7 +122,7 @@ def find_style(style: str | Path) -> Path:
     if path.name == str(style) and shipped.is_file():
         return shipped
     names = ", ".join(card.name for card in list_styles()) or "none"
-    raise InputError(f"no style {str(style)!r}: give the path of a style file, or one of those that come with stylenet: {names}")
+    raise InputError(f"no style {str(style)!r}: give the path of a style file, or one that comes with stylenet: {names}")
 
 
 def style_folder() -> Path:

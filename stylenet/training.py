@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from stylenet.errors import InputError
@@ -42,8 +43,8 @@ class StyleTraining(LightningModule):
         style: style picture, or several that are mixed.
         network: ``standard``, ``half`` or ``quarter``, or the fields of a network.
         loss: what is minimised; calibrated, or a paper's own form.
-        style_size: size of the style pictures, as in optimize: ``384`` (longest side), ``short:256``, ``full``. Strokes come out at
-            this scale, in pixels of the photo.
+        style_size: size of the style pictures, as in optimize: ``384`` (longest side), ``short:256``, ``full``. Strokes come
+            out at this scale, in pixels of the photo.
         style_weights: share of each style picture; equal by default.
         init: a trained style (name or file) to start from: another style is then learnt in a fraction of the time.
         learning_rate: of Adam, at its height.
@@ -67,7 +68,7 @@ class StyleTraining(LightningModule):
         warmup: int = 50,
         schedule: Literal["cosine", "constant"] = "cosine",
         budget: str | float | None = None,
-        compile: bool = False,  # noqa: A002 (the word that people look for)
+        compile: bool = False,
         calibration_photos: int = 16,
         most_bad_steps: int = 10,
     ) -> None:
@@ -77,9 +78,10 @@ class StyleTraining(LightningModule):
         plain["network"] = asdict(network) if isinstance(network, NetSettings) else network
         plain["loss"] = asdict(loss) if isinstance(loss, LossSettings) else loss
         self.save_hyperparameters(plain)
-        for name, value, least in (("learning_rate", learning_rate, 0), ("warmup", warmup, 0), ("most_bad_steps", most_bad_steps, 1)):
-            if not math.isfinite(value) or value < least:
-                raise InputError(f"{name} is {value}: it must be {least} or more")
+        least = {"learning_rate": 0, "warmup": 0, "most_bad_steps": 1}
+        for name, lowest in least.items():
+            if not math.isfinite(plain[name]) or plain[name] < lowest:
+                raise InputError(f"{name} is {plain[name]}: it must be {lowest} or more")
         self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**loss)
         self.styles = [style] if isinstance(style, str) else list(style)
         self.budget = parse_seconds(budget)
@@ -110,7 +112,7 @@ class StyleTraining(LightningModule):
 
     def on_fit_start(self) -> None:
         """Moves everything to the device, and measures the units of the loss on the same photos in every process."""
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)
         self._prepare_loss()
         if self.began is None:
             self.began = time.monotonic()
@@ -177,7 +179,7 @@ class StyleTraining(LightningModule):
             targets: Targets = replace(self._frozen["targets"], content=content)
             return loss.compare(loss.vgg(styled, only=trained), styled, targets)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with warm-up, then a cosine over what is left of the steps or of the budget."""
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
@@ -211,8 +213,8 @@ class StyleTraining(LightningModule):
         rank_zero_warn(f"step {self.global_step} is skipped: its gradient is not finite ({self.bad_steps} so far)")
         if self.bad_in_a_row >= self.hparams["most_bad_steps"]:
             self.broken = (
-                f"{self.bad_in_a_row} steps in a row had a gradient that is not finite: the weights are those from before; try a"
-                " lower --model.learning_rate, or --trainer.precision 32-true"
+                f"{self.bad_in_a_row} steps in a row had a gradient that is not finite: the weights are those from before;"
+                " try a lower --model.learning_rate, or --trainer.precision 32-true"
             )
             self.trainer.should_stop = True
 
@@ -224,8 +226,8 @@ class StyleTraining(LightningModule):
 
     @torch.no_grad()
     def measure(self, photos: Tensor) -> dict[str, Tensor]:
-        """Metrics of held-out photos ``[B, 3, S, S]`` in 0..1, by name. Parts of a calibrated loss are given without their weights:
-        1 is "not there at all", 0 "perfect"."""
+        """Metrics of held-out photos ``[B, 3, S, S]`` in 0..1, by name. Parts of a calibrated loss are given without their
+        weights: 1 is "not there at all", 0 "perfect"."""
         photos = photos.contiguous(memory_format=torch.channels_last)
         styled = self.network(photos)
         loss: PerceptualLoss = self._frozen["loss"]

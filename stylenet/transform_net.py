@@ -2,9 +2,9 @@
 supplementary material, table 1), the whole of it in this file.
 
 It differs from the paper as the field's networks do: instance instead of batch normalisation (Ulyanov et al.,
-arXiv:1607.08022), nearest-neighbour upsampling and a convolution instead of a transposed one (Odena et al., "Deconvolution and
-Checkerboard Artifacts", Distill 2016), reflection padding at every convolution, and a linear output. The paper's own choices are
-there on request.
+arXiv:1607.08022), nearest-neighbour upsampling and a convolution instead of a transposed one (Odena et al., "Deconvolution
+and Checkerboard Artifacts", Distill 2016), reflection padding at every convolution, and a linear output. The paper's own
+choices are there on request.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class TransformNet(nn.Module):
     def _enter(self, picture: Tensor) -> Tensor:
         height, width = picture.shape[-2:]
         if min(height, width) < SMALLEST_SIDE:
-            raise InputError(f"a picture of {width} x {height} pixels is too small: each side must have {SMALLEST_SIDE} or more")
+            raise InputError(f"a picture of {width} x {height} pixels is too small: each side needs {SMALLEST_SIDE} or more")
         values = self.space.preprocess(picture)
         below, right = -height % 4, -width % 4
         return F.pad(values, (0, right, 0, below), mode="reflect") if below or right else values

@@ -113,8 +113,8 @@ class VGG(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, picture: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Activations of the wanted layers, each ``[B, C, h, w]``, in the order of depth; of some of them alone, and not a layer
-        deeper, where ``only`` names them."""
+        """Activations of the wanted layers, each ``[B, C, h, w]``, in the order of depth; of some of them alone, and not a
+        layer deeper, where ``only`` names them."""
         self._check_size(picture)
         activations = self.space.preprocess(picture).to(next(self.convolutions.parameters()).dtype)
         result: dict[str, Tensor] = {}

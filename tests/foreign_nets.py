@@ -81,7 +81,9 @@ class Numbered(nn.Module):
 class Block(nn.Module):
     """eriklindernoren's ConvBlock; its ``relu=False`` is never None, so that it applies a ReLU all the same."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, upsample: bool = False, norm: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, upsample: bool = False, norm: bool = True
+    ) -> None:
         super().__init__()
         self.block = nn.Sequential(nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, outputs, kernel, stride))
         self.norm = nn.InstanceNorm2d(outputs, affine=True) if norm else None

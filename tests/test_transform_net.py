@@ -22,7 +22,7 @@ def small(**options: object) -> TransformNet:
 def test_parameters_of_the_fields_own_network() -> None:
     assert sum(p.numel() for p in TransformNet().parameters()) == 1_679_235
     counts = [sum(p.numel() for p in TransformNet(PRESETS[name]).parameters()) for name in ("half", "quarter")]
-    assert counts == [423_507, 107_979]
+    assert counts == [424_899, 108_771]
 
 
 @pytest.mark.parametrize("height", [8, 9, 10, 11, 12, 13, 31])
@@ -31,7 +31,9 @@ def test_output_has_the_inputs_size(height: int, width: int) -> None:
     assert small()(pictures(height, width)).shape == (2, 3, height, width)
 
 
-@pytest.mark.parametrize("options", [{"norm": "batch"}, {"upsample": "transposed"}, {"output": "tanh"}, {"output": "relu"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"norm": "batch"}, {"upsample": "transposed"}, {"output": "tanh"}, {"output": "relu"}], ids=str
+)
 def test_variants(options: dict[str, object]) -> None:
     net, plain = small(**options), small()
     assert net(pictures(21, 34)).shape == (2, 3, 21, 34)
@@ -96,7 +98,9 @@ def test_the_whole_network_is_torchs() -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 def test_instance_norm_is_torchs(layout: torch.memory_format, offset: float) -> None:
-    values = (torch.randn(3, 6, 17, 19, generator=torch.Generator().manual_seed(0)) * 3 + offset).contiguous(memory_format=layout)
+    values = (torch.randn(3, 6, 17, 19, generator=torch.Generator().manual_seed(0)) * 3 + offset).contiguous(
+        memory_format=layout
+    )
     values.requires_grad_()
     ours, theirs = randomised(InstanceNorm(6)), nn.InstanceNorm2d(6, affine=True)
     theirs.load_state_dict(ours.state_dict())
@@ -115,7 +119,7 @@ def test_instance_norm_in_bf16_has_statistics_in_float32() -> None:
     assert torch.allclose(mean, values.bfloat16().double().mean(dim=(2, 3)).float(), atol=1e-4)
     normalised = InstanceNorm(4)(values.bfloat16())
     assert normalised.dtype == torch.bfloat16
-    assert float(normalised.float().std()) == pytest.approx(1, abs=0.05)
+    assert float(normalised.detach().float().std()) == pytest.approx(1, abs=0.05)
 
 
 def test_statistics_from_outside() -> None:
