@@ -42,8 +42,9 @@ class TrainingProgress(ProgressBar):
         """Says what will be done."""
         module = cast(StyleTraining, pl_module)
         self.first_step = trainer.global_step
+        plan = _plan(trainer, module)  # by every process: the log folder is agreed on by a broadcast
         if self.active:
-            self.stream.write(_plan(trainer, module) + "\n")
+            self.stream.write(plan + "\n")
             self.stream.flush()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:

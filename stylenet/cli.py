@@ -43,8 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
         if words[0] not in _VERBS:
             raise InputError(f"no command {words[0]!r}: use one of {', '.join(_VERBS)}")
         return _VERBS[words[0]][0](words[1:])
-    except KeyboardInterrupt:
-        return _report("interrupted", _INTERRUPTED, verbose)
+    except KeyboardInterrupt as error:
+        return _report(str(error) or "interrupted", _INTERRUPTED, verbose)
+    except SystemExit as error:  # --help and --print_config
+        return int(error.code or 0)
     except InputError as error:
         return _report(str(error), 2, verbose)
     except RunError as error:

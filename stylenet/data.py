@@ -112,6 +112,12 @@ class KeySampler(DistributedSampler[Any]):
         super().__init__(dataset, num_replicas=replicas, rank=rank, shuffle=shuffle, seed=seed)
         self.done = 0  # items of this epoch that a run before has used
 
+    def set_epoch(self, epoch: int) -> None:
+        """What was used of another epoch does not count in this one."""
+        if epoch != self.epoch:
+            self.done = 0
+        super().set_epoch(epoch)
+
     def __iter__(self) -> Iterator[Key]:
         indices = list(super().__iter__())[self.done :]
         self.done = 0
@@ -140,6 +146,7 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
         """Begins the next epoch after the batches that were used."""
         self.sampler.set_epoch(state["epoch"])
         self.sampler.done = state["batches"] * (self.batch_size or 1)
+        self.handed_out = state["batches"]
 
 
 class PhotoDataModule(LightningDataModule):
@@ -172,9 +179,13 @@ class PhotoDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("val_count", val_count), ("size", size), ("batch_size", batch_size), ("subset", subset or 1)):
-            if value < 1:
+        counts = {"val_count": val_count, "subset": subset, "size": size, "val_size": val_size, "batch_size": batch_size}
+        for name, value in counts.items():
+            if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: it must be 1 or more")
+        for name, value in {"workers": 0 if workers == "auto" else workers, "seed": seed}.items():
+            if value < 0:
+                raise InputError(f"{name} is {value}: it must be 0 or more")
         if not 0 < smallest_crop <= 1:
             raise InputError(f"smallest_crop is {smallest_crop}: it must be above 0 and at most 1")
         self.sources, self.val_sources, self.val_count, self.subset = photos, val_photos, val_count, subset

@@ -5,7 +5,7 @@ All need the loss network at most, and none a download.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -16,15 +16,16 @@ from stylenet.losses import gram_matrix
 # Rec. 709, on the encoded values: brightness as a display shows it.
 _LUMA = (0.2126, 0.7152, 0.0722)
 
-# Where upsampling leaves its pattern: periods of 2 and 4 pixels, in cycles per pixel down and across.
-_PATTERNS = [(0.5, 0.0), (0.0, 0.5), (0.5, 0.5), (0.25, 0.0), (0.0, 0.25), (0.25, 0.25), (0.25, 0.5), (0.5, 0.25)]
+# Where upsampling leaves its pattern: periods of 2 and 4 pixels, in cycles per pixel down and across. 0.75 is -0.25, the other
+# diagonal; the rest mirrors these, as the power of real values at -f is that at f.
+_PATTERNS = [(0.5, 0.0), (0.0, 0.5), (0.5, 0.5), (0.25, 0.0), (0.0, 0.25), (0.25, 0.25), (0.25, 0.75), (0.25, 0.5), (0.5, 0.25)]
 
 
 def checkerboard_index(styled: Tensor, photos: Tensor) -> Tensor:
     """How far periods of 2 and 4 pixels stand out of the spectrum (Odena et al., "Deconvolution and Checkerboard Artifacts",
     Distill 2016): 1 is as in the photos, 10 can be seen.
 
-    The power at each of eight frequencies is compared with that of its neighbourhood; the largest of these ratios counts, over
+    The power at each of nine frequencies is compared with that of its neighbourhood; the largest of these ratios counts, over
     the photos' largest.
 
     Args:
@@ -98,12 +99,9 @@ def style_errors(styled: Mapping[str, Tensor], photos: Mapping[str, Tensor], sty
 
 
 def content_lost(styled: Tensor, photos: Tensor) -> Tensor:
-    """Mean squared difference of activations ``[B, C, h, w]`` over the variance of the photos': 0 is all kept, 2 an unrelated
-    photo."""
+    """Mean squared difference of activations ``[B, C, h, w]`` over the variance of the photo's, averaged over the batch: 0 is all
+    kept, 2 an unrelated photo."""
     photos = photos.float()
-    return F.mse_loss(styled.float(), photos) / (photos - photos.mean(dim=(0, 2, 3), keepdim=True)).square().mean()
-
-
-def mean_of(values: Sequence[Tensor]) -> Tensor:
-    """The mean of scalars."""
-    return torch.stack(list(values)).mean()
+    lost = (styled.float() - photos).square().mean(dim=(1, 2, 3))
+    spread = (photos - photos.mean(dim=(2, 3), keepdim=True)).square().mean(dim=(1, 2, 3))
+    return (lost / spread.clamp_min(1e-30)).mean()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stylenet.errors import InputError
@@ -46,7 +50,12 @@ def find_photos(sources: str | Path | Sequence[str | Path]) -> list[Photo]:
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     if not several:
         raise InputError("no photos were given: name a folder, a zip archive or a list of files")
-    found = [photo for source in several for photo in _find(Path(source))]
+    found: list[Photo] = []
+    for source in several:
+        try:
+            found += _find(Path(source))
+        except OSError as error:  # such as a folder that may not be entered
+            raise InputError(f"cannot read {str(source)!r}: {error.strerror or error}") from error
     return list(dict.fromkeys(found))
 
 
@@ -78,18 +87,24 @@ def _members(archive: Path) -> list[str]:
     try:
         with zipfile.ZipFile(archive) as opened:
             return sorted(info.filename for info in opened.infolist() if not info.is_dir() and _is_photo(info.filename))
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:  # the latter two for nonsense in its directory
         raise InputError(f"{str(archive)!r} is no zip archive, or was not downloaded to its end ({error})") from error
 
 
 def _listed(path: Path) -> list[Photo]:
     """A path a line, relative to the folder of the list; empty lines and ``#`` comments are left out."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(f"{str(path)!r} is not a text file with a path a line") from error
     return [Photo(str(path.parent / line)) for line in lines if line and not line.startswith("#")]
 
+
+# What readers of pictures and archives raise on bytes that make no sense.
+_DAMAGE = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, ArithmeticError),
+    *(struct.error, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
 
 # Archives that this process has open. A handle must not cross a fork: both sides would move one file position.
 _archives: dict[tuple[int, str], zipfile.ZipFile] = {}
@@ -100,18 +115,29 @@ def open_photo(photo: Photo, least: int) -> Image.Image:
     keeps ``least`` pixels: the decoder then skips most of its work.
 
     Raises:
-        Unreadable: if it is missing, damaged, or has a side of one pixel.
+        Unreadable: if it is missing, damaged, larger than Pillow thinks safe, or has a side of one pixel.
     """
     try:
-        image = Image.open(io.BytesIO(_archive(photo).read(photo.member)) if photo.member else photo.path)
-        image.draft("RGB", (least, least))
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, KeyError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata that make no sense
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(_archive(photo).read(photo.member)) if photo.member else photo.path) as image:
+                image.draft("RGB", (least, least))
+                upright = _to_rgb(ImageOps.exif_transpose(image))
+    except _DAMAGE as error:
         reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
         raise Unreadable(f"{photo}: {reason}") from error
     if min(upright.size) < 2:
         raise Unreadable(f"{photo}: {upright.width} x {upright.height} pixels")
     return upright
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # grey of 16 bits: Pillow's own conversion clips to 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("32 bits a pixel, whose range is not known")
+    return image.convert("RGB")
 
 
 def _archive(photo: Photo) -> zipfile.ZipFile:
@@ -125,5 +151,5 @@ def fingerprint(photos: Iterable[Photo]) -> str:
     """A short name for a set of photos: a hash of their file names (not their folders) in order."""
     digest = hashlib.sha256()
     for photo in photos:
-        digest.update(PurePosixPath(photo.member or photo.path).name.encode() + b"\n")
+        digest.update(PurePosixPath(photo.member or photo.path).name.encode(errors="surrogateescape") + b"\n")
     return digest.hexdigest()[:16]

@@ -100,11 +100,28 @@ def train(words: list[str], verbose: bool = False) -> str:
     if not verbose:
         _quiet()
     keep_freed_memory()
-    cli = TrainCLI(
+    return _fit(_parse(words))
+
+
+def _parse(words: list[str]) -> TrainCLI:
+    from argparse import ArgumentError
+
+    from jsonargparse import ArgumentError as JsonArgumentError
+
+    try:
+        return _cli(_spelled_out(words))
+    except (ArgumentError, JsonArgumentError) as error:
+        raise InputError(" ".join(str(error).split())) from error
+    except UnicodeDecodeError as error:
+        raise InputError("the recipe or configuration file is not text") from error
+
+
+def _cli(words: list[str]) -> TrainCLI:
+    return TrainCLI(
         StyleTraining,
         PhotoDataModule,
         run=False,
-        args=_spelled_out(words),
+        args=words,
         save_config_callback=None,
         load_from_checkpoint_support=False,
         auto_configure_optimizers=False,
@@ -122,7 +139,6 @@ def train(words: list[str], verbose: bool = False) -> str:
             "enable_model_summary": False,
         },
     )
-    return _fit(cli)
 
 
 def _fit(cli: TrainCLI) -> str:
@@ -130,7 +146,10 @@ def _fit(cli: TrainCLI) -> str:
     if trainer.max_steps == -1 and trainer.max_epochs == -1 and module.budget is None and config.trainer.max_time is None:
         raise InputError("how long? give --steps 4000, --budget 15m, or --recipe default")
     _check_checkpoint(config.ckpt_path, Path(config.run))
-    trainer.fit(module, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
+    except SystemExit as error:  # what Lightning makes of Ctrl-C, after it has written a checkpoint
+        raise KeyboardInterrupt(f"interrupted: go on with --run {config.run} --ckpt_path last") from error
     seconds = time.monotonic() - (module.began or time.monotonic())
     metrics = trainer.validate(module, datamodule=data, verbose=False)[0]
     if trainer.is_global_zero:

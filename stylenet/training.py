@@ -86,7 +86,7 @@ class StyleTraining(LightningModule):
         self.styles = [style] if isinstance(style, str) else list(style)
         self.budget = parse_seconds(budget)
         self.learning_rate, self.warmup, self.schedule = learning_rate, warmup, schedule
-        self.network = _make_network(network, init)
+        self.network = _make_network(network, init).to(memory_format=torch.channels_last)
         self.bad_steps = self.bad_in_a_row = 0
         self.began: float | None = None
         self.broken = ""
@@ -112,7 +112,6 @@ class StyleTraining(LightningModule):
 
     def on_fit_start(self) -> None:
         """Moves everything to the device, and measures the units of the loss on the same photos in every process."""
-        self.network.to(memory_format=torch.channels_last)
         self._prepare_loss()
         if self.began is None:
             self.began = time.monotonic()

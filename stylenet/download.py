@@ -1,0 +1,382 @@
+"""COCO's photos, the usual training set: one large zip archive, downloaded in as many goes as it takes, and never unpacked.
+
+Only the standard library is needed, so that a machine without torch can fetch the photos too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import http.client
+import re
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO
+
+from stylenet.errors import InputError, RunError
+from stylenet.files import check_writable
+
+PAUSES = (1.0, 5.0, 20.0, 60.0)  # seconds before each further attempt; an attempt that brought something starts the row anew
+TIMEOUT = 30.0
+_CHUNK = 1 << 18
+_INTERRUPTED = 130
+_PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip archive on the net, and how to know it.
+
+    Attributes:
+        url: its address; the last part is the name of the file.
+        size: in bytes.
+        md5: checksum in hexadecimal digits.
+        photos: how many are in it.
+    """
+
+    url: str
+    size: int
+    md5: str
+    photos: int
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self.url.rpartition("/")[2]
+
+
+COCO = {
+    "train2017": Archive(
+        url="http://images.cocodataset.org/zips/train2017.zip",
+        size=19_336_861_798,
+        md5="cced6f7f71b7629ddf16f17bbcfab6b2",
+        photos=118_287,
+    ),
+    "val2017": Archive(
+        url="http://images.cocodataset.org/zips/val2017.zip",
+        size=815_585_330,
+        md5="442b8da7639aecaf257c1dceb8ba8c80",
+        photos=5_000,
+    ),
+}
+
+
+def main(arguments: list[str] | None = None, archives: Mapping[str, Archive] = COCO) -> int:
+    """Runs the command and returns its exit code: 0, 1 for a failure, 2 for wrong input, 130 after Ctrl-C."""
+    options = _parser(archives).parse_args(arguments)
+    try:
+        fetch_archive(archives[options.archive], options.folder, options.yes)
+    except KeyboardInterrupt:
+        return _report("interrupted: run the same command again to go on from here", _INTERRUPTED)
+    except (InputError, OSError) as error:  # a folder that may not be looked into, a name too long
+        return _report(str(error), 2)
+    except RunError as error:
+        return _report(str(error), 1)
+    return 0
+
+
+def _parser(archives: Mapping[str, Archive]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="download_coco",
+        description="Downloads photos of COCO as a zip archive, which the training reads in place. "
+        "A download that broke off goes on from where it stopped.",
+    )
+    parser.add_argument(
+        "archive",
+        nargs="?",
+        choices=list(archives),
+        default=next(iter(archives)),
+        help="; ".join(f"{name}: {a.photos:,} photos, {amount(a.size)}" for name, a in archives.items())
+        + "; default: %(default)s",
+    )
+    parser.add_argument("--folder", type=Path, default=Path(), help="where the archive is put; here by default")
+    parser.add_argument("--yes", action="store_true", help="download without asking")
+    return parser
+
+
+def _report(message: str, code: int) -> int:
+    print("download_coco:", message, file=sys.stderr)
+    return code
+
+
+def fetch_archive(archive: Archive, folder: Path, yes: bool = False) -> None:
+    """Puts a verified archive into a folder, unless it is there already.
+
+    Args:
+        archive: what to download.
+        folder: made if need be.
+        yes: do not ask.
+
+    Raises:
+        InputError: if it cannot be put there, or there is no one to ask.
+        RunError: if the answer is no, or the download fails.
+    """
+    target = folder / archive.name
+    if _is_there(archive, target):
+        print(f"{target} is there already ({amount(archive.size)})")
+        return
+    check_writable(target)
+    missing = max(0, archive.size - _size(part_of(target)))
+    check_space(folder, missing)
+    if missing and not yes:
+        confirm(archive, target, missing)
+    download(archive, target)
+    print(f"{target}: {archive.photos:,} photos, verified. No need to unpack it: stylenet train --photos {target}")
+
+
+def _is_there(archive: Archive, target: Path) -> bool:
+    if not target.is_file():
+        return False
+    size = _size(target)
+    if size != archive.size:
+        raise InputError(
+            f"{target} has {size:,} bytes instead of {archive.size:,}: move it away, or, if it is a download that broke off, "
+            f"rename it to {part_of(target).name} and it is continued"
+        )
+    return True
+
+
+def part_of(target: Path) -> Path:
+    """Where an archive grows until it is verified."""
+    return target.with_name(f"{target.name}.part")
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 for a file that is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def check_space(folder: Path, missing: int) -> None:
+    """Fails now rather than after an hour.
+
+    Raises:
+        InputError: if so many bytes do not fit.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < missing:
+        raise InputError(
+            f"{amount(missing)} are to be downloaded and {amount(free)} are free in {folder.resolve()}: "
+            "make room, or choose another disk with --folder"
+        )
+
+
+def confirm(archive: Archive, target: Path, missing: int) -> None:
+    """Asks on the terminal.
+
+    Raises:
+        InputError: if there is no terminal.
+        RunError: if the answer is anything but yes.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InputError(f"{amount(missing)} would be downloaded, and there is no terminal to ask on: add --yes to agree")
+    rest = "" if missing == archive.size else f", the rest of {amount(archive.size)},"
+    question = f"Download {amount(missing)}{rest} to {target} ({archive.photos:,} photos)? [y/N] "
+    print(question, end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise RunError("nothing was downloaded")
+
+
+def download(archive: Archive, target: Path, stream: IO[str] | None = None) -> None:
+    """Downloads what is missing, verifies the whole, and only then gives it its name.
+
+    Args:
+        archive: what to download.
+        target: file that appears.
+        stream: where the progress goes; standard error by default.
+
+    Raises:
+        RunError: if it fails; unless the archive itself is wrong, what has come is kept for the next time.
+    """
+    part = part_of(target)
+    progress = Progress(archive, stream or sys.stderr)
+    try:
+        _complete(archive, part, progress)
+        verify(archive, part, progress)
+        part.replace(target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunError(f"cannot write {part}: {reason}; run the same command again to go on from there") from error
+    finally:
+        progress.close()
+
+
+class _BrokenOff(Exception):
+    """The network or the server failed in a way that may pass."""
+
+
+def _complete(archive: Archive, part: Path, progress: Progress) -> None:
+    """Appends to the part file until it is as long as the archive."""
+    most = _size(part)
+    failures = 0
+    while _size(part) < archive.size:
+        try:
+            _attempt(archive, part, progress)
+        except _BrokenOff as error:
+            failures = failures + 1 if _size(part) <= most else 1
+            most = max(most, _size(part))
+            if failures > len(PAUSES):
+                come = f"{amount(_size(part))} of {amount(archive.size)} have come"
+                raise RunError(
+                    f"cannot download {archive.url}: {error}; {come}: run the same command again to go on"
+                ) from error
+            pause = PAUSES[failures - 1]
+            progress.say(f"{error} at {amount(_size(part))}: trying again in {pause:g} s")
+            time.sleep(pause)
+
+
+def _attempt(archive: Archive, part: Path, progress: Progress) -> None:
+    """Asks once for what is missing and appends what comes."""
+    size = _size(part)
+    with _request(archive, size) as response:
+        done = _beginning(archive, response, size)
+        if done < size:
+            progress.say(f"the server cannot go on from {amount(size)}: starting over")
+        with part.open("ab") as file:
+            file.truncate(done)
+            progress.begin("downloading", done)
+            while done < archive.size:
+                chunk = _read(response, min(_CHUNK, archive.size - done))
+                file.write(chunk)
+                done += len(chunk)
+                progress(done)
+
+
+def _request(archive: Archive, begin: int) -> http.client.HTTPResponse:
+    headers = {"User-Agent": "stylenet"} | ({"Range": f"bytes={begin}-"} if begin else {})
+    try:
+        request = urllib.request.Request(archive.url, headers=headers)
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and begin:
+            return _request(archive, 0)
+        answer = f"the server answered {error.code} {error.reason}"
+        if error.code in _PASSING or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise _BrokenOff(answer) from error
+        raise RunError(f"cannot download {archive.url}: {answer}; https://cocodataset.org/#download may know why") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _BrokenOff(_reason(error)) from error
+    return response
+
+
+def _beginning(archive: Archive, response: http.client.HTTPResponse, asked: int) -> int:
+    """Where in the archive an answer begins: at 0, whatever was asked, for a server that does not know ranges.
+
+    Raises:
+        RunError: if it is an answer of which nothing should be written: a page of a proxy, say, or another file.
+    """
+    begin, total = 0, response.headers.get("Content-Length")
+    if response.status == HTTPStatus.PARTIAL_CONTENT:
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if found is None or int(found[1]) > asked:
+            raise RunError(f"{archive.url} answered with another part than was asked for: delete the .part file and start over")
+        begin, total = int(found[1]), None if found[2] == "*" else found[2]
+    if total not in (None, str(archive.size)):
+        raise RunError(
+            f"{archive.url} answered with a file of {total} bytes instead of {archive.size}: a proxy may have answered, "
+            "or the archive has changed; nothing was written"
+        )
+    return begin
+
+
+def _read(response: http.client.HTTPResponse, most: int) -> bytes:
+    """Some bytes, as soon as there are any."""
+    try:
+        chunk = response.read1(most)
+    except (OSError, http.client.HTTPException) as error:
+        raise _BrokenOff(_reason(error)) from error
+    if not chunk:
+        raise _BrokenOff("the connection was closed")
+    return chunk
+
+
+def _reason(error: Exception) -> str:
+    """In one line: it may quote what the server sent."""
+    return " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
+
+
+def verify(archive: Archive, part: Path, progress: Progress) -> None:
+    """Compares size and checksum; a file that is wrong is deleted, as no part of it can be trusted.
+
+    Raises:
+        RunError: if it is wrong.
+    """
+    if fault := _fault(archive, part, progress):
+        part.unlink()
+        raise RunError(
+            f"{part} {fault}, and was deleted: run the same command again; if this comes twice, {archive.url} has changed"
+        )
+
+
+def _fault(archive: Archive, part: Path, progress: Progress) -> str:
+    size = _size(part)
+    if size != archive.size:
+        return f"has {size:,} bytes instead of {archive.size:,}"
+    digest = hashlib.md5(usedforsecurity=False)
+    progress.begin("verifying", 0)
+    done = 0
+    with part.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            progress(done)
+    return "" if digest.hexdigest() == archive.md5 else f"has the MD5 checksum {digest.hexdigest()} instead of {archive.md5}"
+
+
+class Progress:
+    """Share, amount, speed and time left: in place on a terminal, else a line every few seconds."""
+
+    def __init__(self, archive: Archive, stream: IO[str], seconds: float = 5.0) -> None:
+        self.archive, self.stream = archive, stream
+        self.terminal = stream.isatty()
+        self.seconds = 0.2 if self.terminal else seconds
+        self.open = False
+        self.begin("downloading", 0)
+
+    def begin(self, doing: str, done: int) -> None:
+        """Speed counts from here."""
+        self.close()
+        self.doing, self.start = doing, done
+        self.begun = self.shown = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        now = time.monotonic()
+        if done < self.archive.size and now - self.shown < self.seconds:
+            return
+        self.shown = now
+        speed = (done - self.start) / max(now - self.begun, 1e-3)
+        left = timedelta(seconds=round((self.archive.size - done) / speed))
+        line = (
+            f"{self.archive.name}  {self.doing} {done / self.archive.size:.0%}"
+            f"  {amount(done)} of {amount(self.archive.size)}  {amount(speed)}/s  {left} left"
+        )
+        self.stream.write(f"\r\033[K{line}" if self.terminal else f"{line}\n")
+        self.stream.flush()
+        self.open = self.terminal
+
+    def say(self, message: str) -> None:
+        """A line of its own."""
+        self.close()
+        print(message, file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Ends the line on a terminal."""
+        if self.open:
+            self.stream.write("\n")
+            self.open = False
+
+
+def amount(size: float) -> str:
+    """``18 GB`` or ``777.8 MB``, in powers of 1024 as COCO's own page counts."""
+    value, unit = (size / 2**30, "GB") if size >= 2**30 else (size / 2**20, "MB")
+    return f"{value:.1f}".removesuffix(".0") + f" {unit}"
