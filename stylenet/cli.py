@@ -191,9 +191,56 @@ def _train(words: list[str]) -> int:
     return 0
 
 
+def _evaluate(words: list[str]) -> int:
+    import json
+
+    from jsonargparse import ArgumentParser
+
+    from stylenet.devices import keep_freed_memory
+    from stylenet.evaluate import as_dictionary, as_table, evaluate
+
+    keep_freed_memory()
+    description = "Measures a trained style on photos that it has not seen."
+    parser = ArgumentParser(prog="stylenet evaluate", description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options.")
+    parser.add_argument("style", help="Name or file.")
+    parser.add_argument("--json", type=bool, default=False, help="Print JSON instead of a table.")
+    parser.add_function_arguments(evaluate, skip={"style", "report"})
+    config = _parse(parser, words)
+    names = ("photos", "picture", "sizes", "count", "most_iterations", "device")
+    results = evaluate(config.style, **{name: config[name] for name in names}, report=_progress)
+    print(json.dumps([as_dictionary(result) for result in results], indent=1) if config.json else as_table(results))
+    return 0
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _styles(words: list[str]) -> int:
+    import dataclasses
+    import json
+
+    from jsonargparse import ArgumentParser
+
+    from stylenet.styles import list_styles, load_style
+
+    parser = ArgumentParser(prog="stylenet styles", description="Styles that come with stylenet, or the card of one.")
+    parser.add_argument("style", nargs="?", help="Name or file: its whole card as JSON.")
+    style = _parse(parser, words).style
+    if style is not None:
+        print(json.dumps(dataclasses.asdict(load_style(style).card), indent=1))
+        return 0
+    for card in list_styles():
+        print(f"{card.name:<16} {card.credit}")
+    return 0
+
+
 _VERBS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "optimize": (_optimize, "style one photo by optimizing its pixels (highest quality, seconds to minutes)"),
     "train": (_train, "train a network on one style, for real-time use on any photo"),
+    "evaluate": (_evaluate, "measure a trained style on photos that it has not seen"),
+    "styles": (_styles, "list the styles that come with stylenet, or show the card of one"),
     "features": (_features, "show what every layer of the loss network sees of a photo"),
     "reconstruct": (_reconstruct, "rebuild a photo from single layers (Gatys et al., figure 1)"),
 }

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stylenet.losses import gram_matrix
 
@@ -99,8 +98,8 @@ def style_errors(styled: Mapping[str, Tensor], photos: Mapping[str, Tensor], sty
 
 
 def content_lost(styled: Tensor, photos: Tensor) -> Tensor:
-    """Mean squared difference of activations ``[B, C, h, w]`` over the variance of the photo's, averaged over the batch: 0 is all
-    kept, 2 an unrelated photo."""
+    """Mean squared difference of activations ``[B, C, h, w]`` over the variance of the photo's, averaged over the batch: 0 is
+    all kept, 2 an unrelated photo."""
     photos = photos.float()
     lost = (styled.float() - photos).square().mean(dim=(1, 2, 3))
     spread = (photos - photos.mean(dim=(2, 3), keepdim=True)).square().mean(dim=(1, 2, 3))

@@ -1,0 +1,183 @@
+"""Numbers for a trained style on photos that it has not seen: its loss, what the loss does not see, and how many iterations of
+the optimizer it is worth (Johnson et al., ECCV 2016, figure 5)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from torch import Tensor
+
+from stylenet.devices import pick_device
+from stylenet.errors import InputError
+from stylenet.images import read_image
+from stylenet.losses import LossSettings, PerceptualLoss, gram_matrix
+from stylenet.metrics import border_index, checkerboard_index, content_lost, saturation, style_errors
+from stylenet.optimize import Iterate, optimize
+from stylenet.photos import find_photos
+from stylenet.settings import OptimizeSettings
+from stylenet.styles import Style, load_style, sha256
+from stylenet.vgg import VGG
+
+# Where every style is measured, whatever it was trained on: so that styles and other programs can be compared.
+STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+CONTENT_LAYER = "relu4_2"
+
+
+@dataclass(frozen=True)
+class SizeResult:
+    """What was found at one size.
+
+    Attributes:
+        size: longest side of the photos.
+        photos: how many.
+        objective: of the loss that the style was trained on, median.
+        style_error: mean over relu1_1 .. relu5_1 of ``|G_out - G_style|² / |G_photo - G_style|²``, median over the photos.
+        content_lost: squared difference at relu4_2 over the photo's variance, median.
+        checkerboard, border, saturation: see ``metrics.py``.
+        equivalent: for each photo the iteration of L-BFGS, from the photo and without preconditioning, whose objective is
+            first as low as the network's; the limit where none is.
+    """
+
+    size: int
+    photos: int
+    objective: float
+    style_error: float
+    content_lost: float
+    checkerboard: float
+    border: float
+    saturation: float
+    equivalent: list[int]
+
+    @property
+    def quartiles(self) -> tuple[float, float, float]:
+        """Lower quartile, median and upper quartile of :attr:`equivalent`."""
+        if len(self.equivalent) < 2:
+            value = float(self.equivalent[0])
+            return value, value, value
+        lower, middle, upper = statistics.quantiles(self.equivalent, n=4, method="inclusive")
+        return lower, middle, upper
+
+
+def evaluate(
+    style: str,
+    photos: str | list[str],
+    picture: str | None = None,
+    sizes: Sequence[int] = (256, 512),
+    count: int = 8,
+    most_iterations: int = 300,
+    device: str = "auto",
+    report: Callable[[str], None] | None = None,
+) -> list[SizeResult]:
+    """Measures a style.
+
+    Args:
+        style: name or file.
+        photos: folder, zip archive or list of photos that it was not trained on.
+        picture: the style picture that it was trained on. Its hash is compared with the card's.
+        sizes: longest sides to measure at.
+        count: photos to measure on, spread over the set.
+        most_iterations: where the search for the equivalent iteration ends; 0 leaves it out.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        report: called with a line for each photo.
+
+    Raises:
+        InputError: for a style without a card, or another picture than it was trained on.
+    """
+    if count < 1 or most_iterations < 0 or not sizes or min(sizes) < 64:
+        raise InputError("count must be 1 or more, most_iterations 0 or more, and every size 64 or more")
+    loaded = load_style(style, pick_device(device))
+    paintings = _paintings(loaded, picture)
+    found = [photo for photo in find_photos(photos) if not photo.member]
+    if not found:
+        raise InputError("evaluate reads photos from folders and files, not from archives")
+    chosen = [found[index * len(found) // min(count, len(found))].path for index in range(min(count, len(found)))]
+    return [_at_size(loaded, chosen, paintings, size, most_iterations, report or (lambda _: None)) for size in sizes]
+
+
+def _paintings(style: Style, picture: str | None) -> list[Tensor]:
+    card = style.card
+    if card.source != "stylenet" or not card.loss:
+        raise InputError(f"the style {card.name} has no card of stylenet: its loss is not known, so it cannot be measured")
+    if len(card.style) != 1:
+        raise InputError(f"the style {card.name} mixes {len(card.style)} pictures: evaluate takes styles of one")
+    if picture is None:
+        raise InputError(f"give the picture that {card.name} was trained on ({card.style[0]['file']}) with --picture")
+    if sha256(picture) != card.style[0]["sha256"]:
+        raise InputError(f"{picture} is not the picture that {card.name} was trained on: its hash is not the card's")
+    return [read_image(picture, card.training["style_size"]).pixels]
+
+
+def _at_size(
+    style: Style, photos: list[str], paintings: list[Tensor], size: int, most: int, report: Callable[[str], None]
+) -> SizeResult:
+    device = next(style.net.parameters()).device
+    settings = LossSettings(**style.card.loss)
+    judge, loss = VGG([*STYLE_LAYERS, CONTENT_LAYER]).to(device), PerceptualLoss(settings).to(device)
+    paintings = [painting.to(device) for painting in paintings]
+    rows: list[dict[str, float]] = []
+    for path in photos:
+        photo = read_image(path, size).pixels.to(device)
+        styled = style(photo)
+        assert isinstance(styled, Tensor)
+        row = _measure(judge, photo, styled, paintings[0])
+        with torch.no_grad():
+            row["objective"] = float(loss(styled, loss.targets(photo, paintings)).total)
+        row["equivalent"] = equivalent_iterations(photo, paintings, settings, row["objective"], most) if most else 0
+        rows.append(row)
+        report(f"{size}  {path}  " + "  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+    medians = {name: statistics.median(row[name] for row in rows) for name in rows[0] if name != "equivalent"}
+    return SizeResult(size=size, photos=len(rows), equivalent=[int(row["equivalent"]) for row in rows], **medians)
+
+
+@torch.no_grad()
+def _measure(judge: VGG, photo: Tensor, styled: Tensor, painting: Tensor) -> dict[str, float]:
+    ours, theirs, wanted = judge(styled), judge(photo), judge(painting)
+    errors = style_errors(ours, theirs, {name: gram_matrix(wanted[name]) for name in STYLE_LAYERS})
+    return {
+        "style_error": float(torch.stack(list(errors.values())).mean()),
+        "content_lost": float(content_lost(ours[CONTENT_LAYER], theirs[CONTENT_LAYER])),
+        "checkerboard": float(checkerboard_index(styled, photo)),
+        "border": float(border_index(styled, photo)),
+        "saturation": float(saturation(styled)),
+    }
+
+
+def equivalent_iterations(photo: Tensor, paintings: list[Tensor], loss: LossSettings, objective: float, most: int) -> int:
+    """The iteration of plain L-BFGS, from the photo at one scale, whose objective is first at most ``objective``; ``most`` if
+    none is. (Johnson et al. start from noise, which takes more iterations to the same objective.)"""
+    reached = most
+
+    def observe(iterate: Iterate) -> None:
+        nonlocal reached
+        if iterate.objective <= objective:
+            reached = iterate.step - 1  # the objective is of the picture before this step's update
+            raise KeyboardInterrupt
+
+    plain = OptimizeSettings(variables="pixels", history=100, clamp=False, scales=1, plateau=0.0)
+    settings = replace(plain, style_size="full", steps=most + 1, device=str(photo.device))
+    optimize(photo, paintings, loss, settings, observe=observe)
+    return reached
+
+
+def as_dictionary(result: SizeResult) -> dict[str, object]:
+    """For JSON."""
+    lower, median, upper = result.quartiles
+    return {**asdict(result), "equivalent_quartiles": [lower, median, upper]}
+
+
+def as_table(results: Sequence[SizeResult]) -> str:
+    """For a person."""
+    titles = (
+        f"{'size':>5}{'photos':>8}{'objective':>11}{'style error':>13}{'content lost':>14}{'checkerboard':>14}{'border':>8}"
+    )
+    lines = [f"{titles}  Gatys-equivalent iterations (quartiles)"]
+    for result in results:
+        lower, median, upper = result.quartiles
+        lines.append(
+            f"{result.size:>5}{result.photos:>8}{result.objective:>11.4g}{result.style_error:>13.3f}{result.content_lost:>14.3f}"
+            f"{result.checkerboard:>14.2f}{result.border:>8.3f}  {median:.0f} ({lower:.0f} to {upper:.0f})"
+        )
+    return "\n".join(lines)
