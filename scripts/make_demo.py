@@ -1,4 +1,6 @@
-"""Styles four photos with the project's own style pictures: ``python scripts/make_demo.py [--output DIR] [--budget 50s]``.
+"""Styles four photos with the project's own style pictures, then trains a small network on one of them and applies it.
+
+    python scripts/make_demo.py [--output DIR] [--budget 40s] [--training 60s]
 
 The photos come with scikit-image, the styles with the project: nothing is downloaded.
 """
@@ -11,48 +13,94 @@ from pathlib import Path
 
 import torch
 from skimage import data
+from torch import Tensor
 
 from stylenet.images import read_image, write_image
 from stylenet.monitor import ProgressLine, clock
 from stylenet.optimize import optimize
 from stylenet.recipes import load_recipe
 from stylenet.sheets import contact_sheet
+from stylenet.styles import load_style
+from stylenet.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
+STYLES = ROOT / "examples" / "styles"
 PAIRS = (
     ("astronaut", "stained_glass"),
     ("chelsea", "brush_strokes"),
     ("coffee", "marbling"),
     ("rocket", "woodcut"),
 )
+TRAINED = "brush_strokes"
+
+# Pictures and their labels, in the order of the contact sheet.
+Sheet = list[tuple[str, Tensor]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "out" / "demo")
-    parser.add_argument("--budget", default="50s", help="of each picture")
+    parser.add_argument("--budget", default="40s", help="of each optimized picture")
+    parser.add_argument("--training", default="60s", help="of the network")
     parser.add_argument("--size", default="400", help="of each picture")
     arguments = parser.parse_args()
     started = time.monotonic()
-    loss, settings = load_recipe("default", budget=arguments.budget, size=arguments.size)
-    pictures, labels = [], []
+    sheet = optimized(arguments.output, arguments.size, arguments.budget)
+    sheet += trained(arguments.output, arguments.size, arguments.training)
+    labels, pictures = zip(*sheet, strict=True)
+    path = write_image(contact_sheet(list(pictures), list(labels), columns=3), arguments.output / "contact_sheet.jpg")
+    print(f"{path}: all in {clock(time.monotonic() - started)}")
+
+
+def optimized(folder: Path, size: str, budget: str) -> Sheet:
+    """Each pair: photo, style, and the picture with the content of one and the style of the other."""
+    loss, settings = load_recipe("default", budget=budget, size=size)
+    sheet: Sheet = []
     for photo_name, style_name in PAIRS:
         print(f"{photo_name} in the style of {style_name}", flush=True)
-        photo = read_image(_skimage_photo(photo_name, arguments.output), settings.size).pixels
-        style = read_image(ROOT / "examples" / "styles" / f"{style_name}.jpg").pixels
+        photo = read_image(skimage_photo(photo_name, folder), settings.size).pixels
+        style = read_image(STYLES / f"{style_name}.jpg").pixels
         result = optimize(photo, [style], loss, settings, observe=ProgressLine())
-        path = write_image(result.picture, arguments.output / f"{photo_name}_{style_name}.jpg")
+        path = write_image(result.picture, folder / f"{photo_name}_{style_name}.jpg")
         print(f"{path}: {result.steps} steps in {clock(result.seconds)}", flush=True)
-        pictures += [photo, style, result.picture]
-        labels += [photo_name, style_name, f"{photo_name} + {style_name}"]
-    sheet = write_image(contact_sheet(pictures, labels, columns=3), arguments.output / "contact_sheet.jpg")
-    print(f"{sheet}: all in {clock(time.monotonic() - started)}")
+        sheet += [(photo_name, photo), (style_name, style), (f"{photo_name} + {style_name}", result.picture)]
+    return sheet
 
 
-def _skimage_photo(name: str, folder: Path) -> Path:
+def trained(folder: Path, size: str, budget: str) -> Sheet:
+    """Two photos through a network that was trained for a minute: a sketch of what hours on thousands of photos give."""
+    print(f"training a small network on {TRAINED}", flush=True)
+    tiles = cut_tiles(folder)
+    words = ["--recipe", "fast", "--style", str(STYLES / f"{TRAINED}.jpg"), "--photos", str(tiles), "--budget", budget]
+    words += ["--data.size", "128", "--model.style_size", "256", "--ema", "0.9", "--run", str(folder / "training")]
+    network = load_style(train([*words, "--output", str(folder / f"{TRAINED}.safetensors")]))
+    sheet: Sheet = []
+    for name in ("astronaut", "coffee"):
+        photo = read_image(skimage_photo(name, folder), size).pixels
+        begun = time.monotonic()
+        styled = network(photo)
+        assert isinstance(styled, Tensor)
+        path = write_image(styled, folder / f"{name}_{TRAINED}_network.jpg")
+        print(f"{path}: one pass of the network, {time.monotonic() - begun:.2f} s", flush=True)
+        sheet += [(name, photo), (TRAINED, read_image(STYLES / f"{TRAINED}.jpg").pixels), (f"{name}, network", styled)]
+    return sheet
+
+
+def skimage_photo(name: str, folder: Path) -> Path:
     """A photo of scikit-image as a file, as a user would have it."""
     pixels = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)[None].float() / 255
     return write_image(pixels, folder / "photos" / f"{name}.png")
+
+
+def cut_tiles(folder: Path, side: int = 200) -> Path:
+    """The four photos in overlapping squares: a set to train on."""
+    tiles = folder / "tiles"
+    for name, _ in PAIRS:
+        pixels = read_image(skimage_photo(name, folder)).pixels
+        for top in range(0, pixels.shape[2] - side + 1, side // 2):
+            for left in range(0, pixels.shape[3] - side + 1, side // 2):
+                write_image(pixels[..., top : top + side, left : left + side], tiles / f"{name}_{top}_{left}.png")
+    return tiles
 
 
 if __name__ == "__main__":

@@ -133,12 +133,12 @@ def _tell(result: Result, output: str) -> int:
 
 def _features(words: list[str]) -> int:
     from stylenet.figures import features
-    from stylenet.images import read_image, write_image
+    from stylenet.images import check_output, read_image, write_image
 
     parser = _figure_parser("features", "Mean activation of every layer of the loss network, as a labelled grid.", "512")
     parser.add_function_arguments(features, skip={"photo"})
     config = _parse(parser, words)
-    _check_output(config.output)
+    check_output(config.output)
     photo = read_image(config.photo, config.size)
     sheet = features(photo.pixels, config.vgg, config.vgg_weights, config.pooling, config.columns)
     print(write_image(sheet, config.output))
@@ -147,14 +147,14 @@ def _features(words: list[str]) -> int:
 
 def _reconstruct(words: list[str]) -> int:
     from stylenet.figures import reconstruct
-    from stylenet.images import read_image, write_image
+    from stylenet.images import check_output, read_image, write_image
 
     description = "Gatys' figure: content rebuilt from conv1_1 .. conv5_1 one by one, style from the five growing sets of them."
     parser = _figure_parser("reconstruct", description, "256")
     parser.add_argument("--style", help="Picture whose style is rebuilt; the photo by default.")
     parser.add_function_arguments(reconstruct, skip={"photo", "style", "report"})
     config = _parse(parser, words)
-    _check_output(config.output)
+    check_output(config.output)
     photo = read_image(config.photo, config.size).pixels
     style = None if config.style is None else read_image(config.style, config.size).pixels
     names = ("steps", "vgg", "vgg_weights", "pooling", "seed", "device")
@@ -172,16 +172,6 @@ def _figure_parser(verb: str, description: str, size: str) -> ArgumentParser:
     parser.add_argument("--output", "-o", required=True, help="File to write; its ending picks the format.")
     parser.add_argument("--size", default=size, help="Size that the photo is brought to.")
     return parser
-
-
-def _check_output(output: str) -> None:
-    from pathlib import Path
-
-    from stylenet.files import check_writable
-    from stylenet.images import check_format
-
-    check_format(output)
-    check_writable(Path(output))
 
 
 def _train(words: list[str]) -> int:

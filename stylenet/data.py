@@ -136,7 +136,6 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
         for count, batch in enumerate(super().__iter__(), first + 1):
             self.handed_out = count
             yield batch
-        self.handed_out = 0
 
     def state_dict(self) -> dict[str, Any]:
         """What the next run must skip."""

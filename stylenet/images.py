@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from stylenet.decoding import HUGE, decode
 from stylenet.errors import InputError
 from stylenet.fetching import Source, fetch
-from stylenet.files import write_atomic
+from stylenet.files import check_writable, write_atomic
 from stylenet.sizes import SizeRule
 
 _SUFFIXES = {
@@ -113,6 +113,16 @@ def read_image(
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def check_output(path: str | Path, bits: int = 8) -> None:
+    """Fails now rather than after minutes of work.
+
+    Raises:
+        InputError: if a picture could not be written there.
+    """
+    check_format(path, bits)
+    check_writable(Path(path))
 
 
 def check_format(path: str | Path, bits: int = 8) -> str:

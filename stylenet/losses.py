@@ -230,6 +230,7 @@ class PerceptualLoss(nn.Module):
         self.settings = settings
         layers = [*settings.content_layers, *settings.style_layers]
         self.vgg = vgg or VGG(layers, settings.vgg, settings.vgg_weights, settings.pooling, settings.vgg_space)
+        self._ratios: dict[str, float] | None = None
 
     @torch.no_grad()
     def targets(
@@ -317,11 +318,16 @@ class PerceptualLoss(nn.Module):
         """By layer, how many times larger this network's activations are than those of the network that the weights were
         written for; empty if they were written for this one.
 
-        Measured on the photo ``[B, 3, H, W]``: on every layer where the other network is on this machine, else on the input,
-        since activations of ReLU networks grow in proportion to it but for the biases.
+        Measured on the first photo ``[B, 3, H, W]`` and kept: on every layer where the other network is on this machine, else
+        on the input, since activations of ReLU networks grow in proportion to it but for the biases.
         """
         if not self.converts:
             return {}
+        if self._ratios is None:
+            self._ratios = self._measure_ratios(photo)
+        return self._ratios
+
+    def _measure_ratios(self, photo: Tensor) -> dict[str, float]:
         other = INPUT_SPACES[self.settings.numbers_for]
         layers = list(dict.fromkeys([*self.settings.content_layers, *self.settings.style_layers]))
         if not on_this_machine(self.settings.numbers_for, self.settings.vgg):

@@ -11,7 +11,7 @@ from torch import Tensor
 from stylenet.errors import InputError
 from stylenet.fetching import Source
 from stylenet.files import check_writable
-from stylenet.images import Picture, check_format, read_image, write_image
+from stylenet.images import Picture, check_output, read_image, write_image
 from stylenet.losses import LossSettings
 from stylenet.monitor import Observer, ProgressLine, RunLog, Snapshots, together
 from stylenet.optimize import Result, optimize
@@ -61,8 +61,7 @@ def render(
         RunError: if writing fails.
     """
     loss, settings, target = loss or LossSettings(), settings or OptimizeSettings(), Path(output)
-    check_format(target, bits)
-    check_writable(target)
+    check_output(target, bits)
     if not 1 <= quality <= 100:
         raise InputError(f"quality is {quality}: it must be from 1 to 100")
     if save_every < 0:

@@ -485,6 +485,14 @@ def test_a_state_of_another_epoch_skips_nothing(folder: Path) -> None:
     assert same(epoch(resumed, 2), epoch(whole, 2))
 
 
+def test_what_was_used_is_skipped_once(folder: Path) -> None:
+    whole = epoch(module(folder).train_dataloader(), 1)
+    resumed = module(folder).train_dataloader()
+    resumed.load_state_dict({"epoch": 1, "batches": 3})
+    assert same(epoch(resumed, 1), whole[3:])
+    assert same(epoch(resumed, 1), whole)
+
+
 class Recorder(LightningModule):
     """Trains nothing, and takes note of its batches."""
 
