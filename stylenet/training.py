@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylenet.errors import InputError
 from stylenet.images import read_image
-from stylenet.losses import LossSettings, PerceptualLoss, Targets
+from stylenet.losses import Losses, LossSettings, PerceptualLoss, Targets
 from stylenet.metrics import border_index, checkerboard_index, content_lost, saturation, style_errors
 from stylenet.settings import parse_seconds
 from stylenet.styles import load_style
@@ -95,7 +95,7 @@ class StyleTraining(LightningModule):
 
     def forward(self, photos: Tensor) -> Tensor:
         """``[B, 3, H, W]`` in 0..1 to the same, styled."""
-        styled: Tensor = self._compiled("network", self.network)(photos)
+        styled: Tensor = self.network(photos)
         return styled
 
     # --- set-up -------------------------------------------------------------------------------------------------------
@@ -121,17 +121,21 @@ class StyleTraining(LightningModule):
         if "targets" not in self._frozen:
             self._prepare_loss()
 
-    @torch.no_grad()
     def _prepare_loss(self) -> None:
-        loss: PerceptualLoss = self._frozen["loss"].to(self.device)
         half = str(self.trainer.precision).startswith("bf16")
-        dtype, layout = (torch.bfloat16, torch.channels_last) if half else (torch.float32, torch.contiguous_format)
-        if self.device.type == "cuda":
-            layout = torch.channels_last
-        loss.vgg.convolutions.to(dtype, memory_format=layout)  # type: ignore[call-overload]
-        pictures = [picture.to(self.device) for picture in self._frozen["pictures"]]
-        with torch.autocast(self.device.type, enabled=False):
-            photos = self._calibration_photos().to(self.device).contiguous(memory_format=torch.channels_last)
+        self.prepare(self._calibration_photos(), self.device, torch.bfloat16 if half else torch.float32)
+
+    @torch.no_grad()
+    def prepare(self, photos: Tensor, device: torch.device, dtype: torch.dtype) -> None:
+        """Puts the loss network on a device, in the type of its convolutions, and works out what styled photos are compared
+        with; ``photos [N, 3, S, S]`` give the units of a calibrated loss. The trainer does this when it starts."""
+        if "loss" not in self._frozen:
+            self.setup("fit")
+        loss: PerceptualLoss = self._frozen["loss"].to(device)
+        loss.vgg.convolutions.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        pictures = [picture.to(device) for picture in self._frozen["pictures"]]
+        photos = photos.to(device).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, enabled=False):
             self._frozen["targets"] = loss.targets(photos, pictures, self.hparams["style_weights"])
             shares = self._frozen["targets"].style_weights
             grams = [_grams(loss.vgg, picture, self._frozen["held_out"]) for picture in pictures]
@@ -147,30 +151,30 @@ class StyleTraining(LightningModule):
         photos: Tensor = module.calibration_photos(self.hparams["calibration_photos"])
         return photos
 
-    def _compiled(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The compiled form in training where it is asked for; validation has other sizes and is done as it is."""
-        if not self.hparams["compile"] or not self.training:
-            return function
-        key = f"compiled {name}"
-        if key not in self._frozen:
-            self._frozen[key] = torch.compile(function, dynamic=False)
-        compiled: Callable[..., Any] = self._frozen[key]
+    def _function(self) -> Callable[[Tensor], Losses]:
+        """:meth:`losses`, compiled where that is asked for. Validation has another size and is done as it is."""
+        if not self.hparams["compile"]:
+            return self.losses
+        if "compiled" not in self._frozen:
+            self._frozen["compiled"] = torch.compile(self.losses, dynamic=False)
+        compiled: Callable[[Tensor], Losses] = self._frozen["compiled"]
         return compiled
 
     # --- training -----------------------------------------------------------------------------------------------------
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         """The objective of a batch ``[B, 3, S, S]`` in 0..1."""
-        losses = self._compiled("step", self._step)(photos)
+        losses = self._function()(photos)
         self.log("train/objective", losses.total.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.parts.items()})
         total: Tensor = losses.total
         return total
 
-    def _step(self, photos: Tensor) -> Any:
+    def losses(self, photos: Tensor) -> Losses:
+        """The objective of a batch ``[B, 3, S, S]`` in 0..1, and its parts."""
         styled = self.network(photos)
         loss: PerceptualLoss = self._frozen["loss"]
-        with torch.autocast(self.device.type, enabled=False):
+        with torch.autocast(photos.device.type, enabled=False):
             # The photo's features are needed to the deepest content layer alone, and without a gradient.
             with torch.no_grad():
                 content = loss.vgg(photos, only=list(self.loss_settings.content_layers))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import zipfile
 from pathlib import Path
 
 import pytest
 from skimage import data
+from training_kit import make_photos
 
 from stylenet.cli import main
 from stylenet.images import read_image, write_image
@@ -18,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines() if line.strip()]
+TRAINING = [c for c in COMMANDS if c.startswith(("stylenet train", "stylenet evaluate", "stylenet styles"))]
 QUICK = {
     "optimize": ["--steps", "2", "--size", "72x48"],
     "features": ["--size", "48"],
@@ -44,7 +47,7 @@ def test_there_are_commands() -> None:
     assert len(COMMANDS) >= 10
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("stylenet")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("stylenet") and c not in TRAINING])
 def test_command(command: str, user_folder: Path) -> None:
     words = shlex.split(command, comments=True)
     # What the README itself says comes later, and so wins.
@@ -53,17 +56,41 @@ def test_command(command: str, user_folder: Path) -> None:
     assert read_image(user_folder / output).width >= 48
 
 
+def test_training(user_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In order: each command uses what the one before has left."""
+    for folder in ("photos", "held_out"):
+        make_photos(user_folder / folder, 8)
+    with zipfile.ZipFile(user_folder / "train2017.zip", "w") as archive:
+        for path in sorted((user_folder / "photos").iterdir()):
+            archive.write(path, f"train2017/{path.name}")
+    steps = iter(range(2, 100))
+    for command in TRAINING:
+        words = shlex.split(command.replace("--recipe default", "--recipe debug"))[1:]
+        if words[0] == "train":
+            words = ["train", "--recipe", "debug", *words[1:], "--steps", str(next(steps)), "--checkpoint_every", "1"]
+            words += ["--trainer.accelerator", "cpu"]
+        if words[0] == "evaluate":
+            words += ["--sizes", "[64]", "--count", "1", "--most_iterations", "1"]
+        assert main(words) == 0, command
+    assert '"name": "painting"' in capsys.readouterr().out
+    python = next(block for kind, block in BLOCKS if kind == "python" and "load_style" in block)
+    exec(python, {})
+    assert (read_image("styled.jpg").width, read_image("styled.jpg").height) == (72, 48)
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("scripts/")])
 def test_script_is_there(command: str) -> None:
     assert os.access(ROOT / shlex.split(command, comments=True)[0], os.X_OK)
 
 
 def test_python(user_folder: Path) -> None:
-    (block,) = [block for kind, block in BLOCKS if kind == "python"]
+    block = next(block for kind, block in BLOCKS if kind == "python" and "optimize" in block)
     exec(block.replace("steps=100", "steps=2").replace("size=512", "size=64"), {})
     assert read_image(user_folder / "result.jpg").width == 64
 
 
 def test_recipes_are_listed() -> None:
-    section = README[README.index("### Recipes") : README.index("### Look inside")]
-    assert all(f"`{name}`" in section for name in list_recipes())
+    optimizing = README[README.index("### Recipes") : README.index("### Look inside")]
+    training = README[README.index("## Train a style") : README.index("## From Python")]
+    assert all(f"`{name}`" in optimizing for name in list_recipes())
+    assert all(f"`{name}`" in training for name in list_recipes("train"))

@@ -68,7 +68,7 @@ def test_objective_is_the_loss_of_optimize(folder: Path, calibrated: bool) -> No
     model, data = module(loss=settings), photos(folder)
     fit(model, data, 0)
     batch = torch.rand(2, 3, 48, 48)
-    losses = model._step(batch)
+    losses = model.losses(batch)
     loss = PerceptualLoss(settings)
     painting = read_image(PAINTING, 96).pixels
     units = loss.targets(data.calibration_photos(2), [painting])

@@ -1,0 +1,116 @@
+"""A training step of stylenet against the same recipe as the field runs it (``baseline.py``), in alternating stretches.
+
+    python benchmarks/training.py [--batch 4] [--size 256] [--repeats 5] [--compile] [--output benchmarks/results]
+
+Both minimise content and Gram losses at the same layers with the same network on the same photos. stylenet's step is the one
+that ``stylenet train`` takes: the LightningModule's own, under the precision that the device gains from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from baseline import Step
+from machine import processor, synchronise
+
+from stylenet.devices import keep_freed_memory, pick_device, pick_precision
+from stylenet.images import read_image
+from stylenet.monitor import versions
+from stylenet.training import TRAINING_LOSS, StyleTraining
+
+ROOT = Path(__file__).resolve().parent.parent
+STYLE = ROOT / "examples" / "styles" / "brush_strokes.jpg"
+
+
+def main() -> None:
+    arguments = _arguments()
+    keep_freed_memory()
+    photos = torch.rand(arguments.batch, 3, arguments.size, arguments.size, device=pick_device())
+    steps = {"baseline": _baseline(photos), "stylenet": _stylenet(photos, arguments.compile)}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():  # kernels, memory, the compiler
+        step()
+        step()
+    for _ in range(arguments.repeats):
+        for name, step in steps.items():
+            before = time.perf_counter()
+            step()
+            step()
+            synchronise()
+            seconds[name].append((time.perf_counter() - before) / 2)
+    _report(arguments, seconds)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=5, help="stretches of two steps each, in turns")
+    parser.add_argument("--compile", action="store_true", help="compile stylenet's step")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    return parser.parse_args()
+
+
+def _baseline(photos: torch.Tensor) -> Any:
+    step = Step(TRAINING_LOSS.content_layers, TRAINING_LOSS.style_layers, read_image(STYLE, 384).pixels)
+    step.net.to(photos.device)
+    step.vgg.to(photos.device)
+    step.grams = {name: gram.to(photos.device) for name, gram in step.grams.items()}
+    return lambda: step(photos)
+
+
+def _stylenet(photos: torch.Tensor, compiled: bool) -> Any:
+    """The module's own step, with what the trainer adds: autocast, the guard against NaN, clipping, Adam."""
+    dtype = pick_precision("auto", photos.device)
+    module = StyleTraining(str(STYLE))
+    module.prepare(photos[:2].cpu(), photos.device, dtype)
+    module.network.to(photos.device)
+    optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-3)
+    batch = photos.contiguous(memory_format=torch.channels_last)
+    function = torch.compile(module.losses, dynamic=False) if compiled else module.losses
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with torch.autocast(photos.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+            losses = function(batch)
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(module.network.parameters(), 10.0)
+        optimizer.step()
+
+    return step
+
+
+def _report(arguments: argparse.Namespace, seconds: dict[str, list[float]]) -> None:
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    ratio = medians["baseline"] / medians["stylenet"]
+    for name, values in seconds.items():
+        print(f"{name:<10}{medians[name]:>8.3f} s a step  ({min(values):.3f} to {max(values):.3f})")
+    print(f"ratio {ratio:.2f}")
+    record = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "device": processor(),
+        "threads": torch.get_num_threads(),
+        "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
+        "compiled": arguments.compile,
+        "versions": versions(),
+        "batch": arguments.batch,
+        "size": arguments.size,
+        "seconds_per_step": seconds,
+        "median": medians,
+        "ratio": ratio,
+    }
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    path = arguments.output / f"training_{record['date']}_{record['convolutions']}{'_compiled' * arguments.compile}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()
