@@ -105,9 +105,10 @@ def _paintings(style: Style, picture: str | None) -> list[Tensor]:
         raise InputError(f"the style {card.name} mixes {len(card.style)} pictures: evaluate takes styles of one")
     if picture is None:
         raise InputError(f"give the picture that {card.name} was trained on ({card.style[0]['file']}) with --picture")
+    painting = read_image(picture, card.training["style_size"]).pixels
     if sha256(picture) != card.style[0]["sha256"]:
         raise InputError(f"{picture} is not the picture that {card.name} was trained on: its hash is not the card's")
-    return [read_image(picture, card.training["style_size"]).pixels]
+    return [painting]
 
 
 def _at_size(

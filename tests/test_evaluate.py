@@ -1,0 +1,169 @@
+"""Measuring a style: against the optimizer run by hand, and what cannot be measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from foreign_nets import Numbered, randomised
+from training_kit import LOSS, PAINTING, TINY, make_photos
+
+from stylenet.cli import main
+from stylenet.descent import Descent
+from stylenet.evaluate import SizeResult, as_table, equivalent_iterations, evaluate
+from stylenet.images import read_image
+from stylenet.losses import PerceptualLoss
+from stylenet.settings import OptimizeSettings
+from stylenet.styles import Card, load_style, save_style, sha256
+from stylenet.transform_net import TransformNet
+from stylenet.vgg import VGG
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("styles") / "brushes.safetensors"
+    torch.manual_seed(0)
+    card = Card(
+        "brushes",
+        style=[{"file": "brush_strokes.jpg", "sha256": sha256(PAINTING)}],
+        loss=dataclasses.asdict(LOSS),
+        training={"style_size": 96},
+    )
+    save_style(TransformNet(TINY), card, path, half=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("photos"), 5)
+
+
+def test_equivalent_iterations_are_those_of_the_optimizer(photos: Path) -> None:
+    photo = read_image(photos / "000.png", 64).pixels
+    painting = read_image(PAINTING, 96).pixels
+    loss = PerceptualLoss(LOSS)
+    plain = OptimizeSettings(variables="pixels", history=100, clamp=False)
+    descent = Descent(loss, loss.targets(photo, [painting]), photo, plain, torch.contiguous_format)
+    objectives = [float(descent.step().total) for _ in range(8)]
+    best = objectives.index(min(objectives))
+    assert best > 0
+    # Convolutions may compute in bfloat16 there: half-way between two iterations is far from both.
+    goal = (objectives[best] + min(objectives[:best])) / 2
+    assert equivalent_iterations(photo, [painting], LOSS, goal, 20) == best
+    assert equivalent_iterations(photo, [painting], LOSS, objectives[0] * 1.1, 20) == 0
+    assert equivalent_iterations(photo, [painting], LOSS, objectives[best] / 100, 3) == 3
+
+
+def test_numbers(style: Path, photos: Path) -> None:
+    lines: list[str] = []
+    small, large = evaluate(str(style), str(photos), PAINTING, [64, 96], 3, 4, "cpu", lines.append)
+    assert (small.size, large.size, small.photos, len(small.equivalent)) == (64, 96, 3, 3)
+    assert len(lines) == 6
+    # The same by hand, for the middle one of three photos.
+    values = []
+    network = load_style(style)
+    vgg = VGG(["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1", "relu4_2"])
+    layers = [f"relu{block}_1" for block in range(1, 6)]
+    for index in (0, 1, 3):
+        photo = read_image(photos / f"{index:03d}.png", 96).pixels
+        pictures = [network(photo), photo, read_image(PAINTING, 96).pixels]
+        features = [vgg(picture) for picture in pictures]
+        grams = [
+            [f[n][0].flatten(1).double() @ f[n][0].flatten(1).double().T / f[n][0][0].numel() for n in layers] for f in features
+        ]
+        errors = [
+            ((ours - wanted) ** 2).sum() / ((theirs - wanted) ** 2).sum() for ours, theirs, wanted in zip(*grams, strict=True)
+        ]
+        values.append(float(sum(errors) / 5))
+    assert large.style_error == pytest.approx(sorted(values)[1], rel=1e-3)
+
+
+def test_table() -> None:
+    result = SizeResult(256, 4, 1.5, 0.25, 1.0, 1.25, 0.01, 0.0, [10, 20, 30, 40])
+    assert result.quartiles == (17.5, 25.0, 32.5)
+    assert as_table([result]).splitlines()[1].split() == [
+        "256",
+        "4",
+        "1.5",
+        "0.250",
+        "1.000",
+        "1.25",
+        "0.010",
+        "25",
+        "(18",
+        "to",
+        "32)",
+    ]
+    assert dataclasses.replace(result, equivalent=[7]).quartiles == (7, 7, 7)
+
+
+def test_command(style: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        str(style),
+        "--photos",
+        str(photos),
+        "--picture",
+        PAINTING,
+        "--sizes",
+        "[64]",
+        "--count",
+        "2",
+        "--most_iterations",
+        "2",
+    ]
+    assert main(["evaluate", *words, "--device", "cpu", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["size"], row["photos"], len(row["equivalent"])) == (64, 2, 2)
+    assert main(["evaluate", *words, "--device", "cpu"]) == 0
+    assert "Gatys-equivalent" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--picture", PAINTING.replace("brush_strokes", "woodcut")], "its hash is not the card's"),
+        (["--picture", "missing.jpg"], "missing.jpg"),
+        (["--sizes", "[8]"], "every size 64 or more"),
+        (["--count", "0"], "count must be 1 or more"),
+        (["--photos", "missing"], "no photos at 'missing'"),
+        (["--device", "tpu9"], "tpu9"),
+    ],
+    ids=lambda value: " ".join(value)[-30:] if isinstance(value, list) else "",
+)
+def test_wrong_input(style: Path, photos: Path, capsys: pytest.CaptureFixture[str], change: list[str], message: str) -> None:
+    words = ["evaluate", str(style), "--photos", str(photos), "--picture", PAINTING, "--sizes", "[64]"]
+    assert main([*words, *change]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert message in error[0]
+
+
+def test_what_has_no_card_cannot_be_measured(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(randomised(Numbered("deconv")).state_dict(), tmp_path / "theirs.pth")
+    assert main(["evaluate", str(tmp_path / "theirs.pth"), "--photos", str(photos), "--picture", PAINTING]) == 2
+    assert "has no card of stylenet" in capsys.readouterr().err
+
+
+def test_picture_is_asked_for(style: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(style), "--photos", str(photos)]) == 2
+    assert "brush_strokes.jpg) with --picture" in capsys.readouterr().err
+
+
+# --- stylenet styles ----------------------------------------------------------------------------------------------------
+
+
+def test_styles_shows_a_card(style: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["styles", str(style)]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert (card["name"], card["network"]["width"]) == ("brushes", 4)
+    assert main(["styles", "monet"]) == 2
+    assert "no style 'monet'" in capsys.readouterr().err
+
+
+def test_styles_lists(style: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("stylenet.styles.style_folder", lambda: style.parent)
+    assert main(["styles"]) == 0
+    assert capsys.readouterr().out.split() == ["brushes"]
