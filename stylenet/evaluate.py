@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
-from stylenet.devices import pick_device
+from stylenet.devices import Precision, pick_device
 from stylenet.errors import InputError
 from stylenet.images import read_image
 from stylenet.losses import LossSettings, PerceptualLoss, gram_matrix
@@ -146,7 +146,9 @@ def _measure(judge: VGG, photo: Tensor, styled: Tensor, painting: Tensor) -> dic
     }
 
 
-def equivalent_iterations(photo: Tensor, paintings: list[Tensor], loss: LossSettings, objective: float, most: int) -> int:
+def equivalent_iterations(
+    photo: Tensor, paintings: list[Tensor], loss: LossSettings, objective: float, most: int, precision: Precision = "auto"
+) -> int:
     """The iteration of plain L-BFGS, from the photo at one scale, whose objective is first at most ``objective``; ``most`` if
     none is. (Johnson et al. start from noise, which takes more iterations to the same objective.)"""
     reached = most
@@ -157,8 +159,8 @@ def equivalent_iterations(photo: Tensor, paintings: list[Tensor], loss: LossSett
             reached = iterate.step - 1  # the objective is of the picture before this step's update
             raise KeyboardInterrupt
 
-    plain = OptimizeSettings(variables="pixels", history=100, clamp=False, scales=1, plateau=0.0)
-    settings = replace(plain, style_size="full", steps=most + 1, device=str(photo.device))
+    plain = OptimizeSettings(variables="input_space", history=100, clamp=False, scales=1, plateau=0.0)
+    settings = replace(plain, style_size="full", steps=most + 1, device=str(photo.device), precision=precision)
     optimize(photo, paintings, loss, settings, observe=observe)
     return reached
 
