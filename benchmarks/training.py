@@ -79,7 +79,7 @@ def _stylenet(photos: torch.Tensor, compiled: bool) -> Any:
     def step() -> None:
         optimizer.zero_grad()
         with torch.autocast(photos.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-            losses = function(batch)
+            losses, _ = function(batch)
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(module.network.parameters(), 10.0)
         optimizer.step()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -24,6 +24,9 @@ from stylenet.monitor import clock, versions
 from stylenet.recipes import with_recipe
 from stylenet.styles import Card, save_style, sha256
 from stylenet.training import StyleTraining
+
+# When neither steps, epochs nor a time are given.
+DEFAULT_STEPS = 4000
 
 # What people type most, without the group that it belongs to.
 _SHORT = {
@@ -62,6 +65,9 @@ class TrainCLI(LightningCLI):
         if not 0 <= config.ema < 1:
             raise InputError(f"ema is {config.ema}: it must be 0 or more, and below 1")
         check_writable(Path(config.output))
+        ends = (config.trainer.max_steps != -1, config.trainer.max_epochs != -1, config.trainer.max_time, config.model.budget)
+        if not any(ends):
+            config.trainer.max_steps = DEFAULT_STEPS
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """With checkpoints, averaged weights, previews and the progress line."""
@@ -82,6 +88,8 @@ class TrainCLI(LightningCLI):
         if config.ema:
             callbacks.append(EMAWeightAveraging(decay=config.ema))
         self.trainer_defaults["callbacks"] = callbacks
+        if config.trainer.logger is not False:
+            callbacks.append(LearningRateMonitor("step"))
         if config.trainer.logger is None:
             kwargs["logger"] = TensorBoardLogger(config.run, name=None, version="log")
         return super().instantiate_trainer(**kwargs)
@@ -100,10 +108,15 @@ def train(words: list[str], verbose: bool = False) -> str:
     if not verbose:
         _quiet()
     keep_freed_memory()
-    return _fit(_parse(words))
+    return _fit(parse(words))
 
 
-def _parse(words: list[str]) -> TrainCLI:
+def parse(words: list[str]) -> TrainCLI:
+    """Model, data and trainer as the words of the command line say.
+
+    Raises:
+        InputError: for words that are not understood.
+    """
     from argparse import ArgumentError
 
     from jsonargparse import ArgumentError as JsonArgumentError
@@ -143,8 +156,6 @@ def _cli(words: list[str]) -> TrainCLI:
 
 def _fit(cli: TrainCLI) -> str:
     module, data, trainer, config = cli.model, cli.datamodule, cli.trainer, cli.config
-    if trainer.max_steps == -1 and trainer.max_epochs == -1 and module.budget is None and config.trainer.max_time is None:
-        raise InputError("how long? give --steps 4000, --budget 15m, or --recipe default")
     _check_checkpoint(config.ckpt_path, Path(config.run))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)

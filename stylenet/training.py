@@ -151,27 +151,28 @@ class StyleTraining(LightningModule):
         photos: Tensor = module.calibration_photos(self.hparams["calibration_photos"])
         return photos
 
-    def _function(self) -> Callable[[Tensor], Losses]:
+    def _function(self) -> Callable[[Tensor], tuple[Losses, Tensor]]:
         """:meth:`losses`, compiled where that is asked for. Validation has another size and is done as it is."""
         if not self.hparams["compile"]:
             return self.losses
         if "compiled" not in self._frozen:
             self._frozen["compiled"] = torch.compile(self.losses, dynamic=False)
-        compiled: Callable[[Tensor], Losses] = self._frozen["compiled"]
+        compiled: Callable[[Tensor], tuple[Losses, Tensor]] = self._frozen["compiled"]
         return compiled
 
     # --- training -----------------------------------------------------------------------------------------------------
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         """The objective of a batch ``[B, 3, S, S]`` in 0..1."""
-        losses = self._function()(photos)
+        losses, outside = self._function()(photos)
         self.log("train/objective", losses.total.detach(), prog_bar=True)
+        self.log("train/saturation", outside)
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.parts.items()})
         total: Tensor = losses.total
         return total
 
-    def losses(self, photos: Tensor) -> Losses:
-        """The objective of a batch ``[B, 3, S, S]`` in 0..1, and its parts."""
+    def losses(self, photos: Tensor) -> tuple[Losses, Tensor]:
+        """The objective of a batch ``[B, 3, S, S]`` in 0..1 and its parts, and the share of values that left 0..1."""
         styled = self.network(photos)
         loss: PerceptualLoss = self._frozen["loss"]
         with torch.autocast(photos.device.type, enabled=False):
@@ -180,7 +181,7 @@ class StyleTraining(LightningModule):
                 content = loss.vgg(photos, only=list(self.loss_settings.content_layers))
             trained = [*self.loss_settings.content_layers, *self.loss_settings.style_layers]
             targets: Targets = replace(self._frozen["targets"], content=content)
-            return loss.compare(loss.vgg(styled, only=trained), styled, targets)
+            return loss.compare(loss.vgg(styled, only=trained), styled, targets), saturation(styled.detach())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with warm-up, then a cosine over what is left of the steps or of the budget."""

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_kit import PAINTING, make_photos
 
 from stylenet.cli import main
@@ -21,6 +22,7 @@ from stylenet.data import PhotoDataModule
 from stylenet.losses import LossSettings
 from stylenet.recipes import list_recipes, recipe_path
 from stylenet.styles import load_style, sha256
+from stylenet.train import DEFAULT_STEPS, parse
 from stylenet.training import StyleTraining
 
 # Each process has one thread: two of them share the machine in some tests.
@@ -72,6 +74,8 @@ def test_a_style_with_its_card(words: list[str], tmp_path: Path) -> None:
     assert {"torch", "stylenet"} <= set(card.versions)
     log = [name for name in files(tmp_path / "run") if not name.startswith("log/events")]
     assert log == ["log/hparams.yaml"]
+    tags = EventAccumulator(str(tmp_path / "run" / "log")).Reload().Tags()["scalars"]
+    assert {"lr-Adam", "train/objective", "train/saturation", "val/objective", "val/style_held_out"} <= set(tags)
 
 
 def test_the_same_seed_is_the_same_style(words: list[str], tmp_path: Path) -> None:
@@ -239,7 +243,6 @@ def test_two_processes_train_one_style(words: list[str], tmp_path: Path) -> None
         (["--recipe", "monet"], "no recipe 'monet'"),
         (["--output", "style.pth"], "change the ending of style.pth"),
         (["--network", "gigantic"], "gigantic"),
-        (["--steps", "-1"], "how long?"),
         (["--steps", "many"], "many"),
         (["--ckpt_path", "last"], "nothing to resume"),
         (["--ckpt_path", "missing.ckpt"], "no checkpoint 'missing.ckpt'"),
@@ -281,12 +284,20 @@ def test_default_recipe_is_the_defaults() -> None:
 
     written = yaml.safe_load(recipe_path("default", "train").read_text())
     model, data = (inspect.signature(kind.__init__).parameters for kind in (StyleTraining, PhotoDataModule))
+    assert written["trainer"] == {"max_steps": DEFAULT_STEPS}
     loss = written["model"].pop("loss")
     assert written["model"] == {name: model[name].default for name in written["model"]}
     assert set(model) - set(written["model"]) == {"self", "style", "loss"}
     assert written["data"] == {name: data[name].default for name in written["data"]}
     assert loss == {name: getattr(model["loss"].default, name) for name in loss}
     assert isinstance(model["loss"].default, LossSettings)
+
+
+@pytest.mark.parametrize(("more", "steps"), [([], DEFAULT_STEPS), (["--budget", "5m"], -1), (["--steps", "7"], 7)])
+def test_how_long(folder: Path, tmp_path: Path, more: list[str], steps: int) -> None:
+    """The short form has a length of its own; a budget needs no other."""
+    words = ["--style", PAINTING, "--photos", str(folder), "--run", str(tmp_path), "--trainer.accelerator", "cpu", *more]
+    assert parse(words).trainer.max_steps == steps
 
 
 @pytest.mark.parametrize("recipe", list_recipes("train"))

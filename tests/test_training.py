@@ -68,7 +68,7 @@ def test_objective_is_the_loss_of_optimize(folder: Path, calibrated: bool) -> No
     model, data = module(loss=settings), photos(folder)
     fit(model, data, 0)
     batch = torch.rand(2, 3, 48, 48)
-    losses = model.losses(batch)
+    losses, outside = model.losses(batch)
     loss = PerceptualLoss(settings)
     painting = read_image(PAINTING, 96).pixels
     units = loss.targets(data.calibration_photos(2), [painting])
@@ -81,6 +81,8 @@ def test_objective_is_the_loss_of_optimize(folder: Path, calibrated: bool) -> No
             expected[name] = expected.get(name, 0.0) + float(value.detach()) / 2
     assert {name: float(value.detach()) for name, value in losses.parts.items()} == pytest.approx(expected, rel=1e-4)
     assert float(losses.total.detach()) == pytest.approx(sum(expected.values()), rel=1e-4)
+    styled = model.network(batch)
+    assert float(outside) == pytest.approx(float(((styled < 0) | (styled > 1)).double().mean()))
 
 
 def test_gradient_reaches_every_weight(folder: Path) -> None:
@@ -287,7 +289,7 @@ def test_log_and_previews(folder: Path, tmp_path: Path) -> None:
     assert {"train/objective", "train/content/relu2_2", "train/style/relu1_1", "train/tv", "val/objective"} <= set(
         tags["scalars"]
     )
-    assert {"train/photos_per_second", "val/saturation"} <= set(tags["scalars"])
+    assert {"train/photos_per_second", "train/saturation", "val/saturation"} <= set(tags["scalars"])
     assert [event.step for event in log.Images("preview")] == [2, 4, 5]
     assert (log.Images("preview")[0].width, log.Images("preview")[0].height) == (96, 96)
 
