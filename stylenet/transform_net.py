@@ -12,10 +12,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from stylenet.errors import InputError
@@ -205,14 +206,48 @@ class InstanceNorm(nn.Module):
 
     def forward(self, values: Tensor, statistics: Statistics | None = None) -> Tensor:
         """``[B, C, h, w]`` to the same, with statistics of the values unless others are given."""
-        wide = values.float()
-        mean, variance = instance_statistics(wide) if statistics is None else statistics
-        scale = self.weight * (variance + self.eps).rsqrt()
-        shift = self.bias - mean * scale
-        return torch.addcmul(shift[..., None, None], wide, scale[..., None, None]).to(values.dtype)
+        if statistics is None:
+            normalised: Tensor = _Normalise.apply(values, self.weight, self.bias, self.eps)
+            return normalised
+        mean, variance = statistics
+        return _scaled(values.float(), mean, (variance + self.eps).rsqrt(), self.weight, self.bias).to(values.dtype)
 
 
 def instance_statistics(values: Tensor) -> Statistics:
     """Mean and (biased) variance over the positions of ``[B, C, h, w]``: two tensors ``[B, C]`` in float32."""
     variance, mean = torch.var_mean(values.float(), dim=(2, 3), correction=0)
     return mean, variance
+
+
+def _scaled(values: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``weight (values - mean) inverse + bias`` as one multiply-add."""
+    scale = weight * inverse
+    shift = bias - mean * scale
+    return torch.addcmul(shift[..., None, None], values, scale[..., None, None])
+
+
+class _Normalise(torch.autograd.Function):
+    """Instance normalisation with a gradient written out: autograd's passes over the whole tensor are twice as many."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        wide = values.float()
+        mean, variance = instance_statistics(wide)
+        inverse = (variance + eps).rsqrt()
+        ctx.save_for_backward(values, weight, mean, inverse)
+        return _scaled(wide, mean, inverse, weight, bias).to(values.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        values, weight, mean, inverse = ctx.saved_tensors
+        wide = gradient.float()
+        standard = torch.addcmul((-mean * inverse)[..., None, None], values.float(), inverse[..., None, None])
+        by_bias, by_weight = wide.sum(dim=(2, 3)), (wide * standard).sum(dim=(2, 3))
+        # d values = weight inverse (gradient - mean(gradient) - standard mean(gradient standard))
+        positions = values.shape[2] * values.shape[3]
+        factor = (weight * inverse)[..., None, None]
+        lowered = torch.addcmul(
+            wide - by_bias[..., None, None] / positions, standard, by_weight[..., None, None], value=-1 / positions
+        )
+        return lowered.mul_(factor).to(values.dtype), by_weight.sum(dim=0), by_bias.sum(dim=0), None
