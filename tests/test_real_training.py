@@ -14,7 +14,7 @@ from stylenet.styles import load_style
 
 # Share of the photo's own distance from the style that is left on photos never seen, mean over the layers trained on. What it
 # is for an untrained network is tested too, so that the bound means something.
-BOUND = 0.35
+BOUND = 0.2
 
 
 def tiles(folder: Path) -> Path:
@@ -50,5 +50,5 @@ def test_the_style_is_learnt(tmp_path: Path) -> None:
     assert trained < BOUND
     metrics = load_style(tmp_path / "trained.safetensors").card.metrics
     assert metrics["val/style_held_out"] < 1.5 * BOUND
-    assert metrics["val/content/relu4_2"] < 1
+    assert metrics["val/content/relu4_2"] < 2
     assert metrics["val/checkerboard"] < 10
