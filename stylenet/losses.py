@@ -39,6 +39,10 @@ def gram_matrix(features: Tensor) -> Tensor:
     return product
 
 
+# Positions whose products are summed at once.
+_GRAM_PART = 2**16
+
+
 class _Gram(torch.autograd.Function):
     """``F Fᵀ / M`` with its gradient ``(D + Dᵀ) F / M`` as one product in the type and layout of the features.
 
@@ -51,8 +55,9 @@ class _Gram(torch.autograd.Function):
         flat, _ = _positions(features)
         ctx.save_for_backward(features)
         with torch.autocast(features.device.type, enabled=False):
-            flat = flat.float()
-            return flat.transpose(1, 2) @ flat / flat.shape[1]
+            # Part by part, so that the float32 copy stays small: the first layer's of 2048 x 2048 pixels would have 1 GB.
+            products = [_product(part.float()) for part in torch.split(flat, _GRAM_PART, dim=1)]
+            return torch.stack(products).sum(dim=0) / flat.shape[1]
 
     @staticmethod
     @once_differentiable
@@ -62,6 +67,10 @@ class _Gram(torch.autograd.Function):
         with torch.autocast(features.device.type, enabled=False):
             symmetric = (gradient + gradient.transpose(1, 2)) / flat.shape[1]
             return restore(flat @ symmetric.to(flat.dtype))
+
+
+def _product(part: Tensor) -> Tensor:
+    return part.transpose(1, 2) @ part
 
 
 def _positions(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -56,6 +56,8 @@ class TrainCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settles names and folders."""
         config = self.config
+        if config.recipe is not None:  # those of the command line have become --config
+            raise InputError("'recipe' is an option of the command line: a file of options cannot name another one")
         styles = config.model.style if isinstance(config.model.style, list) else [config.model.style]
         config.name = config.name or Path(styles[0]).stem
         config.run = config.run or str(Path("runs") / config.name)
@@ -95,7 +97,7 @@ class TrainCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
 
-def train(words: list[str], verbose: bool = False) -> str:
+def train(words: list[str]) -> str:
     """Trains a style as the words of the command line say.
 
     Returns:
@@ -105,8 +107,7 @@ def train(words: list[str], verbose: bool = False) -> str:
         InputError: for wrong options, pictures or photos.
         RunError: if the gradients stay not finite; the style is then written with the weights from before.
     """
-    if not verbose:
-        _quiet()
+    _quiet()
     keep_freed_memory()
     return _fit(parse(words))
 

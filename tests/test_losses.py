@@ -63,6 +63,22 @@ def test_gram_matrix() -> None:
     np.testing.assert_allclose(gram_matrix(features).numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("part", [1, 4, 7, 100])
+def test_gram_matrix_part_by_part(monkeypatch: pytest.MonkeyPatch, layout: torch.memory_format, part: int) -> None:
+    """With its gradient, against loops and autograd of the plain product in float64."""
+    monkeypatch.setattr("stylenet.losses._GRAM_PART", part)
+    features = features_like(2, 4, 3, 5, seed=1).contiguous(memory_format=layout).requires_grad_()
+    weights = features_like(2, 4, 4, seed=2)
+    flat = features.detach().double().flatten(2).requires_grad_()
+    expected = flat @ flat.transpose(1, 2) / 15
+    gram = gram_matrix(features)
+    np.testing.assert_allclose(gram.detach().numpy(), expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+    (ours,) = torch.autograd.grad((gram * weights).sum(), features)
+    (theirs,) = torch.autograd.grad((expected * weights.double()).sum(), flat)
+    np.testing.assert_allclose(ours.flatten(2).numpy(), theirs.numpy(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_gram_matrix_does_not_overflow(dtype: torch.dtype) -> None:
     features = (features_like(1, 6, 40, 40) * 1000).to(dtype)
