@@ -37,7 +37,9 @@ ITERATE = Iterate(
     picture=lambda: torch.full((1, 3, 8, 6), 0.5),
 )
 LOSS = LossSettings(vgg_weights="random", content_layers={"relu2_2": 1.0}, style_layers={"relu1_1": 1.0}, tv_weight=0.1)
-SEARCH = OptimizeSettings(size="64x48", steps=4, device="cpu", precision="32", plateau=0.0)
+SEARCH = OptimizeSettings(
+    size="64x48", steps=4, device="cpu", precision="32", plateau=0.0, optimizer="adam", variables="pixels", learning_rate=0.01
+)
 
 
 class Terminal(io.StringIO):

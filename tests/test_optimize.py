@@ -543,7 +543,7 @@ def test_nan_bias_names_the_style(search: Callable[..., Result], network: VGG) -
 def test_overflow(search: Callable[..., Result]) -> None:
     """A rate that shoots out of the floating-point numbers; observers still see a picture."""
     pictures = []
-    options = {"optimizer": "adam", "variables": "pixels", "learning_rate": 1e30}
+    options = {"optimizer": "adam", "variables": "pixels", "learning_rate": 1e30, "clamp": False}
     result = search(observe=lambda iterate: pictures.append(iterate.picture()), **options)
     assert result.stopped == "broken"
     assert "is not finite" in result.message
@@ -583,7 +583,7 @@ def contents(folder: Path) -> list[str]:
 
 
 def test_nan_through_the_command_line(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wild = ["--optimizer", "adam", "--variables", "pixels", "--learning_rate", "1e30"]
+    wild = ["--optimizer", "adam", "--variables", "pixels", "--learning_rate", "1e30", "--clamp", "false"]
     assert main(["optimize", *files, *wild]) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert "is not finite" in message
