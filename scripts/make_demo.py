@@ -68,7 +68,7 @@ def optimized(folder: Path, size: str, budget: str) -> Sheet:
 
 
 def trained(folder: Path, size: str, budget: str) -> Sheet:
-    """Two photos through a network that was trained for two minutes: a sketch of what half an hour on thousands of photos gives.
+    """Two photos through a network of two minutes: a sketch of what half an hour on thousands of photos gives.
 
     So short a training wants many small steps and more of the photo than the recipe.
     """
