@@ -53,7 +53,7 @@ class TrainingProgress(ProgressBar):
         if step == self.first_step + 1 or not self.began:
             self.began = now  # the first step compiles and warms up
         done = step - self.first_step - 1
-        photos = _photos_a_step(trainer)
+        photos = photos_a_step(trainer)
         pace = (now - self.began) / done if done > 0 else 0.0
         if pace:
             pl_module.log("train/photos_per_second", photos / pace, rank_zero_only=True)
@@ -82,12 +82,13 @@ def _plan(trainer: Trainer, module: StyleTraining) -> str:
     length = " or ".join(end for end in ends if end) or f"{trainer.max_epochs} epochs"
     return (
         f"training {parameters:,} parameters on {len(data.train_set)} photos of {data.size} pixels,"
-        f" {_photos_a_step(trainer)} a step, for {length}; {len(data.val_set)} photos are held out;"
+        f" {photos_a_step(trainer)} a step, for {length}; {len(data.val_set)} photos are held out;"
         f" {trainer.precision} on {module.device.type}; log: {trainer.log_dir or 'none'}"
     )
 
 
-def _photos_a_step(trainer: Trainer) -> int:
+def photos_a_step(trainer: Trainer) -> int:
+    """The batch of all processes, and of all gradients that are added up for a step."""
     return int(cast(Any, trainer).datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches)
 
 

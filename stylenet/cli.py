@@ -71,16 +71,10 @@ def _overview() -> str:
 
 def _parse(parser: ArgumentParser, words: list[str]) -> Namespace:
     """Parsed options; whatever the parser dislikes becomes one line."""
-    from argparse import ArgumentError
+    from stylenet.recipes import parsing
 
-    from jsonargparse import ArgumentError as JsonArgumentError
-
-    try:
+    with parsing():
         return parser.parse_args(_with_flags(parser, words))
-    except (ArgumentError, JsonArgumentError) as error:
-        raise InputError(" ".join(str(error).split())) from error
-    except UnicodeDecodeError as error:
-        raise InputError("the recipe or configuration file is not text") from error
 
 
 def _with_flags(parser: ArgumentParser, words: list[str]) -> list[str]:

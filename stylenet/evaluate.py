@@ -75,7 +75,7 @@ def evaluate(
 
     Args:
         style: name or file.
-        photos: folder, zip archive or list of photos that it was not trained on.
+        photos: folder or list of photos, or single ones, that it was not trained on.
         picture: the style picture that it was trained on. Its hash is compared with the card's.
         sizes: longest sides to measure at.
         count: photos to measure on, spread over the set.
@@ -88,13 +88,25 @@ def evaluate(
     """
     if count < 1 or most_iterations < 0 or not sizes or min(sizes) < 64:
         raise InputError("count must be 1 or more, most_iterations 0 or more, and every size 64 or more")
-    loaded = load_style(style, pick_device(device))
-    paintings = _paintings(loaded, picture)
+    where = pick_device(device)
+    loaded = load_style(style, where)
+    paintings = [painting.to(where) for painting in _paintings(loaded, picture)]
     found = [photo for photo in find_photos(photos) if not photo.member]
     if not found:
         raise InputError("evaluate reads photos from folders and files, not from archives")
     chosen = [found[index * len(found) // min(count, len(found))].path for index in range(min(count, len(found)))]
-    return [_at_size(loaded, chosen, paintings, size, most_iterations, report or (lambda _: None)) for size in sizes]
+    judge, loss = VGG([*STYLE_LAYERS, CONTENT_LAYER]).to(where), PerceptualLoss(LossSettings(**loaded.card.loss)).to(where)
+    results = []
+    for size in sizes:
+        rows = []
+        for path in chosen:
+            photo = read_image(path, size).pixels.to(where)
+            rows.append(_of_photo(loaded, photo, paintings, judge, loss, most_iterations))
+            if report is not None:
+                report(f"{size}  {path}  " + "  ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()))
+        medians = {name: statistics.median(row[name] for row in rows) for name in rows[0] if name != "equivalent"}
+        results.append(SizeResult(size=size, photos=len(rows), equivalent=[int(row["equivalent"]) for row in rows], **medians))
+    return results
 
 
 def _paintings(style: Style, picture: str | None) -> list[Tensor]:
@@ -111,26 +123,16 @@ def _paintings(style: Style, picture: str | None) -> list[Tensor]:
     return [painting]
 
 
-def _at_size(
-    style: Style, photos: list[str], paintings: list[Tensor], size: int, most: int, report: Callable[[str], None]
-) -> SizeResult:
-    device = next(style.net.parameters()).device
-    settings = LossSettings(**style.card.loss)
-    judge, loss = VGG([*STYLE_LAYERS, CONTENT_LAYER]).to(device), PerceptualLoss(settings).to(device)
-    paintings = [painting.to(device) for painting in paintings]
-    rows: list[dict[str, float]] = []
-    for path in photos:
-        photo = read_image(path, size).pixels.to(device)
-        styled = style(photo)
-        assert isinstance(styled, Tensor)
-        row = _measure(judge, photo, styled, paintings[0])
-        with torch.no_grad():
-            row["objective"] = float(loss(styled, loss.targets(photo, paintings)).total)
-        row["equivalent"] = equivalent_iterations(photo, paintings, settings, row["objective"], most) if most else 0
-        rows.append(row)
-        report(f"{size}  {path}  " + "  ".join(f"{name} {value:.4g}" for name, value in row.items()))
-    medians = {name: statistics.median(row[name] for row in rows) for name in rows[0] if name != "equivalent"}
-    return SizeResult(size=size, photos=len(rows), equivalent=[int(row["equivalent"]) for row in rows], **medians)
+def _of_photo(
+    style: Style, photo: Tensor, paintings: list[Tensor], judge: VGG, loss: PerceptualLoss, most: int
+) -> dict[str, float]:
+    styled = style(photo)
+    assert isinstance(styled, Tensor)
+    row = _measure(judge, photo, styled, paintings[0])
+    with torch.no_grad():
+        row["objective"] = float(loss(styled, loss.targets(photo, paintings)).total)
+    row["equivalent"] = equivalent_iterations(photo, paintings, loss.settings, row["objective"], most) if most else 0
+    return row
 
 
 @torch.no_grad()
@@ -151,7 +153,7 @@ def equivalent_iterations(
 ) -> int:
     """The iteration of plain L-BFGS, from the photo at one scale, whose objective is first at most ``objective``; ``most`` if
     none is. (Johnson et al. start from noise, which takes more iterations to the same objective.)"""
-    reached = most
+    reached: int | None = None
 
     def observe(iterate: Iterate) -> None:
         nonlocal reached
@@ -161,8 +163,10 @@ def equivalent_iterations(
 
     plain = OptimizeSettings(variables="input_space", history=100, clamp=False, scales=1, plateau=0.0)
     settings = replace(plain, style_size="full", steps=most + 1, device=str(photo.device), precision=precision)
-    optimize(photo, paintings, loss, settings, observe=observe)
-    return reached
+    result = optimize(photo, paintings, loss, settings, observe=observe)
+    if result.stopped == "interrupted" and reached is None:  # by a person: optimize would only end this search
+        raise KeyboardInterrupt
+    return most if reached is None else reached
 
 
 def as_dictionary(result: SizeResult) -> dict[str, object]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
+from jsonargparse import ArgumentError as JsonArgumentError
 
 from stylenet.errors import InputError
 from stylenet.losses import LossSettings
@@ -56,6 +60,24 @@ def with_recipe(words: list[str], engine: Engine = "optimize") -> list[str]:
     return front + rest
 
 
+NESTED_RECIPE = "'recipe' is an option of the command line: a file of options cannot name another one"
+
+
+@contextmanager
+def parsing() -> Iterator[None]:
+    """Whatever a parser dislikes becomes one line.
+
+    Raises:
+        InputError: with that line.
+    """
+    try:
+        yield
+    except (ArgumentError, JsonArgumentError) as error:
+        raise InputError(" ".join(str(error).split())) from error
+    except UnicodeDecodeError as error:
+        raise InputError("the recipe or configuration file is not text") from error
+
+
 def recipe_parser(**options: Any) -> ArgumentParser:
     """A parser for all fields of :class:`LossSettings` and :class:`OptimizeSettings`, flat, and for files of them."""
     parser = ArgumentParser(exit_on_error=False, **options)
@@ -74,7 +96,7 @@ def settings_from(config: Namespace) -> tuple[LossSettings, OptimizeSettings]:
         InputError: for a file that names another recipe, or for values that make no sense.
     """
     if "recipe" in config:
-        raise InputError("'recipe' is an option of the command line: a file of options cannot name another one")
+        raise InputError(NESTED_RECIPE)
     loss = LossSettings(**{name: config[name] for name in LossSettings.__dataclass_fields__})
     search = OptimizeSettings(**{name: config[name] for name in OptimizeSettings.__dataclass_fields__})
     return loss, search

@@ -15,13 +15,13 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor,
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from stylenet.callbacks import BudgetEnd, Previews, TrainingProgress
+from stylenet.callbacks import BudgetEnd, Previews, TrainingProgress, photos_a_step
 from stylenet.data import PhotoDataModule
 from stylenet.devices import gains_from_bf16, keep_freed_memory, pick_device
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable
 from stylenet.monitor import clock, versions
-from stylenet.recipes import with_recipe
+from stylenet.recipes import NESTED_RECIPE, parsing, with_recipe
 from stylenet.styles import Card, save_style, sha256
 from stylenet.training import StyleTraining
 
@@ -57,7 +57,7 @@ class TrainCLI(LightningCLI):
         """Settles names and folders."""
         config = self.config
         if config.recipe is not None:  # those of the command line have become --config
-            raise InputError("'recipe' is an option of the command line: a file of options cannot name another one")
+            raise InputError(NESTED_RECIPE)
         styles = config.model.style if isinstance(config.model.style, list) else [config.model.style]
         config.name = config.name or Path(styles[0]).stem
         config.run = config.run or str(Path("runs") / config.name)
@@ -118,16 +118,8 @@ def parse(words: list[str]) -> TrainCLI:
     Raises:
         InputError: for words that are not understood.
     """
-    from argparse import ArgumentError
-
-    from jsonargparse import ArgumentError as JsonArgumentError
-
-    try:
+    with parsing():
         return _cli(_spelled_out(words))
-    except (ArgumentError, JsonArgumentError) as error:
-        raise InputError(" ".join(str(error).split())) from error
-    except UnicodeDecodeError as error:
-        raise InputError("the recipe or configuration file is not text") from error
 
 
 def _cli(words: list[str]) -> TrainCLI:
@@ -188,7 +180,7 @@ def _card(cli: TrainCLI, seconds: float, metrics: Any) -> Card:
         loss=asdict(module.loss_settings),
         training={
             "steps": trainer.global_step,
-            "batch": data.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
+            "batch": photos_a_step(trainer),
             "size": data.size,
             "style_size": module.hparams["style_size"],
             "learning_rate": module.learning_rate,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylenet.errors import InputError
 from stylenet.images import read_image
-from stylenet.losses import Losses, LossSettings, PerceptualLoss, Targets
+from stylenet.losses import Losses, LossSettings, PerceptualLoss, Targets, gram_matrix
 from stylenet.metrics import border_index, checkerboard_index, content_lost, saturation, style_errors
 from stylenet.settings import parse_seconds
 from stylenet.styles import load_style
@@ -165,7 +165,7 @@ class StyleTraining(LightningModule):
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         """The objective of a batch ``[B, 3, S, S]`` in 0..1."""
         losses, outside = self._function()(photos)
-        self.log("train/objective", losses.total.detach(), prog_bar=True)
+        self.log("train/objective", losses.total.detach())
         self.log("train/saturation", outside)
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.parts.items()})
         total: Tensor = losses.total
@@ -273,7 +273,5 @@ def _make_network(network: Preset | NetSettings | dict[str, Any], init: str | No
 
 @torch.no_grad()
 def _grams(vgg: VGG, picture: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    from stylenet.losses import gram_matrix
-
     features = vgg(picture, only=layers)
     return {name: gram_matrix(features[name]) for name in layers}
