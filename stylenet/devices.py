@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
+import time
 from typing import Literal
 
 import psutil
@@ -32,14 +34,37 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def gains_from_bf16(device: torch.device) -> bool:
-    """Whether convolutions run faster in bfloat16: tensor cores from Ampere on, AMX or AVX512-BF16. Elsewhere it is
-    emulated, at a quarter of the speed of float32."""
+    """Whether convolutions run faster in bfloat16: tensor cores from Ampere on, AMX, and some processors with AVX512-BF16.
+    Elsewhere it is emulated, at a quarter of the speed of float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
         return False
-    probes = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
-    return any(probe() for probe in probes if probe is not None)
+    if _processor_has("_is_amx_tile_supported"):
+        return True
+    return _processor_has("_is_avx512_bf16_supported") and _bf16_is_faster()
+
+
+def _processor_has(probe: str) -> bool:
+    """torch's own look at the processor; older releases have fewer."""
+    return bool(getattr(torch.cpu, probe, lambda: False)())
+
+
+@functools.cache
+def _bf16_is_faster() -> bool:
+    """Measured, in a twentieth of a second: with AVX512-BF16 alone a Zen 5 does convolutions in bfloat16 2.5 times as fast as in
+    float32, a Xeon of the fifth generation at half the speed."""
+    fastest = {dtype: min(_convolution_seconds(dtype) for _ in range(3)) for dtype in (torch.float32, torch.bfloat16)}
+    return fastest[torch.bfloat16] * 1.2 < fastest[torch.float32]
+
+
+@torch.inference_mode()
+def _convolution_seconds(dtype: torch.dtype) -> float:
+    values = torch.ones(1, 128, 32, 32, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    weights = torch.ones(128, 128, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    began = time.perf_counter()
+    torch.nn.functional.conv2d(values, weights, padding=1)
+    return time.perf_counter() - began
 
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:

@@ -33,6 +33,7 @@ _SUFFIXES = {
     ".bmp": "BMP",
     ".avif": "AVIF",
 }
+_BAND = 256  # rows
 _WITH_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
 
 
@@ -158,21 +159,50 @@ def write_image(
         RunError: if the disk is full or the folder not writable; nothing is left behind.
     """
     kind = check_format(path, bits)
-    pixels = picture.pixels if isinstance(picture, Picture) else picture
-    opacity = picture.alpha if isinstance(picture, Picture) and alpha is None else alpha
-    if not torch.isfinite(pixels).all():
-        raise InputError(f"cannot write {path}: the picture has pixels that are NaN or infinite")
-    if opacity is not None and kind not in _WITH_ALPHA:
-        pixels, opacity = pixels * opacity + (1 - opacity), None
-    channels = pixels if opacity is None else torch.cat([pixels, opacity], dim=1)
-    top = 2**bits - 1
-    array = (channels[0].detach().float().cpu().clamp(0, 1) * top).round().permute(1, 2, 0).numpy()
+    if not isinstance(picture, Picture):
+        picture = Picture(picture)
+    if alpha is not None:
+        picture = replace(picture, alpha=alpha)
     try:
-        content = _encode(array.astype(np.uint16 if bits == 16 else np.uint8), kind, quality)
-    except (OSError, ValueError, RuntimeError) as error:  # such as WebP's limit of 16383 pixels a side
-        raise InputError(f"cannot write {array.shape[1]} x {array.shape[0]} pixels to {path}: {error}") from error
+        content = encode_image(picture, kind, quality=quality, bits=bits)
+    except ValueError as error:
+        raise InputError(f"cannot write {path}: {error}") from error
     write_atomic(Path(path), content)
     return Path(path)
+
+
+def encode_image(picture: Picture, kind: str, *, quality: int = 95, bits: int = 8) -> bytes:
+    """A picture as the bytes of a file.
+
+    Args:
+        picture: values outside 0..1 are clipped.
+        kind: Pillow's name of the format.
+        quality: of JPEG, WebP and AVIF.
+        bits: 8, or 16 for PNG and TIFF.
+
+    Raises:
+        ValueError: for a size that the format does not take, or pixels that are not finite.
+    """
+    array = _rounded(picture, bits, with_alpha=kind in _WITH_ALPHA)
+    try:
+        return _encode(array, kind, quality)
+    except (OSError, ValueError, RuntimeError) as error:  # such as WebP's limit of 16383 pixels a side
+        raise ValueError(f"{array.shape[1]} x {array.shape[0]} pixels as {kind}: {error}") from error
+
+
+def _rounded(picture: Picture, bits: int, with_alpha: bool) -> np.ndarray:
+    """``[H, W, 3 or 4]`` integers, made in bands: beside a picture of 100 megapixels a second one in float32 is 1.2 GB."""
+    channels = 4 if with_alpha and picture.alpha is not None else 3
+    array = np.empty((picture.height, picture.width, channels), np.uint16 if bits == 16 else np.uint8)
+    for top in range(0, picture.height, _BAND):
+        band = picture.pixels[0, :, top : top + _BAND].detach().float().cpu()
+        if not torch.isfinite(band).all():
+            raise ValueError("the picture has pixels that are NaN or infinite")
+        if picture.alpha is not None:
+            opacity = picture.alpha[0, :, top : top + _BAND].detach().float().cpu()
+            band = torch.cat([band, opacity]) if with_alpha else band * opacity + (1 - opacity)
+        array[top : top + _BAND] = (band.clamp(0, 1) * (2**bits - 1)).round().permute(1, 2, 0).numpy()
+    return array
 
 
 def _encode(array: np.ndarray, kind: str, quality: int) -> bytes:

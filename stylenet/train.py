@@ -16,13 +16,14 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from stylenet.callbacks import BudgetEnd, Previews, TrainingProgress, photos_a_step
+from stylenet.cards import Card
 from stylenet.data import PhotoDataModule
 from stylenet.devices import gains_from_bf16, keep_freed_memory, pick_device
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable
 from stylenet.monitor import clock, versions
 from stylenet.recipes import NESTED_RECIPE, parsing, with_recipe
-from stylenet.styles import Card, save_style, sha256
+from stylenet.styles import save_style, sha256
 from stylenet.training import StyleTraining
 
 # When neither steps, epochs nor a time are given.
@@ -140,7 +141,7 @@ def _cli(words: list[str]) -> TrainCLI:
             "val_check_interval": 500,
             "check_val_every_n_epoch": None,
             "num_sanity_val_steps": 0,
-            "gradient_clip_val": 10.0,
+            "gradient_clip_val": 1.0,
             "log_every_n_steps": 10,
             "enable_model_summary": False,
         },

@@ -11,13 +11,14 @@ import torch
 from foreign_nets import Numbered, randomised
 from training_kit import LOSS, PAINTING, TINY, make_photos
 
+from stylenet.cards import Card
 from stylenet.cli import main
 from stylenet.descent import Descent
 from stylenet.evaluate import SizeResult, as_table, equivalent_iterations, evaluate
 from stylenet.images import read_image
 from stylenet.losses import PerceptualLoss
 from stylenet.settings import OptimizeSettings
-from stylenet.styles import Card, load_style, save_style, sha256
+from stylenet.styles import load_style, save_style, sha256
 from stylenet.transform_net import TransformNet
 from stylenet.vgg import VGG
 
@@ -163,6 +164,6 @@ def test_styles_shows_a_card(style: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_styles_lists(style: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("stylenet.styles.style_folder", lambda: style.parent)
+    monkeypatch.setattr("stylenet.cards.style_folder", lambda: style.parent)
     assert main(["styles"]) == 0
     assert capsys.readouterr().out.split() == ["brushes"]

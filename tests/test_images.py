@@ -677,7 +677,7 @@ def test_broken_pixels_are_not_written(tmp_path: Path, value: float) -> None:
 
 
 def test_a_size_that_a_format_cannot_hold(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot write 16384 x 2 pixels to .*a\.webp"):
+    with pytest.raises(InputError, match=r"cannot write .*a\.webp: 16384 x 2 pixels"):
         write_image(torch.zeros(1, 3, 2, 16384), tmp_path / "a.webp")
     assert list(tmp_path.iterdir()) == []
 

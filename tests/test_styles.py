@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 from pathlib import Path
@@ -12,10 +13,11 @@ import torch
 from foreign_nets import Numbered, Sequenced, randomised
 from safetensors.torch import save_file
 
-from stylenet import styles
+from stylenet import cards
+from stylenet.cards import Card, list_styles
 from stylenet.errors import InputError
 from stylenet.images import Picture
-from stylenet.styles import Card, list_styles, load_style, save_style
+from stylenet.styles import load_style, save_style
 from stylenet.transform_net import NetSettings, TransformNet
 
 PICTURES = torch.rand(1, 3, 29, 42, generator=torch.Generator().manual_seed(3))
@@ -36,7 +38,17 @@ def test_written_is_read(tmp_path: Path, options: dict[str, Any]) -> None:
     style = load_style(tmp_path / "waves.safetensors")
     assert (style.card.name, style.card.credit, style.card.metrics) == ("waves", "Hokusai, 1831", {"val/objective": 1.5})
     assert NetSettings(**style.card.network) == net.settings
-    assert torch.equal(style(PICTURES), net(PICTURES).clamp(0, 1))
+    assert all(torch.equal(value, style.net.state_dict()[name]) for name, value in net.state_dict().items())
+    assert torch.allclose(style(PICTURES), net(PICTURES).clamp(0, 1), atol=1e-4)
+
+
+def test_weights_that_are_not_finite(tmp_path: Path) -> None:
+    net = network()
+    state = {**net.state_dict(), "last.conv.weight": torch.full_like(net.last.conv.weight, float("nan"))}
+    card = dataclasses.asdict(Card("a", network=dataclasses.asdict(net.settings)))
+    save_file(state, tmp_path / "a.safetensors", {"stylenet": json.dumps(card)})
+    with pytest.raises(InputError, match=r"a\.safetensors holds weights that are not finite \(last\.conv\.weight\)"):
+        load_style(tmp_path / "a.safetensors")
 
 
 def test_half_precision_is_the_default(tmp_path: Path) -> None:
@@ -68,7 +80,7 @@ def test_broken_weights_are_not_written(tmp_path: Path, value: float) -> None:
 
 
 def test_shipped_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(styles, "style_folder", lambda: tmp_path)
+    monkeypatch.setattr(cards, "style_folder", lambda: tmp_path)
     for name in ("waves", "amber"):
         save_style(network(), Card(name), tmp_path / f"{name}.safetensors")
     assert [card.name for card in list_styles()] == ["amber", "waves"]

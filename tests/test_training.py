@@ -17,10 +17,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from training_kit import LOSS, PAINTING, TINY, fit, make_photos, module, photos
 
 from stylenet.callbacks import BudgetEnd, Previews, TrainingProgress
+from stylenet.cards import Card
 from stylenet.errors import InputError
 from stylenet.images import read_image
 from stylenet.losses import PerceptualLoss
-from stylenet.styles import Card, save_style
+from stylenet.styles import save_style
 from stylenet.training import StyleTraining
 from stylenet.transform_net import TransformNet
 
