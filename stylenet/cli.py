@@ -18,7 +18,9 @@ from stylenet.errors import InputError, RunError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from stylenet.batch import Summary
     from stylenet.optimize import Result
+    from stylenet.video import VideoResult
 
 # A budget counts from here, so that it includes loading.
 _STARTED = time.monotonic()
@@ -105,7 +107,7 @@ def _optimize(words: list[str]) -> int:
     parser.add_function_arguments(render, skip={"content", "styles", "output", "loss", "settings", "started"})
     config = _parse(parser, with_recipe(words))
     loss, settings = settings_from(config)
-    names = ("style_weights", "save_every", "log", "panel", "quality", "bits", "allow_huge")
+    names = ("style_weights", "save_every", "log", "panel", "keep_colors", "quality", "bits", "allow_huge")
     options = {name: config[name] for name in names}
     result = render(config.content, config.style, config.output, loss, settings, **options, started=_STARTED)
     return _tell(result, config.output)
@@ -123,6 +125,80 @@ def _tell(result: Result, output: str) -> int:
         print(f"stylenet: {result.message}", file=sys.stderr)
         return _INTERRUPTED
     return 0
+
+
+def _stylize(words: list[str]) -> int:
+    from pathlib import Path
+
+    from jsonargparse import ArgumentParser
+
+    from stylenet.batch import Files, contact_sheet_of, stylize_many
+    from stylenet.devices import keep_freed_memory
+    from stylenet.jobs import plan_jobs
+    from stylenet.stylizer import Look, Stylizer
+
+    keep_freed_memory()
+    description = "Styles pictures by a trained network: files, folders, patterns, addresses, or - for stdin."
+    parser = ArgumentParser(prog="stylenet stylize", description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options.")
+    parser.add_argument("inputs", nargs="+", help="Pictures, folders, patterns like 'photos/*.jpg', http(s) addresses, or -.")
+    parser.add_argument("--style", "-s", nargs="+", required=True, help="Name or file of a style, or of several.")
+    parser.add_argument("--output", "-o", required=True, help="File, folder for several pictures or styles, or - for stdout.")
+    parser.add_argument("--sheet", type=bool, default=False, help="Write one labelled contact sheet of all results instead.")
+    parser.add_argument("--devices", type=int, default=1, help="Processes, each with its own device, that share the pictures.")
+    parser.add_class_arguments(Look)
+    parser.add_class_arguments(Files)
+    parser.add_function_arguments(Stylizer, skip={"style", "look"})
+    config = _parse(parser, words)
+    look = Look(**{name: config[name] for name in Look.__dataclass_fields__})
+    files = Files(**{name: config[name] for name in Files.__dataclass_fields__})
+    names = [Path(style).stem for style in config.style]
+    jobs = plan_jobs(config.inputs, config.output, names, sheet=config.sheet)
+    options = {name: config[name] for name in ("outside", "device", "precision", "tile")}
+    stylizers = [Stylizer(style, look, **options) for style in config.style]
+    summary: Summary | None
+    if config.sheet:
+        summary = contact_sheet_of(jobs, stylizers, names, config.output, files)
+    elif config.devices > 1:
+        from stylenet.predict import stylize_on_devices
+
+        summary = stylize_on_devices(jobs, stylizers, files, config.devices, config.device)
+    else:
+        summary = stylize_many(jobs, stylizers, files, _Rate() if len(jobs) > 1 else None)
+    return 0 if summary is None else _tell_summary(summary, len(jobs), config.output)
+
+
+class _Rate:
+    """Pictures done, their rate and the time left: in place on a terminal, else every few seconds."""
+
+    def __init__(self) -> None:
+        self.terminal, self.shown = sys.stderr.isatty(), 0.0
+
+    def __call__(self, summary: Summary, jobs: int) -> None:
+        from stylenet.monitor import clock
+
+        tried = summary.done + summary.skipped + len(summary.failures)
+        if tried < jobs and time.monotonic() - self.shown < (0.2 if self.terminal else 5.0):
+            return
+        self.shown = time.monotonic()
+        rate = summary.done / summary.seconds
+        left = clock((jobs - tried) / rate) if rate else "?"
+        line = f"{tried}/{jobs} pictures  {rate:.2f} a second  {left} left"
+        end = "" if self.terminal and tried < jobs else "\n"
+        print(f"\r\033[K{line}" if self.terminal else line, end=end, file=sys.stderr, flush=True)
+
+
+def _tell_summary(summary: Summary, jobs: int, output: str) -> int:
+    from stylenet.monitor import clock
+
+    if jobs == 1 and summary.failures:
+        raise InputError(summary.failures[0][1])
+    told = [f"{output}: {summary.done} of {jobs} styled in {clock(summary.seconds)}"]
+    told += [f"{summary.skipped} were there already (--overwrite styles them again)"] if summary.skipped else []
+    _progress(", ".join(told))
+    for source, reason in summary.failures:
+        _progress(f"stylenet: not styled: {source}: {' '.join(reason.split())}")
+    return 1 if summary.failures else 0
 
 
 def _features(words: list[str]) -> int:
@@ -175,6 +251,46 @@ def _train(words: list[str]) -> int:
     return 0
 
 
+def _video(words: list[str]) -> int:
+    from jsonargparse import ArgumentParser
+
+    from stylenet.devices import keep_freed_memory
+    from stylenet.monitor import FrameLine
+    from stylenet.video import stylize_video
+
+    keep_freed_memory()
+    description = "Styles a film, an animated GIF or a folder of frames; sound and timing are carried over."
+    parser = ArgumentParser(prog="stylenet video", description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options.")
+    parser.add_argument("source", help="A film, an animated GIF, or a folder of pictures.")
+    parser.add_argument("--style", required=True, help="Name or file.")
+    parser.add_argument("--output", "-o", required=True, help="File to write, or a folder for PNGs.")
+    parser.add_function_arguments(stylize_video, skip={"source", "style", "output", "progress"})
+    config = _parse(parser, words)
+    names = ("size", "smooth", "steady", "quality", "fps", "overwrite", "device", "precision")
+    line = FrameLine()
+    try:
+        options = {name: config[name] for name in names}
+        result = stylize_video(config.source, config.style, config.output, **options, progress=line)
+    finally:
+        line.close()
+    return _tell_video(result, config.output)
+
+
+def _tell_video(result: VideoResult, output: str) -> int:
+    from stylenet.monitor import clock
+
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"{output}: {result.frames} frames in {clock(result.seconds)} ({result.frames / result.seconds:.1f} a second)")
+    if result.stopped == "damaged":
+        raise RunError(result.message)
+    if result.stopped == "interrupted":
+        print(f"stylenet: {result.message}", file=sys.stderr)
+        return _INTERRUPTED
+    return 0
+
+
 def _evaluate(words: list[str]) -> int:
     import json
 
@@ -207,12 +323,14 @@ def _styles(words: list[str]) -> int:
 
     from jsonargparse import ArgumentParser
 
-    from stylenet.styles import list_styles, load_style
+    from stylenet.cards import list_styles
 
     parser = ArgumentParser(prog="stylenet styles", description="Styles that come with stylenet, or the card of one.")
     parser.add_argument("style", nargs="?", help="Name or file: its whole card as JSON.")
     style = _parse(parser, words).style
     if style is not None:
+        from stylenet.styles import load_style
+
         print(json.dumps(dataclasses.asdict(load_style(style).card), indent=1))
         return 0
     for card in list_styles():
@@ -220,10 +338,34 @@ def _styles(words: list[str]) -> int:
     return 0
 
 
+def _export(words: list[str]) -> int:
+    from pathlib import Path
+
+    from jsonargparse import ArgumentParser
+
+    from stylenet.export import Format, export_style
+
+    description = "Writes a trained style for programs without Python, after a check that the file does what the network does."
+    parser = ArgumentParser(prog="stylenet export", description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options.")
+    parser.add_argument("style", help="Name or file.")
+    parser.add_argument("--format", type=Format, default="onnx", help="Of the file.")
+    parser.add_argument("--output", "-o", required=True, help="File to write, ending in .onnx.")
+    parser.add_function_arguments(export_style, skip={"style", "path"})
+    config = _parse(parser, words)
+    for difference in export_style(config.style, config.output, config.precision):
+        print(difference)
+    print(f"{config.output}: {Path(config.output).stat().st_size / 1e6:.1f} MB, precision {config.precision}")
+    return 0
+
+
 _VERBS: dict[str, tuple[Callable[[list[str]], int], str]] = {
+    "stylize": (_stylize, "style photos by a trained network, in about a second each"),
     "optimize": (_optimize, "style one photo by optimizing its pixels (highest quality, seconds to minutes)"),
     "train": (_train, "train a network on one style, for real-time use on any photo"),
+    "video": (_video, "style a film, an animated GIF or a folder of frames"),
     "evaluate": (_evaluate, "measure a trained style on photos that it has not seen"),
+    "export": (_export, "write a trained style as ONNX, for programs without Python"),
     "styles": (_styles, "list the styles that come with stylenet, or show the card of one"),
     "features": (_features, "show what every layer of the loss network sees of a photo"),
     "reconstruct": (_reconstruct, "rebuild a photo from single layers (Gatys et al., figure 1)"),

@@ -52,8 +52,8 @@ def _processor_has(probe: str) -> bool:
 
 @functools.cache
 def _bf16_is_faster() -> bool:
-    """Measured, in a twentieth of a second: with AVX512-BF16 alone a Zen 5 does convolutions in bfloat16 2.5 times as fast as in
-    float32, a Xeon of the fifth generation at half the speed."""
+    """Measured, in a twentieth of a second: with AVX512-BF16 alone a Zen 5 does convolutions in bfloat16 2.5 times as fast as
+    in float32, a Xeon of the fifth generation at half the speed."""
     fastest = {dtype: min(_convolution_seconds(dtype) for _ in range(3)) for dtype in (torch.float32, torch.bfloat16)}
     return fastest[torch.bfloat16] * 1.2 < fastest[torch.float32]
 

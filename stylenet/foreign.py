@@ -98,11 +98,11 @@ def _numbered_names(blocks: int, ups: tuple[str, str, str]) -> Names:
 
 
 def _examples_names(blocks: int) -> tuple[Names, dict[str, Any]]:
-    return _numbered_names(blocks, ("deconv1.conv2d", "deconv2.conv2d", "deconv3.conv2d")), {"space": "bytes"}
+    return _numbered_names(blocks, ("deconv1.conv2d", "deconv2.conv2d", "deconv3.conv2d")), {"space": "bytes", "upsample": "nearest"}
 
 
 def _gordicaleksa_names(blocks: int) -> tuple[Names, dict[str, Any]]:
-    return _numbered_names(blocks, ("up1.conv2d.conv2d", "up2.conv2d.conv2d", "up3.conv2d")), {"space": "imagenet"}
+    return _numbered_names(blocks, ("up1.conv2d.conv2d", "up2.conv2d.conv2d", "up3.conv2d")), {"space": "imagenet", "upsample": "nearest"}
 
 
 def _eriklindernoren_names(blocks: int) -> tuple[Names, dict[str, Any]]:
@@ -116,7 +116,7 @@ def _eriklindernoren_names(blocks: int) -> tuple[Names, dict[str, Any]]:
         for number, ours in enumerate(("first", "second")):
             inner = f"model.{3 + index}.block.{number}"
             names[f"blocks.{index}.{ours}"] = (f"{inner}.block.1", f"{inner}.norm")
-    return names, {"space": "imagenet", "residual_relu": True, "output": "relu"}
+    return names, {"space": "imagenet", "upsample": "nearest", "residual_relu": True, "output": "relu"}
 
 
 def _translate(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import logging
 import math
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -37,8 +39,13 @@ def share(parts: Mapping[str, float], kind: str, total: float) -> float:
     return sum(value for name, value in parts.items() if name.split("/")[0] == kind) / total if total else 0.0
 
 
-class ProgressLine:
-    """Step, objective, share of content and of style, speed and time left: in place on a terminal, else every few seconds."""
+class LiveLine:
+    """One line that changes: in place on a terminal, else a new line every few seconds.
+
+    Args:
+        stream: stderr by default.
+        seconds: between two lines where there is no terminal.
+    """
 
     def __init__(self, stream: IO[str] | None = None, seconds: float = 5.0) -> None:
         self.stream = stream or sys.stderr
@@ -46,18 +53,16 @@ class ProgressLine:
         self.seconds = 0.2 if self.terminal else seconds
         self.shown = 0.0
 
-    def __call__(self, iterate: Iterate) -> None:
+    def due(self, always: bool = False) -> bool:
+        """Whether it is time to show a line; the next is due after an interval."""
         now = time.monotonic()
-        if iterate.step > 1 and iterate.step < iterate.steps and now - self.shown < self.seconds:
-            return
+        if not always and now - self.shown < self.seconds:
+            return False
         self.shown = now
-        line = (
-            f"{iterate.width}x{iterate.height} (scale {iterate.scale}/{iterate.scales})"
-            f"  step {iterate.step}/{iterate.steps}  objective {iterate.objective:.5g}"
-            f"  content {share(iterate.parts, 'content', iterate.objective):.0%}"
-            f"  style {share(iterate.parts, 'style', iterate.objective):.0%}"
-            f"  {iterate.rate:.2f} it/s  {clock(iterate.remaining)} left"
-        )
+        return True
+
+    def show(self, line: str) -> None:
+        """Writes the line over the one before."""
         self.stream.write(f"\r\033[K{line}" if self.terminal else f"{line}\n")
         self.stream.flush()
 
@@ -65,6 +70,46 @@ class ProgressLine:
         """Ends the line on a terminal."""
         if self.terminal and self.shown:
             self.stream.write("\n")
+
+
+class ProgressLine(LiveLine):
+    """Step, objective, share of content and of style, speed and time left of an optimization."""
+
+    def __call__(self, iterate: Iterate) -> None:
+        if not self.due(always=iterate.step in (1, iterate.steps)):
+            return
+        self.show(
+            f"{iterate.width}x{iterate.height} (scale {iterate.scale}/{iterate.scales})"
+            f"  step {iterate.step}/{iterate.steps}  objective {iterate.objective:.5g}"
+            f"  content {share(iterate.parts, 'content', iterate.objective):.0%}"
+            f"  style {share(iterate.parts, 'style', iterate.objective):.0%}"
+            f"  {iterate.rate:.2f} it/s  {clock(iterate.remaining)} left"
+        )
+
+
+class FrameLine(LiveLine):
+    """Frames done, frames a second and time left of a film."""
+
+    def __init__(self, stream: IO[str] | None = None, seconds: float = 5.0) -> None:
+        super().__init__(stream, seconds)
+        self.begun: float | None = None
+
+    def __call__(self, done: int, frames: int | None) -> None:
+        """Args:
+        done: frames that are finished.
+        frames: that the film has, or None where it does not say.
+        """
+        now = time.monotonic()
+        if self.begun is None:  # the first frame carries what is done once, so that the speed is counted from it
+            self.begun = now
+        if not self.due(always=done in (1, frames)):
+            return
+        rate = (done - 1) / (now - self.begun) if now > self.begun else 0.0
+        line = f"frame {done}/{frames}" if frames else f"frame {done}"
+        if rate:
+            line += f"  {rate:.1f} frames/s"
+            line += f"  {clock(max(frames - done, 0) / rate)} left" if frames else ""
+        self.show(line)
 
 
 class Snapshots:
@@ -177,3 +222,20 @@ def clock(seconds: float) -> str:
     whole = round(seconds)
     minutes, hours = whole // 60 % 60, whole // 3600
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def quiet_lightning() -> None:
+    """Lightning's advice to developers, which a person with pictures cannot follow."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        r".*LightningCLI's args parameter.*",
+        r".*does not have many workers.*",
+        r".*`Trainer\.fit` stopped.*",
+        r".*smaller than the logging interval.*",
+        r".*exists and is not empty.*",
+        r".*lr_scheduler\.step.*",
+        r".*infer the batch indices.*",
+        r".*isinstance\(treespec, LeafSpec\).*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

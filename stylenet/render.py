@@ -8,13 +8,14 @@ from pathlib import Path
 
 from torch import Tensor
 
+from stylenet.color import KeepColors, exchange_luminance, luminance, match_colors
 from stylenet.errors import InputError
 from stylenet.fetching import Source
 from stylenet.files import check_writable
-from stylenet.images import Picture, check_output, read_image, write_image
+from stylenet.images import Picture, check_output, read_image, resize, write_image
 from stylenet.losses import LossSettings
 from stylenet.monitor import Observer, ProgressLine, RunLog, Snapshots, together
-from stylenet.optimize import Result, optimize
+from stylenet.optimize import Iterate, Result, optimize
 from stylenet.settings import OptimizeSettings
 from stylenet.sheets import contact_sheet
 
@@ -31,6 +32,7 @@ def render(
     save_every: int = 0,
     log: str | Path | None = None,
     panel: bool = False,
+    keep_colors: KeepColors = "none",
     quality: int = 95,
     bits: int = 8,
     allow_huge: bool = False,
@@ -48,6 +50,9 @@ def render(
         save_every: also write the picture every so many steps, 0 for never.
         log: folder for TensorBoard, trace.json and loss.png.
         panel: also write content, style and result side by side.
+        keep_colors: have the photo's colours in the result (Gatys et al., arXiv:1606.05897): ``covariance`` or ``histogram``
+            bring the style pictures to them before the search; ``luminance`` searches in grey, with the style's luminance at
+            the photo's mean and contrast, and gives the result the photo's colour, pixel by pixel.
         quality: of JPEG, WebP and AVIF, 1 to 100.
         bits: 8, or 16 for PNG and TIFF.
         allow_huge: accept pictures of more than 89 million pixels.
@@ -74,9 +79,11 @@ def render(
     for note in [note for picture in (photo, *paintings) for note in picture.notes]:
         print(note)
     observers, progress, run_log = _observers(target, loss, settings, save_every, log, quality, bits)
+    if keep_colors == "luminance":
+        observers = [_coloured(observer, photo.pixels) for observer in observers]
     result = optimize(
-        photo.pixels,
-        [painting.pixels for painting in paintings],
+        _grey(photo.pixels) if keep_colors == "luminance" else photo.pixels,
+        [_recoloured(painting.pixels, photo.pixels, keep_colors) for painting in paintings],
         loss,
         settings,
         style_weights=style_weights,
@@ -85,12 +92,35 @@ def render(
         started=started,
     )
     progress.close()
+    if keep_colors == "luminance":
+        result.picture = exchange_luminance(photo.pixels, result.picture.cpu())
     write_image(replace(photo, pixels=result.picture.cpu()), target, quality=quality, bits=bits)
     if panel:
         _write_panel(photo, paintings, result, target, quality)
     if run_log:
         run_log.close(result)
     return result
+
+
+def _recoloured(painting: Tensor, photo: Tensor, keep_colors: KeepColors) -> Tensor:
+    return painting if keep_colors == "none" else match_colors(painting, photo, keep_colors)
+
+
+def _grey(picture: Tensor) -> Tensor:
+    return luminance(picture).expand_as(picture).contiguous()
+
+
+def _coloured(observer: Observer, photo: Tensor) -> Observer:
+    """The observer sees what would be written, not the grey picture that is searched."""
+
+    def observe(iterate: Iterate) -> None:
+        def picture() -> Tensor:
+            styled = iterate.picture().cpu()
+            return exchange_luminance(resize(photo, styled.shape[-2], styled.shape[-1]), styled)
+
+        observer(replace(iterate, picture=picture))
+
+    return observe
 
 
 def _read_init(source: str, allow_huge: bool) -> Tensor:

@@ -227,8 +227,10 @@ class _Layer:
     def _before(self, top: int, bottom: int) -> Tensor:
         if self.layer.upsample is None:
             return self.source(top, bottom)
-        rows = self.source(top // 2, (bottom + 1) // 2)
-        return F.interpolate(rows, scale_factor=2, mode="nearest")[..., top % 2 : top % 2 + bottom - top, :]
+        # Bilinear reaches one row further; at the picture's edge it repeats the last one, as it would without strips.
+        start, end = max(0, top // 2 - 1), min(self.height // 2, (bottom + 1) // 2 + 1)
+        rows = F.interpolate(self.source(start, end), scale_factor=2, mode=self.layer.upsample)
+        return rows[..., top - 2 * start : bottom - 2 * start, :]
 
     def gather(self, strips: Iterable[tuple[int, int]], keep: Callable[[int, Tensor], None] | None = None) -> None:
         """Works every strip out for the statistics of the whole."""

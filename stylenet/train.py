@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import time
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from stylenet.data import PhotoDataModule
 from stylenet.devices import gains_from_bf16, keep_freed_memory, pick_device
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable
-from stylenet.monitor import clock, versions
+from stylenet.monitor import clock, quiet_lightning, versions
 from stylenet.recipes import NESTED_RECIPE, parsing, with_recipe
 from stylenet.styles import save_style, sha256
 from stylenet.training import StyleTraining
@@ -108,7 +106,7 @@ def train(words: list[str]) -> str:
         InputError: for wrong options, pictures or photos.
         RunError: if the gradients stay not finite; the style is then written with the weights from before.
     """
-    _quiet()
+    quiet_lightning()
     keep_freed_memory()
     return _fit(parse(words))
 
@@ -211,19 +209,3 @@ def _spelled_out(words: list[str]) -> list[str]:
         option, equals, value = word.partition("=")
         result.append(_SHORT.get(option, option) + equals + value)
     return result
-
-
-def _quiet() -> None:
-    """Lightning's advice to developers, which a person who trains a style cannot follow."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        r".*LightningCLI's args parameter.*",
-        r".*does not have many workers.*",
-        r".*`Trainer\.fit` stopped.*",
-        r".*smaller than the logging interval.*",
-        r".*exists and is not empty.*",
-        r".*lr_scheduler\.step.*",
-        r".*isinstance\(treespec, LeafSpec\).*",
-    ):
-        warnings.filterwarnings("ignore", message=message)

@@ -167,7 +167,7 @@ def test_too_small_for_a_layer(folder: Path, capfd: pytest.CaptureFixture[str], 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nonsense"], "no command 'nonsense': use one of optimize"),
+        (["nonsense"], "no command 'nonsense': use one of stylize, optimize"),
         (["--nonsense"], "no command '--nonsense'"),
         (["optimize"], "required.*content"),
         (["optimize", "content.png", *OUT], "required.*style"),

@@ -19,6 +19,7 @@ from stylenet.transform_net import PRESETS, NetSettings, TransformNet
 
 VARIANTS = [
     {},
+    {"upsample": "nearest"},
     {"upsample": "transposed"},
     {"norm": "batch", "output": "tanh"},
     {"residual_relu": True, "output": "relu", "space": "imagenet"},

@@ -63,9 +63,10 @@ def test_padding_adds_nothing_that_is_seen() -> None:
     assert torch.allclose(net(x), net(padded)[..., :21, :30])
 
 
-def test_the_whole_network_is_torchs() -> None:
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_the_whole_network_is_torchs(mode: str) -> None:
     """Against the same network of nn.Sequential and nn.InstanceNorm2d, without a line of ours."""
-    net = small(space="unit")
+    net = small(space="unit", upsample=mode)
 
     def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, relu: bool = True) -> list[nn.Module]:
         layers = [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, outputs, kernel, stride)]
@@ -81,7 +82,7 @@ def test_the_whole_network_is_torchs() -> None:
 
     reference = nn.Sequential(
         *conv(3, 4, 9), *conv(4, 8, 3, 2), *conv(8, 16, 3, 2), Skip(), Skip(),
-        nn.Upsample(scale_factor=2), *conv(16, 8), nn.Upsample(scale_factor=2), *conv(8, 4),
+        nn.Upsample(scale_factor=2, mode=mode), *conv(16, 8), nn.Upsample(scale_factor=2, mode=mode), *conv(8, 4),
         nn.ReflectionPad2d(4), nn.Conv2d(4, 3, 9),
     )  # fmt: skip
     ours, theirs = list(net.parameters()), list(reference.parameters())

@@ -1,0 +1,120 @@
+"""What there is to do: from the words a person typed to pairs of a picture to read and files to write."""
+
+from __future__ import annotations
+
+import glob
+import os
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylenet.errors import InputError
+
+STREAM = "-"
+
+READABLE = frozenset([".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", ".heic", ".heif"])
+_WRITABLE = READABLE - {".gif", ".heic", ".heif"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to read, and where it goes in each style.
+
+    Attributes:
+        source: path, http(s) address, or ``-`` for stdin.
+        outputs: a path (or ``-`` for stdout) for each style, in their order.
+    """
+
+    source: str
+    outputs: tuple[str, ...]
+
+
+def plan_jobs(inputs: Sequence[str], output: str, styles: Sequence[str], sheet: bool = False) -> list[Job]:
+    """Who reads what and writes where.
+
+    Args:
+        inputs: files, folders (with all below them), patterns like ``*.jpg``, addresses, ``-``.
+        output: a file for one picture in one style; else a folder, in which the tree of an input folder is repeated, once for
+            each style where there are several; ``-`` for stdout.
+        styles: names for the folders of several styles.
+        sheet: the output is one picture of all results: jobs have no outputs of their own.
+
+    Raises:
+        InputError: if nothing is there to read, or two results, or a result and its photo, would be the same file.
+    """
+    if len(set(styles)) < len(styles):
+        raise InputError(f"a style is named twice: {', '.join(styles)}")
+    found = [pair for word in inputs for pair in _find(word, Path(output))]
+    if sheet:
+        return [Job(source, ()) for source, _ in found]
+    alone = len(found) == 1 and len(styles) == 1
+    if output == STREAM:
+        if not alone:
+            raise InputError("stdout takes one picture in one style: give a folder as the output")
+        return [Job(found[0][0], (STREAM,))]
+    if alone and _names_a_file(output):
+        jobs = [Job(found[0][0], (output,))]
+    else:
+        if Path(output).is_file():
+            raise InputError(f"{output} is a file: several pictures or styles need a folder")
+        folders = [Path(output)] if len(styles) == 1 else [Path(output) / style for style in styles]
+        jobs = [Job(source, tuple(str(folder / _written(name)) for folder in folders)) for source, name in found]
+    _check_distinct(jobs)
+    return jobs
+
+
+def _find(word: str, output: Path) -> list[tuple[str, Path]]:
+    """Sources, and their paths below the output folder."""
+    if word == STREAM:
+        return [(word, Path("stdin.png"))]
+    if word.lower().startswith(("http://", "https://")):
+        return [(word, Path(urllib.parse.unquote(Path(urllib.parse.urlsplit(word).path).name) or "picture.png"))]
+    path = Path(word)
+    if path.is_dir():
+        return _in_folder(path, output)
+    if path.exists() or not glob.has_magic(word):
+        return [_single(path)]  # a missing file is reported with the others that cannot be read
+    matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207 (the pattern may be absolute)
+    found = [pair for match in matches for pair in (_in_folder(match, output) if match.is_dir() else [_single(match)])]
+    if not found:
+        raise InputError(f"nothing matches {word!r}")
+    return found
+
+
+def _single(path: Path) -> tuple[str, Path]:
+    return str(path), Path(path.name)
+
+
+def _in_folder(folder: Path, output: Path) -> list[tuple[str, Path]]:
+    """All pictures below a folder, but for results of an earlier run in it and for hidden files."""
+    results = None if output.resolve() == folder.resolve() else output.resolve()
+    found = []
+    for root, folders, files in os.walk(folder):
+        here = Path(root)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and (here / name).resolve() != results)
+        names = sorted(name for name in files if not name.startswith(".") and Path(name).suffix.lower() in READABLE)
+        found += [(str(here / name), (here / name).relative_to(folder)) for name in names]
+    if not found:
+        raise InputError(f"{folder} holds no pictures ({', '.join(sorted(READABLE))})")
+    return found
+
+
+def _names_a_file(output: str) -> bool:
+    return not Path(output).is_dir() and not output.endswith(("/", os.sep)) and Path(output).suffix != ""
+
+
+def _written(name: Path) -> Path:
+    """The name of the result: the photo's; ``cat.gif.png`` for what is read but not written."""
+    return name if name.suffix.lower() in _WRITABLE else name.with_name(f"{name.name}.png")
+
+
+def _check_distinct(jobs: Sequence[Job]) -> None:
+    writers: dict[str, str] = {}
+    for job in jobs:
+        for output in job.outputs:
+            if job.source != STREAM and Path(output).resolve() == Path(job.source).resolve():
+                raise InputError(f"{job.source} would be overwritten by its own result: name another output")
+            if output in writers:
+                raise InputError(f"{writers[output]} and {job.source} would both become {output}: style them one by one")
+            writers[output] = job.source

@@ -1,0 +1,112 @@
+"""Many pictures on several devices: Lightning's ``Trainer.predict`` shares the jobs out, each to one device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from torch.utils.data import DataLoader, Dataset
+
+from stylenet.batch import Files, Summary, try_to_read, try_to_style
+from stylenet.errors import InputError
+from stylenet.images import Picture
+from stylenet.jobs import STREAM, Job
+from stylenet.monitor import quiet_lightning
+from stylenet.stylizer import Stylizer
+
+# A job's number with its picture; None where nothing is to do; the reason where it cannot be read.
+_Item = tuple[int, Picture | str | None]
+
+
+class _Jobs(Dataset[_Item]):
+    def __init__(self, jobs: Sequence[Job], files: Files) -> None:
+        self.jobs, self.files = jobs, files
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __getitem__(self, index: int) -> _Item:
+        return index, try_to_read(self.jobs[index], self.files)
+
+
+class _Predictor(LightningModule):
+    def __init__(self, jobs: Sequence[Job], stylizers: Sequence[Stylizer]) -> None:
+        super().__init__()
+        self.jobs, self.stylizers, self.summary = jobs, stylizers, Summary()
+
+    def on_predict_start(self) -> None:
+        for stylizer in self.stylizers:
+            stylizer.move_to(self.device)
+
+    def predict_step(self, item: _Item, batch_idx: int) -> list[tuple[Picture, str]]:
+        """Styled pictures and where they go."""
+        index, picture = item
+        return list(try_to_style(self.jobs[index], picture, self.stylizers, self.summary))
+
+    def transfer_batch_to_device(self, batch: _Item, device: torch.device, dataloader_idx: int) -> _Item:
+        """Pictures stay where they are: a stylizer moves what it works on."""
+        return batch
+
+
+class _Writer(BasePredictionWriter):
+    def __init__(self, files: Files) -> None:
+        super().__init__("batch")
+        self.files = files
+
+    def write_on_batch_end(self, trainer: Trainer, pl_module: LightningModule, prediction: Any, *others: Any) -> None:
+        for picture, output in prediction:
+            self.files.write(picture, output)
+
+
+def stylize_on_devices(
+    jobs: Sequence[Job], stylizers: Sequence[Stylizer], files: Files, devices: int, accelerator: str = "auto"
+) -> Summary | None:
+    """Styles every picture in every style, each picture on one of several devices.
+
+    Args:
+        jobs: from :func:`~stylenet.jobs.plan_jobs`.
+        stylizers: one for each output of a job.
+        files: how pictures are read and written.
+        devices: how many processes, each with its own device.
+        accelerator: Lightning's name of the kind of device.
+
+    Returns:
+        The sum over all processes, on the first of them; None on the others, which have nothing to tell.
+
+    Raises:
+        InputError: for a stream, or a place that cannot be written.
+        RunError: if a result cannot be written.
+    """
+    if any(STREAM in (job.source, *job.outputs) for job in jobs):
+        raise InputError("stdin and stdout need --devices 1")
+    files.check(jobs)
+    started = time.monotonic()
+    quiet_lightning()
+    predictor = _Predictor(jobs, stylizers)
+    trainer = Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        strategy="ddp",
+        callbacks=[_Writer(files)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    loader = DataLoader(_Jobs(jobs, files), batch_size=None, num_workers=1)
+    trainer.predict(predictor, loader, return_predictions=False)
+    summary = _summed(predictor.summary, time.monotonic() - started)
+    return summary if trainer.is_global_zero else None
+
+
+def _summed(own: Summary, seconds: float) -> Summary:
+    """That of all processes."""
+    parts: list[Any] = [own]
+    if torch.distributed.is_initialized():
+        parts = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, own)
+    failures = [failure for part in parts for failure in part.failures]
+    return Summary(sum(part.done for part in parts), sum(part.skipped for part in parts), failures, seconds)
