@@ -10,15 +10,16 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from stylenet.cards import Card
 from stylenet.devices import Precision, pick_device
 from stylenet.errors import InputError
 from stylenet.images import read_image
-from stylenet.losses import LossSettings, PerceptualLoss, gram_matrix
+from stylenet.losses import Grams, GramTarget, LossSettings, PerceptualLoss, gram_matrix
 from stylenet.metrics import border_index, checkerboard_index, content_lost, saturation, style_errors
 from stylenet.optimize import Iterate, optimize
-from stylenet.photos import find_photos
+from stylenet.photos import find_photos, photo_source
 from stylenet.settings import OptimizeSettings
-from stylenet.styles import Style, load_style, sha256
+from stylenet.styles import Style, load_grams, load_style, sha256
 from stylenet.vgg import VGG
 
 # Where every style is measured, whatever it was trained on: so that styles and other programs can be compared.
@@ -75,8 +76,9 @@ def evaluate(
 
     Args:
         style: name or file.
-        photos: folder or list of photos, or single ones, that it was not trained on.
-        picture: the style picture that it was trained on. Its hash is compared with the card's.
+        photos: folder, zip archive or list of photos, or single ones, that it was not trained on.
+        picture: the style picture that it was trained on, for a style file without Gram matrices. Its hash is compared with
+            the card's.
         sizes: longest sides to measure at.
         count: photos to measure on, spread over the set.
         most_iterations: where the search for the equivalent iteration ends; 0 leaves it out.
@@ -90,55 +92,77 @@ def evaluate(
         raise InputError("count must be 1 or more, most_iterations 0 or more, and every size 64 or more")
     where = pick_device(device)
     loaded = load_style(style, where)
-    paintings = [painting.to(where) for painting in _paintings(loaded, picture)]
-    found = [photo for photo in find_photos(photos) if not photo.member]
-    if not found:
-        raise InputError("evaluate reads photos from folders and files, not from archives")
-    chosen = [found[index * len(found) // min(count, len(found))].path for index in range(min(count, len(found)))]
-    judge, loss = VGG([*STYLE_LAYERS, CONTENT_LAYER]).to(where), PerceptualLoss(LossSettings(**loaded.card.loss)).to(where)
+    settings, painting = _painting(style, loaded.card, picture)
+    found = find_photos(photos)
+    chosen = [found[index * len(found) // min(count, len(found))] for index in range(min(count, len(found)))]
+    judge, loss = VGG([*STYLE_LAYERS, CONTENT_LAYER]).to(where), PerceptualLoss(settings).to(where)
+    targets = _targets(painting, judge, loss, where)
     results = []
     for size in sizes:
         rows = []
-        for path in chosen:
-            photo = read_image(path, size).pixels.to(where)
-            rows.append(_of_photo(loaded, photo, paintings, judge, loss, most_iterations))
+        for chosen_photo in chosen:
+            photo = read_image(photo_source(chosen_photo), size).pixels.to(where)
+            rows.append(_of_photo(loaded, photo, targets, judge, loss, most_iterations))
             if report is not None:
-                report(f"{size}  {path}  " + "  ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()))
+                report(f"{size}  {chosen_photo}  " + "  ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()))
         medians = {name: statistics.median(row[name] for row in rows) for name in rows[0] if name != "equivalent"}
         results.append(SizeResult(size=size, photos=len(rows), equivalent=[int(row["equivalent"]) for row in rows], **medians))
     return results
 
 
-def _paintings(style: Style, picture: str | None) -> list[Tensor]:
-    card = style.card
+@dataclass(frozen=True)
+class _Painting:
+    """Gram matrices of the style picture: for the loss that the style was trained on, and for the layers of every style."""
+
+    trained: Grams
+    judged: Grams
+
+
+def _painting(style: str, card: Card, picture: str | None) -> tuple[LossSettings, Tensor | Grams]:
+    """The loss that a style was trained on, and its picture or what its file holds of it."""
     if card.source != "stylenet" or not card.loss:
         raise InputError(f"the style {card.name} has no card of stylenet: its loss is not known, so it cannot be measured")
     if len(card.style) != 1:
         raise InputError(f"the style {card.name} mixes {len(card.style)} pictures: evaluate takes styles of one")
+    settings = LossSettings(**card.loss)
+    grams = load_grams(style)
+    judges = (settings.vgg, settings.vgg_weights, settings.pooling) == ("vgg19", "caffe", "max")
+    if picture is None and judges and all(name in grams for name in [*settings.style_layers, *STYLE_LAYERS]):
+        return settings, grams
     if picture is None:
         raise InputError(f"give the picture that {card.name} was trained on ({card.style[0]['file']}) with --picture")
     painting = read_image(picture, card.training["style_size"]).pixels
     if sha256(picture) != card.style[0]["sha256"]:
         raise InputError(f"{picture} is not the picture that {card.name} was trained on: its hash is not the card's")
-    return [painting]
+    return settings, painting
+
+
+@torch.no_grad()
+def _targets(painting: Tensor | Grams, judge: VGG, loss: PerceptualLoss, device: torch.device) -> _Painting:
+    if not isinstance(painting, Tensor):
+        grams = {name: target.to(device) for name, target in painting.items()}
+        return _Painting(grams, grams)
+    features = judge(painting.to(device))
+    judged = {name: GramTarget(gram_matrix(features[name]), features[name][0, 0].numel()) for name in STYLE_LAYERS}
+    return _Painting(loss.grams(painting.to(device)), judged)
 
 
 def _of_photo(
-    style: Style, photo: Tensor, paintings: list[Tensor], judge: VGG, loss: PerceptualLoss, most: int
+    style: Style, photo: Tensor, painting: _Painting, judge: VGG, loss: PerceptualLoss, most: int
 ) -> dict[str, float]:
     styled = style(photo)
     assert isinstance(styled, Tensor)
-    row = _measure(judge, photo, styled, paintings[0])
+    row = _measure(judge, photo, styled, painting.judged)
     with torch.no_grad():
-        row["objective"] = float(loss(styled, loss.targets(photo, paintings)).total)
-    row["equivalent"] = equivalent_iterations(photo, paintings, loss.settings, row["objective"], most) if most else 0
+        row["objective"] = float(loss(styled, loss.targets(photo, [painting.trained])).total)
+    row["equivalent"] = equivalent_iterations(photo, [painting.trained], loss.settings, row["objective"], most) if most else 0
     return row
 
 
 @torch.no_grad()
-def _measure(judge: VGG, photo: Tensor, styled: Tensor, painting: Tensor) -> dict[str, float]:
-    ours, theirs, wanted = judge(styled), judge(photo), judge(painting)
-    errors = style_errors(ours, theirs, {name: gram_matrix(wanted[name]) for name in STYLE_LAYERS})
+def _measure(judge: VGG, photo: Tensor, styled: Tensor, wanted: Grams) -> dict[str, float]:
+    ours, theirs = judge(styled), judge(photo)
+    errors = style_errors(ours, theirs, {name: wanted[name].matrix for name in STYLE_LAYERS})
     return {
         "style_error": float(torch.stack(list(errors.values())).mean()),
         "content_lost": float(content_lost(ours[CONTENT_LAYER], theirs[CONTENT_LAYER])),
@@ -149,7 +173,12 @@ def _measure(judge: VGG, photo: Tensor, styled: Tensor, painting: Tensor) -> dic
 
 
 def equivalent_iterations(
-    photo: Tensor, paintings: list[Tensor], loss: LossSettings, objective: float, most: int, precision: Precision = "auto"
+    photo: Tensor,
+    paintings: Sequence[Tensor | Grams],
+    loss: LossSettings,
+    objective: float,
+    most: int,
+    precision: Precision = "auto",
 ) -> int:
     """The iteration of plain L-BFGS, from the photo at one scale, whose objective is first at most ``objective``; ``most`` if
     none is. (Johnson et al. start from noise, which takes more iterations to the same objective.)"""

@@ -100,6 +100,14 @@ class GramTarget:
     matrix: Tensor
     positions: int
 
+    def to(self, device: torch.device | str) -> GramTarget:
+        """The same on another device."""
+        return replace(self, matrix=self.matrix.to(device))
+
+
+# What a loss needs to know of a style picture: the target of each layer by its name.
+Grams = dict[str, GramTarget]
+
 
 def style_loss(features: Tensor, target: GramTarget, form: StyleForm = "johnson", pixels: int | None = None) -> Tensor:
     """Squared distance between the Gram matrix of ``features [B, C, h, w]`` and a target, averaged over the batch.
@@ -245,11 +253,12 @@ class PerceptualLoss(nn.Module):
     def targets(
         self,
         content: Tensor,
-        styles: Sequence[Tensor],
+        styles: Sequence[Tensor | Grams],
         style_weights: Sequence[float] | None = None,
         reference: Tensor | None = None,
     ) -> Targets:
-        """Targets from a photo ``[B, 3, H, W]`` and style pictures ``[1, 3, h, w]`` (any sizes), with their units.
+        """Targets from a photo ``[B, 3, H, W]`` and style pictures ``[1, 3, h, w]`` (any sizes) or their Gram matrices, with
+        their units.
 
         Calibrated units: a content term is divided by twice the variance of the photo's activations, which is what two
         unrelated places of photos differ by; a style term by its value for the photo itself. So 1 means "not there at
@@ -277,8 +286,11 @@ class PerceptualLoss(nn.Module):
             return self._calibrate(targets, features, content.shape[-2] * content.shape[-1])
         return self._convert(targets, content)
 
-    def grams(self, style: Tensor) -> dict[str, GramTarget]:
-        """Gram matrices of one style picture ``[1, 3, h, w]`` by layer."""
+    @torch.no_grad()
+    def grams(self, style: Tensor | Grams) -> Grams:
+        """Gram matrices of one style picture ``[1, 3, h, w]`` by layer; those that are given are passed on."""
+        if not isinstance(style, Tensor):
+            return {name: style[name] for name in self.settings.style_layers}
         features = self.vgg(style)
         return {
             name: GramTarget(gram_matrix(features[name]), features[name].shape[2] * features[name].shape[3])

@@ -19,7 +19,7 @@ from stylenet.descent import Descent, NotFinite
 from stylenet.devices import pick_device, pick_precision
 from stylenet.errors import InputError
 from stylenet.images import resize
-from stylenet.losses import Losses, LossSettings, PerceptualLoss, Targets
+from stylenet.losses import Grams, Losses, LossSettings, PerceptualLoss, Targets
 from stylenet.planning import Clock, plan_scales, short_of_memory, style_dimensions
 from stylenet.settings import OptimizeSettings, parse_seconds
 from stylenet.vgg import VGG
@@ -84,7 +84,7 @@ class Result:
 
 def optimize(
     content: Tensor,
-    styles: Sequence[Tensor],
+    styles: Sequence[Tensor | Grams],
     loss: LossSettings | None = None,
     settings: OptimizeSettings | None = None,
     *,
@@ -98,7 +98,7 @@ def optimize(
 
     Args:
         content: ``[1, 3, H, W]`` in 0..1, at the size of the result (``settings.size`` is for readers of files).
-        styles: ``[1, 3, h, w]`` each, in 0..1, of any size.
+        styles: ``[1, 3, h, w]`` each, in 0..1, of any size; or Gram matrices by layer, at the scale that is wanted.
         loss: what is minimised.
         settings: how.
         style_weights: share of each style picture; equal by default.
@@ -126,7 +126,7 @@ class _Search:
     def __init__(
         self,
         content: Tensor,
-        styles: Sequence[Tensor],
+        styles: Sequence[Tensor | Grams],
         loss: LossSettings,
         settings: OptimizeSettings,
         style_weights: Sequence[float] | None,
@@ -140,7 +140,7 @@ class _Search:
         dtype = pick_precision(settings.precision, self.device)
         self.memory_format = torch.contiguous_format if dtype == torch.float32 else torch.channels_last
         self.content = content.to(self.device)
-        self.styles = [style.to(self.device) for style in styles]
+        self.styles = [_moved(style, self.device) for style in styles]
         self.loss = PerceptualLoss(loss, vgg).to(self.device)
         # The network alone computes in a shorter type; Gram matrices, losses and pixels are float32.
         self.loss.vgg.convolutions.to(dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
@@ -175,7 +175,7 @@ class _Search:
             return resize(init.to(self.device), shape[-2], shape[-1])
         if kind == "content":
             return self.content.clone()
-        if kind == "style" and self.styles:
+        if kind == "style" and self.styles and isinstance(self.styles[0], Tensor):
             return resize(self.styles[0], shape[-2], shape[-1])
         # Noise is drawn on the processor, so that a seed means the same picture on every device.
         generator = torch.Generator().manual_seed(self.settings.seed)
@@ -199,8 +199,11 @@ class _Search:
     def _targets(self, index: int) -> Targets:
         height, width = self.plan[index]
         shrink = height / self.plan[-1][0]
-        styles = []
+        styles: list[Tensor | Grams] = []
         for style in self.styles:
+            if not isinstance(style, Tensor):
+                styles.append(style)
+                continue
             full = (int(style.shape[-2]), int(style.shape[-1]))
             wanted = style_dimensions(self.settings.style_size, self.plan[-1], full, self.settings.upscale)
             styles.append(resize(style, max(round(wanted[0] * shrink), 1), max(round(wanted[1] * shrink), 1)))
@@ -264,3 +267,9 @@ class _Search:
 def _flat(objectives: list[float], plateau: float) -> bool:
     """Whether ten steps have lowered the lowest objective by less than the plateau's share; overshooting does not count."""
     return bool(plateau) and len(objectives) > 10 and min(objectives[-10:]) > min(objectives[:-10]) * (1 - plateau)
+
+
+def _moved(style: Tensor | Grams, device: torch.device) -> Tensor | Grams:
+    if isinstance(style, Tensor):
+        return style.to(device)
+    return {name: target.to(device) for name, target in style.items()}

@@ -110,6 +110,11 @@ _DAMAGE = (
 _archives: dict[tuple[int, str], zipfile.ZipFile] = {}
 
 
+def photo_source(photo: Photo) -> str | bytes:
+    """What :func:`~stylenet.images.read_image` takes: a path, or the bytes of an archive's member."""
+    return _archive(photo).read(photo.member) if photo.member else photo.path
+
+
 def open_photo(photo: Photo, least: int) -> Image.Image:
     """A photo in RGB, upright. A JPEG may be decoded at a half, quarter or eighth of its size, as long as its shorter side
     keeps ``least`` pixels: the decoder then skips most of its work.

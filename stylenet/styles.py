@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,12 @@ from stylenet.errors import InputError
 from stylenet.files import write_atomic
 from stylenet.foreign import read_foreign
 from stylenet.images import Picture
+from stylenet.losses import Grams, GramTarget
 from stylenet.tiling import style_picture
 from stylenet.transform_net import NetSettings, TransformNet
+
+# Names of tensors beside those of the network.
+_GRAM, _SCALE = "gram.", ".scale"
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,15 @@ class Style:
         return dataclasses.replace(picture, pixels=style_picture(self.net, picture.pixels))
 
 
-def save_style(net: TransformNet, card: Card, path: str | Path, half: bool = True) -> None:
+def save_style(net: TransformNet, card: Card, path: str | Path, half: bool = True, grams: Grams | None = None) -> None:
     """Writes a style: float16 by default, 3.4 MB for the ``standard`` network.
+
+    Args:
+        net: the network.
+        card: what is known about it.
+        path: file to write.
+        half: weights in float16.
+        grams: Gram matrices of the style picture (0.6 MB), by which the style can be measured without it.
 
     Raises:
         InputError: for weights that are not finite, or too large for float16.
@@ -52,6 +64,7 @@ def save_style(net: TransformNet, card: Card, path: str | Path, half: bool = Tru
     broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if broken:
         raise InputError(f"{path} is not written: {broken[0]} holds numbers that are not finite")
+    state |= _packed(grams or {})
     card = dataclasses.replace(card, network=dataclasses.asdict(net.settings))
     write_atomic(Path(path), save(state, {CARD_KEY: json.dumps(dataclasses.asdict(card))}))
 
@@ -81,9 +94,44 @@ def load_style(style: str | Path, device: torch.device | str = "cpu") -> Style:
     return Style(net.requires_grad_(False).eval().to(device), card)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def load_grams(style: str | Path) -> Grams:
+    """Gram matrices of the picture that a style was trained on, by layer of its loss network; empty if the file has none.
+
+    Raises:
+        InputError: if there is no such style.
+    """
+    path = find_style(style)
+    if read_card(path) is None:
+        return {}
+    tensors = _read_tensors(path, grams=True)
+    names = [name.removeprefix(_GRAM) for name in tensors if not name.endswith(_SCALE)]
+    return {name: _unpacked(tensors[_GRAM + name], tensors[_GRAM + name + _SCALE]) for name in names}
+
+
+def _packed(grams: Grams) -> dict[str, Tensor]:
+    """The upper triangle in float16, as a share of the largest value; beside it that value and the number of positions."""
+    packed = {}
+    for name, target in grams.items():
+        matrix = target.matrix[0].detach().float().cpu()
+        largest = matrix.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+        rows, columns = torch.triu_indices(*matrix.shape)
+        packed[_GRAM + name] = (matrix / largest)[rows, columns].half()
+        packed[_GRAM + name + _SCALE] = torch.stack([largest, torch.tensor(float(target.positions))])
+    return packed
+
+
+def _unpacked(triangle: Tensor, scale: Tensor) -> GramTarget:
+    channels = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
+    rows, columns = torch.triu_indices(channels, channels)
+    matrix = torch.empty(channels, channels)
+    matrix[rows, columns] = matrix[columns, rows] = triangle.float() * scale[0]
+    return GramTarget(matrix[None], int(scale[1]))
+
+
+def _read_tensors(path: Path, grams: bool = False) -> dict[str, Tensor]:
+    """Those of the network, or those of the Gram matrices."""
     with safe_open(path, "pt") as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (it is no dictionary)
+        return {name: opened.get_tensor(name) for name in opened.keys() if name.startswith(_GRAM) == grams}  # noqa: SIM118
 
 
 def sha256(path: str | Path) -> str:

@@ -75,7 +75,7 @@ def style_picture(net: TransformNet, picture: Tensor, tile: Tile = "auto", dtype
         return _whole(net, picture, dtype)
     folder = None if map_bytes(net, height, width, dtype) < room else tempfile.gettempdir()
     strip = None if tile == "auto" else tile
-    return torch.cat([style_in_strips(net, single, strip, folder, dtype).clamp_(0, 1) for single in picture.split(1)])
+    return torch.cat([style_in_strips(net, single, strip, folder, dtype).clamp_(0, 1) for single in torch.split(picture, 1)])
 
 
 def _whole(net: TransformNet, picture: Tensor, dtype: torch.dtype) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylenet.errors import InputError
 from stylenet.images import read_image
-from stylenet.losses import Losses, LossSettings, PerceptualLoss, Targets, gram_matrix
+from stylenet.losses import Grams, Losses, LossSettings, PerceptualLoss, Targets, gram_matrix
 from stylenet.metrics import border_index, checkerboard_index, content_lost, saturation, style_errors
 from stylenet.settings import parse_seconds
 from stylenet.styles import load_style
@@ -143,6 +143,11 @@ class StyleTraining(LightningModule):
             name: torch.stack([share * gram[name] for share, gram in zip(shares, grams, strict=True)]).sum(dim=0)
             for name in self._frozen["held_out"]
         }
+
+    def style_grams(self) -> Grams | None:
+        """Gram matrices of the style picture by layer, for the style file; None where several pictures are mixed."""
+        styles = self._frozen["targets"].styles
+        return styles[0] if len(styles) == 1 else None
 
     def _calibration_photos(self) -> Tensor:
         module = getattr(self.trainer, "datamodule", None)

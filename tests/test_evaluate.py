@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ from training_kit import LOSS, PAINTING, TINY, make_photos
 from stylenet.cards import Card
 from stylenet.cli import main
 from stylenet.descent import Descent
-from stylenet.evaluate import SizeResult, as_table, equivalent_iterations, evaluate
+from stylenet.evaluate import STYLE_LAYERS, SizeResult, as_table, equivalent_iterations, evaluate
 from stylenet.images import read_image
-from stylenet.losses import PerceptualLoss
+from stylenet.losses import LossSettings, PerceptualLoss
 from stylenet.settings import OptimizeSettings
-from stylenet.styles import load_style, save_style, sha256
+from stylenet.styles import load_grams, load_style, save_style, sha256
 from stylenet.transform_net import TransformNet
 from stylenet.vgg import VGG
 
@@ -150,6 +151,35 @@ def test_what_has_no_card_cannot_be_measured(tmp_path: Path, photos: Path, capsy
 def test_picture_is_asked_for(style: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(style), "--photos", str(photos)]) == 2
     assert "brush_strokes.jpg) with --picture" in capsys.readouterr().err
+
+
+def test_gram_matrices_in_the_file_stand_for_the_picture(style: Path, photos: Path, tmp_path: Path) -> None:
+    loaded = load_style(style)
+    settings = LossSettings(**loaded.card.loss)
+    painting = read_image(PAINTING, loaded.card.training["style_size"]).pixels
+    grams = PerceptualLoss(dataclasses.replace(settings, style_layers=dict.fromkeys(STYLE_LAYERS, 1.0))).grams(painting)
+    save_style(loaded.net, loaded.card, tmp_path / "measurable.safetensors", grams=grams)
+    assert load_grams(style) == {}
+    kept = load_grams(tmp_path / "measurable.safetensors")
+    for name, target in grams.items():
+        assert kept[name].positions == target.positions
+        assert torch.allclose(kept[name].matrix, target.matrix, rtol=1e-3, atol=1e-6 * float(target.matrix.max()))
+    options = {"sizes": [64], "count": 2, "most_iterations": 3, "device": "cpu"}
+    (given,) = evaluate(str(style), str(photos), PAINTING, **options)
+    (own,) = evaluate(str(tmp_path / "measurable.safetensors"), str(photos), **options)
+    assert own.style_error == pytest.approx(given.style_error, rel=1e-2)
+    assert own.objective == pytest.approx(given.objective, rel=1e-2)
+    assert own.equivalent == given.equivalent
+
+
+def test_photos_in_an_archive(style: Path, photos: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for path in sorted(photos.iterdir()):
+            archive.write(path, path.name)
+    options = {"sizes": [64], "count": 2, "most_iterations": 0, "device": "cpu"}
+    assert evaluate(str(style), str(tmp_path / "photos.zip"), PAINTING, **options) == evaluate(
+        str(style), str(photos), PAINTING, **options
+    )
 
 
 # --- stylenet styles ----------------------------------------------------------------------------------------------------
