@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from stylenet.errors import InputError, RunError
@@ -16,12 +17,24 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         RunError: if it cannot be written; the target is then as it was.
     """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """An empty file beside the target, to be filled inside the ``with``; it becomes the target at its end, and vanishes if
+    the block raises.
+
+    Raises:
+        RunError: in place of an OSError, the block's own included; the target is then as it was.
+    """
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        os.close(handle)
+        yield Path(temporary)
         Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
         Path(temporary).replace(path)
     except BaseException as error:

@@ -56,7 +56,7 @@ def test_a_failure_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(28, "No space left on device")
 
     if where == "write":
-        monkeypatch.setattr(files.os, "fdopen", fail)
+        monkeypatch.setattr(files.Path, "write_bytes", fail)
     else:
         monkeypatch.setattr(files.Path, "replace", fail)
     with pytest.raises(RunError, match=r"cannot write .*picture\.png: No space left on device"):

@@ -1,0 +1,175 @@
+"""How much a styled film flickers, and how fast it is made: frames by themselves against ``--smooth``, ``--steady`` and both.
+
+    python benchmarks/video.py STYLE --sintel FOLDER --film FILM [--size 512] [--count 40] [--output benchmarks/results]
+
+Warping error: mean squared difference of two neighbouring styled frames, one brought to the other by the true motion, where it
+is neither hidden nor outside (Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018). The folder holds frames of
+MPI Sintel named ``frame_0001.png``, ..., with the flow from one of them to the next, its hidden and its invalid pixels:
+``flow_0002_to_0003.npz`` (``flow``, ``[H, W, 2]``), ``occlusions_0002.png``, ``invalid_0002.png``.
+
+Flicker: the same on a film whose motion is not known, by the flow that ``--steady`` uses too, where it can be trusted; the
+first column is therefore the fairer one. Detail: mean squared slope of the styled frames over that of the plain variant, which
+blur lowers. ``film`` as a variant is the film itself: what a flow by itself leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import re
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from machine import processor, synchronise
+from torch import Tensor
+
+from stylenet.devices import keep_freed_memory, pick_device, pick_precision
+from stylenet.film import Frame
+from stylenet.film_reader import open_film
+from stylenet.images import read_image
+from stylenet.monitor import versions
+from stylenet.steady import Steadied, alike, optical_flow, to_grey, trusted, warp
+from stylenet.styles import Style, load_style
+from stylenet.video import StyleEngine
+
+ROOT = Path(__file__).resolve().parent.parent
+VARIANTS = {"plain": (0.0, 0.0), "smooth": (0.8, 0.0), "steady": (0.0, 0.7), "both": (0.8, 0.7)}
+
+
+def main() -> None:
+    arguments = _arguments()
+    keep_freed_memory()
+    style = load_style(arguments.style, pick_device())
+    film = list(islice(_frames(arguments.film, arguments.size), arguments.count))
+    rows = {"film": _row(arguments, film, film, None)}
+    for name, (smooth, steady) in VARIANTS.items():
+        styled, rate = _style(style, film, smooth, steady)
+        rows[name] = {**_row(arguments, film, styled, _engine(style, smooth, steady)), "frames_per_second": rate}
+    plain = rows["plain"]["slope"]
+    for row in rows.values():
+        row["detail"] = row.pop("slope") / plain
+    _report(arguments, style, film, rows)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("style", help="name or file")
+    parser.add_argument("--sintel", type=Path, required=True, help="folder with frames and their true flow")
+    parser.add_argument("--film", type=Path, required=True, help="film or folder of frames")
+    parser.add_argument("--size", default="512", help="of the film's frames; Sintel's are as they are")
+    parser.add_argument("--count", type=int, default=40, help="frames of the film")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    return parser.parse_args()
+
+
+def _frames(path: Path, size: str) -> Iterator[Tensor]:
+    with open_film(path) as film:
+        for part in film:
+            if isinstance(part, Frame):
+                yield part.picture.resized(size).pixels
+
+
+def _engine(style: Style, smooth: float, steady: float) -> Steadied:
+    device = pick_device()
+    return Steadied(StyleEngine(style, smooth, device, pick_precision("auto", device)), steady)
+
+
+def _style(style: Style, frames: Sequence[Tensor], smooth: float, steady: float) -> tuple[list[Tensor], float]:
+    """Styled frames, and how many a second, reading and writing apart."""
+    engine = _engine(style, smooth, steady)
+    engine(frames[0])  # kernels, memory
+    engine = _engine(style, smooth, steady)
+    synchronise()
+    begun = time.perf_counter()
+    styled = [engine(frame) for frame in frames]
+    return styled, len(frames) / (time.perf_counter() - begun)
+
+
+def _row(
+    arguments: argparse.Namespace, film: Sequence[Tensor], styled: Sequence[Tensor], engine: Steadied | None
+) -> dict[str, float]:
+    return {
+        "warping_error": _true_error(arguments.sintel, engine),
+        "flicker": statistics.fmean(_flicker(film, styled)),
+        "slope": statistics.fmean(_slope(frame) for frame in styled),
+    }
+
+
+def _true_error(folder: Path, engine: Steadied | None) -> float:
+    """Mean over all flows of the folder; of the frames themselves without an engine."""
+    frames = [read_image(str(path)).pixels for path in sorted(folder.glob("frame_*.png"))]
+    numbers = [int(path.stem.split("_")[1]) for path in sorted(folder.glob("frame_*.png"))]
+    styled = dict(zip(numbers, frames if engine is None else [engine(frame) for frame in frames], strict=True))
+    errors = []
+    for path in sorted(folder.glob("flow_*_to_*.npz")):
+        first, second = (int(number) for number in re.findall(r"\d{4}", path.stem))
+        flow = np.load(path)["flow"].astype(np.float32)
+        masks = [
+            cv2.imread(str(folder / f"{kind}_{first:04d}.png"), cv2.IMREAD_GRAYSCALE) for kind in ("occlusions", "invalid")
+        ]
+        usable = _inside(flow) & (masks[0] == 0) & (masks[1] == 0)
+        errors.append(_difference(styled[first], warp(styled[second], flow), usable))
+    return statistics.fmean(errors)
+
+
+def _inside(flow: np.ndarray) -> np.ndarray:
+    """Where a flow points into the picture."""
+    height, width = flow.shape[:2]
+    rows, columns = np.mgrid[:height, :width]
+    right, down = columns + flow[..., 0], rows + flow[..., 1]
+    return np.asarray((right >= 0) & (right <= width - 1) & (down >= 0) & (down <= height - 1))
+
+
+def _flicker(film: Sequence[Tensor], styled: Sequence[Tensor]) -> Iterator[float]:
+    greys = [to_grey(frame) for frame in film]
+    for index in range(1, len(film)):
+        before, now = greys[index - 1], greys[index]
+        backward = optical_flow(now, before)
+        usable = trusted(backward, optical_flow(before, now)) * alike(before, now, backward) > 0
+        if usable.any():
+            yield _difference(styled[index], warp(styled[index - 1], backward), usable)
+
+
+def _difference(first: Tensor, second: Tensor, usable: np.ndarray) -> float:
+    return float((first - second).square().mean(1)[0][torch.from_numpy(usable)].mean())
+
+
+def _slope(frame: Tensor) -> float:
+    return float(frame.diff(dim=2).square().mean() + frame.diff(dim=3).square().mean())
+
+
+def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor], rows: dict[str, dict[str, float]]) -> None:
+    print(f"{'':<8}{'warping error':>15}{'flicker':>11}{'detail':>9}{'frames/s':>10}")
+    for name, row in rows.items():
+        speed = f"{row['frames_per_second']:.1f}" if "frames_per_second" in row else ""
+        print(f"{name:<8}{row['warping_error']:>15.5f}{row['flicker']:>11.5f}{row['detail']:>9.2f}{speed:>10}")
+    record = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "device": processor(),
+        "threads": torch.get_num_threads(),
+        "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
+        "versions": versions(),
+        "style": style.card.name,
+        "network": style.card.network,
+        "sintel": arguments.sintel.name,
+        "film": arguments.film.name,
+        "frames": len(film),
+        "size": [film[0].shape[3], film[0].shape[2]],
+        "options": {name: {"smooth": smooth, "steady": steady} for name, (smooth, steady) in VARIANTS.items()},
+        "results": rows,
+    }
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    path = arguments.output / f"video_{record['date']}_{style.card.name}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()
