@@ -9,6 +9,7 @@ worked out a second time instead.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ Rows = Callable[[int, int], Tensor]
 # Measured at the peak of a whole pass: bytes for each pixel, channel of the first layer and byte of a value.
 _WHOLE_VALUES = 4.0
 
+# Maps beyond this go to a file, which is hardly slower as long as the system has memory to cache it.
+_IN_MEMORY = 2**30
+
 Tile = int | Literal["auto"]
 
 
@@ -73,9 +77,16 @@ def style_picture(net: TransformNet, picture: Tensor, tile: Tile = "auto", dtype
     room = free_memory(device) // 2
     if tile == "auto" and height * width * net.settings.width * _WHOLE_VALUES * dtype.itemsize < room:
         return _whole(net, picture, dtype)
-    folder = None if map_bytes(net, height, width, dtype) < room else tempfile.gettempdir()
+    folder = None if map_bytes(net, height, width, dtype) < _IN_MEMORY else _scratch_folder()
     strip = None if tile == "auto" else tile
-    return torch.cat([style_in_strips(net, single, strip, folder, dtype).clamp_(0, 1) for single in torch.split(picture, 1)])
+    results = [style_in_strips(net, single, strip, folder, dtype).clamp_(0, 1) for single in torch.split(picture, 1)]
+    return results[0] if len(results) == 1 else torch.cat(results)
+
+
+def _scratch_folder() -> str:
+    """Where large temporary files belong: ``/tmp`` may be a part of memory."""
+    usual = "/var/tmp"
+    return usual if "TMPDIR" not in os.environ and os.access(usual, os.W_OK) else tempfile.gettempdir()
 
 
 def _whole(net: TransformNet, picture: Tensor, dtype: torch.dtype) -> Tensor:

@@ -181,6 +181,7 @@ def _card(cli: TrainCLI, seconds: float, metrics: Any) -> Card:
             "steps": trainer.global_step,
             "batch": photos_a_step(trainer),
             "size": data.size,
+            "init": module.hparams["init"],
             "style_size": module.hparams["style_size"],
             "learning_rate": module.learning_rate,
             "schedule": module.schedule,

@@ -28,7 +28,7 @@ from stylenet.vgg import VGG
 TRAINING_LOSS = LossSettings(
     content_layers={"relu3_3": 0.5, "relu4_2": 0.5},
     style_layers={"relu1_1": 0.2, "relu2_1": 0.2, "relu3_1": 0.2, "relu4_1": 0.2, "relu5_1": 0.2},
-    style_weight=10.0,
+    style_weight=7.0,
     tv_weight=0.02,
 )
 
@@ -64,7 +64,7 @@ class StyleTraining(LightningModule):
         style_size: str | int = 384,
         style_weights: list[float] | None = None,
         init: str | None = None,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         warmup: int = 50,
         schedule: Literal["cosine", "constant"] = "cosine",
         budget: str | float | None = None,

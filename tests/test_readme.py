@@ -5,21 +5,28 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from film_kit import make_film
 from skimage import data
 from training_kit import make_photos
 
+from stylenet.cards import Card
 from stylenet.cli import main
 from stylenet.images import read_image, write_image
 from stylenet.recipes import list_recipes
+from stylenet.styles import save_style
+from stylenet.transform_net import NetSettings, TransformNet
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines() if line.strip()]
+STYLIZING = [c for c in COMMANDS if c.startswith(("stylenet stylize", "stylenet export", "stylenet video"))]
 TRAINING = [c for c in COMMANDS if c.startswith(("stylenet train", "stylenet evaluate", "stylenet styles"))]
 QUICK = {
     "optimize": ["--steps", "2", "--size", "72x48"],
@@ -47,13 +54,49 @@ def test_there_are_commands() -> None:
     assert len(COMMANDS) >= 10
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("stylenet") and c not in TRAINING])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("stylenet") and c not in TRAINING + STYLIZING])
 def test_command(command: str, user_folder: Path) -> None:
     words = shlex.split(command, comments=True)
     # What the README itself says comes later, and so wins.
     assert main([words[1], *QUICK[words[1]], *words[2:]]) == 0
     output = next(words[i + 1] for i, word in enumerate(words) if word in ("--output", "-o"))
     assert read_image(user_folder / output).width >= 48
+
+
+@pytest.fixture
+def stylist_folder(user_folder: Path) -> Path:
+    """What the commands for trained styles read besides."""
+    make_photos(user_folder / "photos", 2)
+    write_image(read_image("photo.jpg", "36x24"), user_folder / "mask.png")
+    net = TransformNet(NetSettings(width=4, residual_blocks=1))
+    save_style(net, Card("my_style"), user_folder / "my_style.safetensors")
+    make_film(user_folder / "holiday.mp4")
+    return user_folder
+
+
+@pytest.mark.parametrize("command", STYLIZING)
+def test_stylizing(command: str, stylist_folder: Path) -> None:
+    words = shlex.split(command, comments=True)
+    if "--devices" in words:  # starts processes of its own, by its own command line
+        run = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+    else:
+        assert main(words[1:]) == 0
+    output = next(words[i + 1] for i, word in enumerate(words) if word in ("--output", "-o"))
+    assert (stylist_folder / output).exists()
+
+
+def test_a_pipe(stylist_folder: Path) -> None:
+    (command,) = [c for c in COMMANDS if c.startswith("cat ")]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(command, shell=True, check=True, env={**os.environ, "PATH": path})
+    assert read_image(command.split()[-1]).width == 72
+
+
+def test_python_for_trained_styles(stylist_folder: Path) -> None:
+    block = next(block for kind, block in BLOCKS if kind == "python" and "import stylenet" in block)
+    exec(block, {})
+    assert read_image("called.jpg").width == read_image("written.jpg").width == 72
 
 
 def test_training(user_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

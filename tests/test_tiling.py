@@ -108,12 +108,22 @@ def test_which_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         tiling, "style_in_strips", lambda net, photo, strip, folder, dtype: taken.append(f"{strip} {folder}") or picture(8, 8)
     )
-    monkeypatch.setattr(tiling.tempfile, "gettempdir", lambda: "disk")
+    monkeypatch.setenv("TMPDIR", "disk")
+    monkeypatch.setattr(tiling.tempfile, "tempdir", None)
+    monkeypatch.setattr(tiling.tempfile, "_candidate_tempdir_list", lambda: ["/tmp"])
     net, photo = network(), picture(100, 100)
-    for tile, free in (("auto", 1e9), ("auto", 5e5), ("auto", 2e5), (0, 0), (16, 1e9), (16, 0)):
+    for tile, free, memory in (
+        ("auto", 1e9, 1e9),
+        ("auto", 1e5, 1e9),
+        ("auto", 1e5, 1e4),
+        (0, 0, 0),
+        (16, 1e9, 1e9),
+        (16, 0, 0),
+    ):
         monkeypatch.setattr(tiling, "free_memory", lambda device, free=free: int(free))
+        monkeypatch.setattr(tiling, "_IN_MEMORY", memory)
         style_picture(net, photo, tile)
-    assert taken == ["whole", "None None", "None disk", "whole", "16 None", "16 disk"]
+    assert taken == ["whole", "None None", "None /tmp", "whole", "16 None", "16 /tmp"]
 
 
 def test_a_style_takes_strips_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

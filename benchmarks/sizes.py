@@ -1,0 +1,85 @@
+"""What a picture costs by its size, from the command line to the written file: seconds and peak memory, whole and in strips.
+
+    python benchmarks/sizes.py STYLE PHOTO [--megapixels 1 4 16 36 100] [--whole 16] [--output benchmarks/results]
+
+The photo is enlarged to each size. Every run is a process of its own; start-up is measured apart and printed first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from machine import processor
+from PIL import Image
+
+from stylenet.monitor import versions
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    arguments = _arguments()
+    start = min(_run("styles")[0] for _ in range(3))
+    print(f"stylenet styles: {start:.2f} s; --help: {min(_run('--help')[0] for _ in range(3)):.2f} s")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for megapixels in arguments.megapixels:
+            photo = _enlarged(arguments.photo, megapixels, Path(folder))
+            ways = {"strips": "128", "whole": "0"} if megapixels <= arguments.whole else {"strips": "auto"}
+            for way, tile in ways.items():
+                words = ["stylize", str(photo), "-s", arguments.style, "-o", str(Path(folder) / "out.jpg")]
+                seconds, peak = _run(*words, "--tile", tile, "--allow_huge", "--overwrite", "--precision", "32")
+                rows.append({"megapixels": megapixels, "way": way, "seconds": seconds, "peak_gb": peak})
+                print(
+                    f"{megapixels:>6} MP  {way:<7}{seconds:>8.1f} s{seconds / megapixels:>8.2f} s/MP{peak:>8.2f} GB", flush=True
+                )
+            photo.unlink()
+    result = {"date": str(datetime.date.today()), "machine": processor(), "cores": os.cpu_count(), "versions": versions()}
+    path = arguments.output / f"sizes_{result['date']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**result, "style": arguments.style, "start_seconds": start, "rows": rows}, indent=1) + "\n")
+    print(path)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("style")
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 16, 36, 100])
+    parser.add_argument("--whole", type=float, default=16, help="megapixels up to which the whole is measured too")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    return parser.parse_args()
+
+
+def _enlarged(photo: Path, megapixels: float, folder: Path) -> Path:
+    Image.MAX_IMAGE_PIXELS = None
+    with Image.open(photo) as image:
+        factor = (megapixels * 1e6 / (image.width * image.height)) ** 0.5
+        size = (round(image.width * factor), round(image.height * factor))
+        path = folder / f"{megapixels}.jpg"
+        image.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
+    return path
+
+
+def _run(*words: str) -> tuple[float, float]:
+    """Seconds and peak memory in GB of one command."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "stylenet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    told = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(told)
+    return time.perf_counter() - began, usage.ru_maxrss * 1024 / 1e9
+
+
+if __name__ == "__main__":
+    main()
