@@ -73,7 +73,7 @@ def _overview() -> str:
 
 def _parse(parser: ArgumentParser, words: list[str]) -> Namespace:
     """Parsed options; whatever the parser dislikes becomes one line."""
-    from stylenet.recipes import parsing
+    from stylenet.parsing import parsing
 
     with parsing():
         return parser.parse_args(_with_flags(parser, words))

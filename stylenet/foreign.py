@@ -98,11 +98,13 @@ def _numbered_names(blocks: int, ups: tuple[str, str, str]) -> Names:
 
 
 def _examples_names(blocks: int) -> tuple[Names, dict[str, Any]]:
-    return _numbered_names(blocks, ("deconv1.conv2d", "deconv2.conv2d", "deconv3.conv2d")), {"space": "bytes", "upsample": "nearest"}
+    names = _numbered_names(blocks, ("deconv1.conv2d", "deconv2.conv2d", "deconv3.conv2d"))
+    return names, {"space": "bytes", "upsample": "nearest"}
 
 
 def _gordicaleksa_names(blocks: int) -> tuple[Names, dict[str, Any]]:
-    return _numbered_names(blocks, ("up1.conv2d.conv2d", "up2.conv2d.conv2d", "up3.conv2d")), {"space": "imagenet", "upsample": "nearest"}
+    names = _numbered_names(blocks, ("up1.conv2d.conv2d", "up2.conv2d.conv2d", "up3.conv2d"))
+    return names, {"space": "imagenet", "upsample": "nearest"}
 
 
 def _eriklindernoren_names(blocks: int) -> tuple[Names, dict[str, Any]]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentError
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
-from jsonargparse import ArgumentError as JsonArgumentError
 
 from stylenet.errors import InputError
 from stylenet.losses import LossSettings
@@ -61,21 +57,6 @@ def with_recipe(words: list[str], engine: Engine = "optimize") -> list[str]:
 
 
 NESTED_RECIPE = "'recipe' is an option of the command line: a file of options cannot name another one"
-
-
-@contextmanager
-def parsing() -> Iterator[None]:
-    """Whatever a parser dislikes becomes one line.
-
-    Raises:
-        InputError: with that line.
-    """
-    try:
-        yield
-    except (ArgumentError, JsonArgumentError) as error:
-        raise InputError(" ".join(str(error).split())) from error
-    except UnicodeDecodeError as error:
-        raise InputError("the recipe or configuration file is not text") from error
 
 
 def recipe_parser(**options: Any) -> ArgumentParser:

@@ -20,7 +20,8 @@ from stylenet.devices import gains_from_bf16, keep_freed_memory, pick_device
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable
 from stylenet.monitor import clock, quiet_lightning, versions
-from stylenet.recipes import NESTED_RECIPE, parsing, with_recipe
+from stylenet.parsing import parsing
+from stylenet.recipes import NESTED_RECIPE, with_recipe
 from stylenet.styles import save_style, sha256
 from stylenet.training import StyleTraining
 

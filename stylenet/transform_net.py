@@ -52,9 +52,10 @@ class NetSettings:
         width: channels after the first convolution; doubled at each of the two downsamplings.
         residual_blocks: at a quarter of the resolution.
         norm: ``instance`` (Ulyanov et al.) or ``batch`` (Johnson et al.).
-        upsample: ``bilinear`` or ``nearest``, then a 3x3 convolution (Odena et al., Distill 2016), or ``transposed`` (convolution
-            of stride 2, as in the paper). After ``nearest`` the convolution weighs even and odd pixels differently, which leaves
-            a weave of 4 pixels for a thousand steps: its checkerboard index was 52 where ``bilinear`` had 19.
+        upsample: ``bilinear`` or ``nearest``, then a 3x3 convolution (Odena et al., Distill 2016), or ``transposed``
+            (convolution of stride 2, as in the paper). After ``nearest`` the convolution weighs even and odd pixels
+            differently, which leaves a weave of 4 pixels for a thousand steps: its checkerboard index was 52 where that of
+            ``bilinear`` was 19.
         output: ``linear``; ``tanh``, scaled to reach a little beyond 0..1 (the paper's "scaled tanh"); or ``relu``.
         space: the numbers that the convolutions work on: ``centred`` (-10..10 around the middle grey), ``unit`` (0..1),
             ``bytes`` (0..255) or ``imagenet`` (mean and standard deviation). Pictures are 0..1 outside, whatever it is.
