@@ -154,7 +154,7 @@ class Recording(Film):
 
     def _expected(self, rate: Fraction) -> int | None:
         if self._video.frames:
-            return self._video.frames
+            return int(self._video.frames)
         length = self._length
         return None if length is None else max(round(length * rate), 1)
 
@@ -180,7 +180,7 @@ class Recording(Film):
         """Seconds from the film's zero to the end of its video stream or, where that is not known, of its longest."""
         video = self._video
         if video.duration is not None and video.time_base is not None:
-            return (video.duration + (video.start_time or 0)) * video.time_base
+            return Fraction(video.duration + (video.start_time or 0)) * Fraction(video.time_base)
         return None if self._container.duration is None else Fraction(self._container.duration, 1_000_000)
 
     def close(self) -> None:
@@ -217,7 +217,7 @@ class Recording(Film):
         if packet is not None and packet.is_corrupt:
             return
         try:
-            frames = self._video.codec_context.decode(packet)  # type: ignore[arg-type]  # of a video stream
+            frames = self._video.codec_context.decode(packet)
         except (self._av.FFmpegError, EOFError):
             self._damaged += packet is not None
             return

@@ -65,7 +65,7 @@ class GifFile(FilmFile):
                 reduced = self._graph.pull()
             except (self._av.error.BlockingIOError, self._av.error.EOFError):
                 return
-            self._mux(self._video.encode(reduced))  # type: ignore[arg-type]  # the graph is of pictures
+            self._mux(self._video.encode(reduced))
 
 
 def _palettes(av: Any, width: int, height: int) -> Graph:
