@@ -1,6 +1,7 @@
-"""Styles four photos with the project's own style pictures, then trains a small network on one of them and applies it.
+"""Styles four photos by the networks that come with stylenet, then by optimizing their pixels in the style of the project's own
+style pictures; at last trains a small network on one of these and applies it.
 
-    python scripts/make_demo.py [--output DIR] [--budget 40s] [--training 120s]
+    python scripts/make_demo.py [--output DIR] [--budget 40s] [--training 60s]
 
 The photos come with scikit-image, the styles with the project: nothing is downloaded.
 """
@@ -15,12 +16,16 @@ import torch
 from skimage import data
 from torch import Tensor
 
+from stylenet.batch import Files, contact_sheet_of
+from stylenet.cards import list_styles
 from stylenet.images import read_image, write_image
+from stylenet.jobs import Job
 from stylenet.monitor import ProgressLine, clock
 from stylenet.optimize import optimize
 from stylenet.recipes import load_recipe
 from stylenet.sheets import contact_sheet
 from stylenet.styles import load_style
+from stylenet.stylizer import Stylizer
 from stylenet.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,15 +46,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "out" / "demo")
     parser.add_argument("--budget", default="40s", help="of each optimized picture")
-    parser.add_argument("--training", default="120s", help="of the network")
+    parser.add_argument("--training", default="60s", help="of the network")
     parser.add_argument("--size", default="400", help="of each picture")
     arguments = parser.parse_args()
     started = time.monotonic()
+    shipped(arguments.output, arguments.size)
     sheet = optimized(arguments.output, arguments.size, arguments.budget)
     sheet += trained(arguments.output, arguments.size, arguments.training)
     labels, pictures = zip(*sheet, strict=True)
     path = write_image(contact_sheet(list(pictures), list(labels), columns=3), arguments.output / "contact_sheet.jpg")
     print(f"{path}: all in {clock(time.monotonic() - started)}")
+
+
+def shipped(folder: Path, size: str) -> None:
+    """All photos in all styles that come with stylenet, on one sheet: ``docs/styles.jpg`` was made so."""
+    names = [card.name for card in list_styles()]
+    jobs = [Job(str(skimage_photo(photo, folder)), ()) for photo, _ in PAIRS]
+    path = folder / "styles.jpg"
+    summary = contact_sheet_of(jobs, [Stylizer(name) for name in names], names, str(path), Files(size=size))
+    print(f"{path}: {summary.done} photos in {len(names)} styles in {clock(summary.seconds)}", flush=True)
 
 
 def optimized(folder: Path, size: str, budget: str) -> Sheet:
@@ -68,7 +83,7 @@ def optimized(folder: Path, size: str, budget: str) -> Sheet:
 
 
 def trained(folder: Path, size: str, budget: str) -> Sheet:
-    """Two photos through a network of two minutes: a sketch of what half an hour on thousands of photos gives.
+    """Two photos through a network of one minute: a sketch of what half an hour on thousands of photos gives.
 
     So short a training wants many small steps and more of the photo than the recipe.
     """

@@ -1,0 +1,95 @@
+"""One picture through the network: every preset of stylenet as ``stylenet stylize`` runs it, against the field's network as the field
+runs it (``baseline.py``: float32, eager, channels first, ``nn.InstanceNorm2d``), in turns.
+
+    python benchmarks/inference.py [--sizes 256x256 512x512 1024x1024 1920x1080] [--repeats 5] [--output benchmarks/results]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from baseline import network
+from machine import processor, synchronise
+from torch import Tensor
+
+from stylenet.devices import keep_freed_memory, pick_device, pick_precision
+from stylenet.monitor import versions
+from stylenet.tiling import style_picture
+from stylenet.transform_net import PRESETS, TransformNet
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    arguments = _arguments()
+    keep_freed_memory()
+    device = pick_device()
+    dtype = pick_precision("auto", device)
+    ways = {"baseline": _baseline(device)} | {name: _preset(name, device, dtype) for name in PRESETS}
+    rows = []
+    for size in arguments.sizes:
+        width, height = (int(side) for side in size.split("x"))
+        photo = torch.rand(1, 3, height, width, device=device)
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(arguments.repeats + 1):  # the first is warming up
+            for name, way in ways.items():
+                began = time.perf_counter()
+                way(photo)
+                synchronise()
+                seconds[name].append(time.perf_counter() - began)
+        timed = {name: values[1:] for name, values in seconds.items()}
+        medians = {name: statistics.median(values) for name, values in timed.items()}
+        for name, median in medians.items():
+            spread = f"({min(timed[name]):.3f} to {max(timed[name]):.3f})"
+            ratio = medians["baseline"] / median
+            print(
+                f"{size:>10}  {name:<9}{median:>8.3f} s {spread:<18}{1 / median:>7.2f} a second{ratio:>7.2f} times", flush=True
+            )
+        rows.append({"size": size, "seconds": timed, "median": medians})
+    record = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "device": processor(),
+        "threads": torch.get_num_threads(),
+        "convolutions": str(dtype).removeprefix("torch."),
+        "versions": versions(),
+        "rows": rows,
+    }
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    path = arguments.output / f"inference_{record['date']}_{record['convolutions']}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written: {path}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", default=["256x256", "512x512", "1024x1024", "1920x1080"])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    return parser.parse_args()
+
+
+def _baseline(device: torch.device) -> Callable[[Tensor], Tensor]:
+    net = network().to(device).eval()
+
+    def run(photo: Tensor) -> Tensor:
+        with torch.no_grad():
+            result: Tensor = net(photo)
+        return result
+
+    return run
+
+
+def _preset(name: str, device: torch.device, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    net = TransformNet(PRESETS[name]).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return lambda photo: style_picture(net, photo, 0, dtype)
+
+
+if __name__ == "__main__":
+    main()
