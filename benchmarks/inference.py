@@ -1,5 +1,5 @@
-"""One picture through the network: every preset of stylenet as ``stylenet stylize`` runs it, against the field's network as the field
-runs it (``baseline.py``: float32, eager, channels first, ``nn.InstanceNorm2d``), in turns.
+"""One picture through the network: every preset of stylenet as ``stylenet stylize`` runs it, against the field's network as
+the field runs it (``baseline.py``: float32, eager, channels first, ``nn.InstanceNorm2d``), in turns.
 
     python benchmarks/inference.py [--sizes 256x256 512x512 1024x1024 1920x1080] [--repeats 5] [--output benchmarks/results]
 """
