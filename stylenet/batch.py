@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections import deque
@@ -13,14 +14,18 @@ from pathlib import Path
 from torch import Tensor
 
 from stylenet.errors import InputError, RunError
-from stylenet.images import Picture, check_output, encode_image, read_image, resize, write_image
+from stylenet.images import Picture, check_format, check_output, encode_image, read_image, resize, write_image
 from stylenet.jobs import STREAM, Job
 from stylenet.sheets import contact_sheet
 from stylenet.sizes import SizeRule
 from stylenet.stylizer import Stylizer
 
-# Pictures that are read ahead, and that wait to be written.
+# Pictures that are read ahead, and that wait to be written; of large ones, in pixels, there is one at a time.
 _AHEAD = 2
+_LARGE = 32_000_000
+
+# Rows of pixels that every format takes.
+_TALLEST = 16_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Files:
         size: size rule of the pictures before styling.
         allow_huge: accept more than 89 million pixels.
         overwrite: style again what is there already.
-        quality: of JPEG, WebP and AVIF.
+        quality: of JPEG, WebP and AVIF, 1 to 100.
         bits: 8, or 16 for PNG and TIFF.
     """
 
@@ -41,15 +46,22 @@ class Files:
     quality: int = 95
     bits: int = 8
 
+    def __post_init__(self) -> None:
+        SizeRule.parse(self.size)
+        if not 1 <= self.quality <= 100:
+            raise InputError(f"quality is {self.quality}: it goes from 1 to 100")
+
     def check(self, jobs: Sequence[Job]) -> None:
         """Fails now rather than at the first result.
 
         Raises:
-            InputError: if it could not be written.
+            InputError: if a result could not be written.
         """
-        for output in jobs[0].outputs if jobs else ():
-            if output != STREAM:
-                check_output(output, self.bits)
+        outputs = [output for job in jobs for output in job.outputs if output != STREAM]
+        for example in {Path(output).suffix: output for output in outputs}.values():
+            check_format(example, self.bits)
+        if outputs:
+            check_output(outputs[0], self.bits)
 
     def wanted(self, job: Job) -> bool:
         """Whether a result of the job is missing. Asked just before the work, so that two processes can share a folder."""
@@ -69,7 +81,7 @@ class Files:
 
         Raises:
             InputError: for a size that its format does not take.
-            RunError: for a disk that is full or a folder that is not writable.
+            RunError: for a disk that is full or a place that is not writable.
         """
         if output != STREAM:
             write_image(picture, output, quality=self.quality, bits=self.bits)
@@ -83,16 +95,27 @@ class Summary:
     """What came of the jobs.
 
     Attributes:
-        done: pictures styled, each in every style.
+        done: pictures whose results are all written.
         skipped: pictures whose results were there already.
         failures: source and reason.
+        notes: what a person should know about single pictures.
         seconds: in all.
+        message: why the rest was not tried, in one line; empty if all was.
+        interrupted: whether that was Ctrl-C.
     """
 
     done: int = 0
     skipped: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    message: str = ""
+    interrupted: bool = False
+
+    @property
+    def tried(self) -> int:
+        """Pictures that are dealt with, one way or the other."""
+        return self.done + self.skipped + len(self.failures)
 
 
 def stylize_many(
@@ -101,7 +124,8 @@ def stylize_many(
     files: Files | None = None,
     report: Callable[[Summary, int], None] | None = None,
 ) -> Summary:
-    """Styles every picture in every style. What cannot be read or styled is noted, and the rest goes on.
+    """Styles every picture in every style. What cannot be read, styled or written is noted, and the rest goes on. A full disk
+    and Ctrl-C end the work early; what is written by then is whole.
 
     Args:
         jobs: from :func:`~stylenet.jobs.plan_jobs`.
@@ -111,80 +135,87 @@ def stylize_many(
 
     Raises:
         InputError: if results could not be written there.
-        RunError: if a result cannot be written after all: the disk is full, or the folder not writable. What was written before
-            is whole.
-        KeyboardInterrupt: after Ctrl-C, likewise, with a message that says how far it came.
     """
     files, summary, started = files or Files(), Summary(), time.monotonic()
     files.check(jobs)
-    writing: deque[tuple[str, Future[None]]] = deque()
-    with ThreadPoolExecutor(_AHEAD) as readers, ThreadPoolExecutor(_AHEAD) as writers:
-        try:
-            for job, picture in _read_ahead(jobs, files, readers):
-                for styled, output in try_to_style(job, picture, stylizers, summary):
-                    writing.append((job.source, writers.submit(files.write, styled, output)))
-                while len(writing) > _AHEAD * len(stylizers):
-                    _settle(*writing.popleft(), summary)
-                summary.seconds = time.monotonic() - started
-                if report is not None:
-                    report(summary, len(jobs))
-            while writing:
-                _settle(*writing.popleft(), summary)
-        except KeyboardInterrupt as error:
-            raise KeyboardInterrupt(f"interrupted after {summary.done} of {len(jobs)} pictures, which are whole") from error
-        finally:
-            readers.shutdown(cancel_futures=True)
+    readers, writers = ThreadPoolExecutor(_AHEAD), ThreadPoolExecutor(_AHEAD)
+    writing: deque[_Writing] = deque()
+    try:
+        for job, picture in _read_ahead(jobs, files, readers):
+            results = _Writing(job.source)
+            for styled, output in try_to_style(job, picture, stylizers, summary):
+                results.futures.append(writers.submit(files.write, styled, output))
+            if results.futures:
+                writing.append(results)
+            large = isinstance(picture, Picture) and picture.width * picture.height > _LARGE
+            while len(writing) > (0 if large else _AHEAD):
+                writing.popleft().settle(summary)
+            summary.seconds = time.monotonic() - started
+            if report is not None:
+                report(summary, len(jobs))
+        while writing:
+            writing.popleft().settle(summary)
+    except _DiskFullError as error:
+        summary.message = str(error)
+    except KeyboardInterrupt:
+        summary.message, summary.interrupted = "interrupted", True
+    finally:
+        # A reader may be waiting for a slow server; what a writer has begun is finished.
+        readers.shutdown(wait=False, cancel_futures=True)
+        writers.shutdown(cancel_futures=True)
     summary.seconds = time.monotonic() - started
+    if report is not None:
+        report(summary, len(jobs))
     return summary
 
 
-def contact_sheet_of(
-    jobs: Sequence[Job], stylizers: Sequence[Stylizer], names: Sequence[str], output: str, files: Files, height: int = 360
-) -> Summary:
-    """Writes one picture of all: a row for each photo, a column for each style, each labelled.
+class _DiskFullError(Exception):
+    """There is no point in going on."""
 
-    Args:
-        jobs: their outputs are not looked at.
-        stylizers: one a column.
-        names: of the styles.
-        output: file to write.
-        files: how pictures are read and written.
-        height: of a row in pixels.
 
-    Raises:
-        InputError: if the sheet cannot be written there, or no picture could be styled.
-    """
-    check_output(output, files.bits)
-    summary, started = Summary(), time.monotonic()
-    cells: list[Tensor] = []
-    labels: list[str] = []
-    for job in jobs:
-        try:
-            photo = files.read(job)
-            row = [photo, *(stylizer(photo) for stylizer in stylizers)]
-        except (InputError, MemoryError) as error:
-            summary.failures.append((job.source, str(error) or "not enough memory"))
-            continue
-        cells += [resize(picture.pixels, height, max(1, round(picture.width * height / picture.height))) for picture in row]
-        labels += [Path(photo.name).name, *names]
-        summary.done += 1
-    if cells:
-        files.write(Picture(contact_sheet(cells, labels, len(stylizers) + 1, height)), output)
-    summary.seconds = time.monotonic() - started
-    return summary
+@dataclass
+class _Writing:
+    """Results of one picture on their way to the disk."""
+
+    source: str
+    futures: list[Future[None]] = field(default_factory=list)
+
+    def settle(self, summary: Summary) -> None:
+        """Waits for them."""
+        for future in self.futures:
+            try:
+                future.result()
+            except (InputError, RunError) as error:
+                if all(self.source != source for source, _ in summary.failures):
+                    summary.failures.append((self.source, str(error)))
+                if disk_is_full(error):
+                    raise _DiskFullError(str(error)) from error
+        if all(self.source != source for source, _ in summary.failures):
+            summary.done += 1
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Whether that is what a failure to write came from."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) -> Iterator[tuple[Job, Picture | str | None]]:
     """Jobs with their pictures; None for one that needs no work, a reason for one that cannot be read."""
+    if any(job.source == STREAM for job in jobs):  # a thread that waits for stdin cannot be interrupted
+        yield from ((job, try_to_read(job, files)) for job in jobs)
+        return
     waiting: deque[tuple[Job, Future[Picture | str | None]]] = deque()
-    for job in jobs:
-        waiting.append((job, readers.submit(try_to_read, job, files)))
-        if len(waiting) > _AHEAD:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    while waiting:
-        first, future = waiting.popleft()
-        yield first, future.result()
+    coming = iter(jobs)
+    ahead = _AHEAD
+    while True:
+        while len(waiting) <= ahead and (job := next(coming, None)) is not None:
+            waiting.append((job, readers.submit(try_to_read, job, files)))
+        if not waiting:
+            return
+        job, future = waiting.popleft()
+        picture = future.result()
+        ahead = 0 if isinstance(picture, Picture) and picture.width * picture.height > _LARGE else _AHEAD
+        yield job, picture
 
 
 def try_to_read(job: Job, files: Files) -> Picture | str | None:
@@ -207,21 +238,53 @@ def try_to_style(
     if isinstance(picture, str):
         summary.failures.append((job.source, picture))
         return
+    summary.notes += picture.notes
     try:
         for stylizer, output in zip(stylizers, job.outputs, strict=True):
             yield stylizer(picture), output
+    except (InputError, RunError) as error:
+        summary.failures.append((job.source, str(error)))
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        summary.failures.append((job.source, "not enough memory to style it: try --tile 64, or a smaller --size"))
+
+
+def contact_sheet_of(
+    jobs: Sequence[Job], stylizers: Sequence[Stylizer], names: Sequence[str], output: str, files: Files, height: int = 360
+) -> Summary:
+    """Writes one picture of all: a row for each photo, a column for each style, each labelled.
+
+    Args:
+        jobs: their outputs are not looked at.
+        stylizers: one a column.
+        names: of the styles.
+        output: file to write.
+        files: how pictures are read and written.
+        height: of a row in pixels.
+
+    Raises:
+        InputError: if the sheet cannot be written there; if it exists and is not to be overwritten.
+    """
+    check_output(output, files.bits)
+    if Path(output).exists() and not files.overwrite:
+        raise InputError(f"{output} exists: --overwrite replaces it")
+    if len(jobs) * height > _TALLEST:
+        raise InputError(f"{len(jobs)} rows are too many for one sheet: {_TALLEST // height} fit")
+    summary, started = Summary(), time.monotonic()
+    cells: list[Tensor] = []
+    labels: list[str] = []
+    for job in jobs:
+        picture = try_to_read(Job(job.source, (STREAM,)), files)
+        asked = Job(job.source, (STREAM,) * len(stylizers))
+        row = [styled for styled, _ in try_to_style(asked, picture, stylizers, summary)]
+        if not isinstance(picture, Picture) or len(row) < len(stylizers):
+            continue
+        for cell, label in zip([picture, *row], [Path(picture.name).name, *names], strict=True):
+            cells.append(resize(cell.pixels, height, max(1, round(cell.width * height / cell.height))))
+            labels.append(label)
         summary.done += 1
-    except (InputError, MemoryError) as error:
-        summary.failures.append((job.source, str(error) or "not enough memory to style it: try a smaller --tile"))
-
-
-def _settle(source: str, writing: Future[None], summary: Summary) -> None:
-    """Waits for a file to be written. A size that its format does not take concerns that picture alone."""
-    try:
-        writing.result()
-    except InputError as error:
-        if all(source != failed for failed, _ in summary.failures):
-            summary.done -= 1
-        summary.failures.append((source, str(error)))
-    except RunError as error:
-        raise RunError(f"{error}; {summary.done} pictures are done") from error
+    if cells:
+        files.write(Picture(contact_sheet(cells, labels, len(stylizers) + 1, height)), output)
+    summary.seconds = time.monotonic() - started
+    return summary

@@ -135,6 +135,7 @@ def _stylize(words: list[str]) -> int:
     from stylenet.batch import Files, contact_sheet_of, stylize_many
     from stylenet.devices import keep_freed_memory
     from stylenet.jobs import plan_jobs
+    from stylenet.monitor import BatchLine, PictureLine
     from stylenet.stylizer import Look, Stylizer
 
     keep_freed_memory()
@@ -148,57 +149,44 @@ def _stylize(words: list[str]) -> int:
     parser.add_argument("--devices", type=int, default=1, help="Processes, each with its own device, that share the pictures.")
     parser.add_class_arguments(Look)
     parser.add_class_arguments(Files)
-    parser.add_function_arguments(Stylizer, skip={"style", "look"})
+    parser.add_function_arguments(Stylizer, skip={"style", "look", "report"})
     config = _parse(parser, words)
     look = Look(**{name: config[name] for name in Look.__dataclass_fields__})
     files = Files(**{name: config[name] for name in Files.__dataclass_fields__})
     names = [Path(style).stem for style in config.style]
     jobs = plan_jobs(config.inputs, config.output, names, sheet=config.sheet)
     options = {name: config[name] for name in ("outside", "device", "precision", "tile")}
-    stylizers = [Stylizer(style, look, **options) for style in config.style]
+    line = PictureLine() if len(jobs) == 1 else None
+    stylizers = [Stylizer(style, look, **options, report=line) for style in config.style]
     summary: Summary | None
+    if config.devices < 1:
+        raise InputError(f"devices is {config.devices}: it must be 1 or more")
     if config.sheet:
         summary = contact_sheet_of(jobs, stylizers, names, config.output, files)
-    elif config.devices > 1:
+    elif min(config.devices, len(jobs)) > 1:
         from stylenet.predict import stylize_on_devices
 
-        summary = stylize_on_devices(jobs, stylizers, files, config.devices, config.device)
+        summary = stylize_on_devices(jobs, stylizers, files, min(config.devices, len(jobs)), config.device)
     else:
-        summary = stylize_many(jobs, stylizers, files, _Rate() if len(jobs) > 1 else None)
+        summary = stylize_many(jobs, stylizers, files, BatchLine() if len(jobs) > 1 else None)
     return 0 if summary is None else _tell_summary(summary, len(jobs), config.output)
-
-
-class _Rate:
-    """Pictures done, their rate and the time left: in place on a terminal, else every few seconds."""
-
-    def __init__(self) -> None:
-        self.terminal, self.shown = sys.stderr.isatty(), 0.0
-
-    def __call__(self, summary: Summary, jobs: int) -> None:
-        from stylenet.monitor import clock
-
-        tried = summary.done + summary.skipped + len(summary.failures)
-        if tried < jobs and time.monotonic() - self.shown < (0.2 if self.terminal else 5.0):
-            return
-        self.shown = time.monotonic()
-        rate = summary.done / summary.seconds
-        left = clock((jobs - tried) / rate) if rate else "?"
-        line = f"{tried}/{jobs} pictures  {rate:.2f} a second  {left} left"
-        end = "" if self.terminal and tried < jobs else "\n"
-        print(f"\r\033[K{line}" if self.terminal else line, end=end, file=sys.stderr, flush=True)
 
 
 def _tell_summary(summary: Summary, jobs: int, output: str) -> int:
     from stylenet.monitor import clock
 
-    if jobs == 1 and summary.failures:
+    if jobs == 1 and summary.failures and not summary.message:
         raise InputError(summary.failures[0][1])
     told = [f"{output}: {summary.done} of {jobs} styled in {clock(summary.seconds)}"]
     told += [f"{summary.skipped} were there already (--overwrite styles them again)"] if summary.skipped else []
+    for note in summary.notes:
+        _progress(note)
     _progress(", ".join(told))
     for source, reason in summary.failures:
         _progress(f"stylenet: not styled: {source}: {' '.join(reason.split())}")
-    return 1 if summary.failures else 0
+    if summary.message:
+        _progress(f"stylenet: stopped early, what is written is whole: {' '.join(summary.message.split())}")
+    return _INTERRUPTED if summary.interrupted else int(bool(summary.failures or summary.message))
 
 
 def _features(words: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +65,12 @@ def check_writable(path: Path) -> None:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+# The mask can only be read by setting it, and it is that of all threads.
+_reading_mask = threading.Lock()
+
+
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _reading_mask:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -133,3 +136,20 @@ def import_av() -> Any:
     except ImportError as error:
         raise InputError("films need PyAV: install it with  pip install 'stylenet[video]'") from error
     return av
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Holds a Ctrl-C back to the end of the block: a packet lost between encoder and file would spoil those after it."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield
+        return
+    pending: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pending.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pending:
+        signal.raise_signal(signal.SIGINT)

@@ -18,7 +18,7 @@ import numpy as np
 
 from stylenet.errors import InputError, RunError
 from stylenet.files import replacing
-from stylenet.film import Film, FilmWriter, Frame, import_av
+from stylenet.film import Film, FilmWriter, Frame, import_av, uninterrupted
 from stylenet.images import Picture
 
 if TYPE_CHECKING:
@@ -67,15 +67,16 @@ class FilmFile(FilmWriter):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        try:
-            if error is None:
-                self._finish()
-            else:
-                self._abandon()
-        except BaseException as failure:
-            self._replacing.__exit__(type(failure), failure, failure.__traceback__)
-            raise
-        self._replacing.__exit__(kind, error, trace)
+        with uninterrupted():  # Ctrl-C before the file is in its place would lose all of the film
+            try:
+                if error is None:
+                    self._finish()
+                else:
+                    self._abandon()
+            except BaseException as failure:
+                self._replacing.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+            self._replacing.__exit__(kind, error, trace)
 
     def write(self, frame: Frame) -> None:
         with self._failures():
@@ -149,7 +150,8 @@ class FilmFile(FilmWriter):
 
     def _add_others(self, container: OutputContainer) -> None:
         for stream in self.film.others:
-            name = stream.codec_context.codec.canonical_name
+            # A kind of stream that no decoder knows has no context.
+            name = "an unknown coding" if stream.codec_context is None else stream.codec_context.codec.canonical_name
             if name in container.supported_codecs:
                 copy = container.add_stream_from_template(stream)
                 copy.metadata.update(stream.metadata)

@@ -6,6 +6,7 @@ What a container can hide is settled here: rotation, colour matrix and range, tr
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -82,9 +83,9 @@ class PictureFolder(Film):
         names = sorted((path.name for path in folder.iterdir() if _is_frame(path)), key=natural)
         if not names:
             raise InputError(f"{str(folder)!r} holds no pictures ({', '.join(sorted(SUFFIXES))})")
-        stems = [Path(name).stem for name in names]
-        if twice := [stem for stem in stems if stems.count(stem) > 1]:
-            raise InputError(f"{str(folder)!r} holds two frames named {twice[0]}: keep one of them")
+        (stem, count), *_ = Counter(Path(name).stem for name in names).most_common(1)
+        if count > 1:
+            raise InputError(f"{str(folder)!r} holds two frames named {stem}: keep one of them")
         super().__init__(folder, rate, 1 / rate, len(names))
         self.names = names
 
@@ -139,6 +140,9 @@ class Recording(Film):
         self._last_pts: int | None = None
         if self._container.format.name == "gif":
             self._read_gif()
+        if video.codec_context is None:
+            self._container.close()
+            raise InputError(f"{path} holds a film in a coding that is not known here")
         if transfer := _HDR.get(video.codec_context.color_trc):
             self.notes.append(f"{path} is HDR ({transfer}): it is read as if it were not, and may look flat")
         if left_out := [stream.type for stream in streams if stream not in (video, *self.others)]:
@@ -162,8 +166,13 @@ class Recording(Film):
         """A GIF's writer wants to know beforehand what only its last frame tells."""
         from PIL import Image
 
-        with Image.open(self.path) as image:
-            self.loops = image.info.get("loop", -1)
+        try:
+            with Image.open(self.path) as image:
+                self.loops = image.info.get("loop", -1)
+        except OSError as error:
+            raise InputError(f"{self.path} is no GIF that can be read, or was not downloaded to its end") from error
+        if not self.path.read_bytes().rstrip(b"\0").endswith(b";"):  # the trailer (GIF89a, section 27)
+            self.losses.append(f"{self.path} ends early: its trailer is missing")
         with self._open(self.path) as twin:
             self.last_duration = [packet.duration for packet in twin.demux(video=0) if packet.pts is not None][-1]
 

@@ -47,6 +47,7 @@ def plan_jobs(inputs: Sequence[str], output: str, styles: Sequence[str], sheet: 
         raise InputError(f"a style is named twice: {', '.join(styles)}")
     found = [pair for word in inputs for pair in _find(word, Path(output))]
     if sheet:
+        _check_distinct([Job(source, (output,)) for source, _ in found[:1]], [source for source, _ in found])
         return [Job(source, ()) for source, _ in found]
     alone = len(found) == 1 and len(styles) == 1
     if output == STREAM:
@@ -60,7 +61,7 @@ def plan_jobs(inputs: Sequence[str], output: str, styles: Sequence[str], sheet: 
             raise InputError(f"{output} is a file: several pictures or styles need a folder")
         folders = [Path(output)] if len(styles) == 1 else [Path(output) / style for style in styles]
         jobs = [Job(source, tuple(str(folder / _written(name)) for folder in folders)) for source, name in found]
-    _check_distinct(jobs)
+    _check_distinct(jobs, [source for source, _ in found])
     return jobs
 
 
@@ -69,7 +70,7 @@ def _find(word: str, output: Path) -> list[tuple[str, Path]]:
     if word == STREAM:
         return [(word, Path("stdin.png"))]
     if word.lower().startswith(("http://", "https://")):
-        return [(word, Path(urllib.parse.unquote(Path(urllib.parse.urlsplit(word).path).name) or "picture.png"))]
+        return [(word, Path(Path(urllib.parse.unquote(urllib.parse.urlsplit(word).path)).name or "picture.png"))]
     path = Path(word)
     if path.is_dir():
         return _in_folder(path, output)
@@ -109,12 +110,13 @@ def _written(name: Path) -> Path:
     return name if name.suffix.lower() in _WRITABLE else name.with_name(f"{name.name}.png")
 
 
-def _check_distinct(jobs: Sequence[Job]) -> None:
+def _check_distinct(jobs: Sequence[Job], sources: Sequence[str]) -> None:
+    photos = {Path(source).resolve() for source in sources if source != STREAM}
     writers: dict[str, str] = {}
     for job in jobs:
         for output in job.outputs:
-            if job.source != STREAM and Path(output).resolve() == Path(job.source).resolve():
-                raise InputError(f"{job.source} would be overwritten by its own result: name another output")
+            if Path(output).resolve() in photos:
+                raise InputError(f"{output} is one of the photos, and would be overwritten by a result: name another output")
             if output in writers:
                 raise InputError(f"{writers[output]} and {job.source} would both become {output}: style them one by one")
             writers[output] = job.source

@@ -38,7 +38,7 @@ def read_mask(source: Source, width: int, height: int, feather: float = 0.0) -> 
     """
     if not 0 <= feather < math.inf:
         raise InputError(f"feather is {feather}: it must be 0 or more pixels")
-    picture = read_image(source)
+    picture = read_image(source, allow_huge=True)  # of a photo that may be as large
     cut_out = picture.alpha is not None and bool((picture.alpha < 1).any())
     mask = picture.alpha if cut_out and picture.alpha is not None else luminance(picture.pixels)
     return soften(resize(mask, height, width), feather)

@@ -19,6 +19,7 @@ from stylenet.files import write_atomic
 from stylenet.images import write_image
 
 if TYPE_CHECKING:
+    from stylenet.batch import Summary
     from stylenet.optimize import Iterate, Result
 
 Observer = Callable[["Iterate"], None]
@@ -70,6 +71,34 @@ class LiveLine:
         """Ends the line on a terminal."""
         if self.terminal and self.shown:
             self.stream.write("\n")
+
+
+class BatchLine(LiveLine):
+    """Pictures done, their rate and the time left."""
+
+    def __call__(self, summary: Summary, jobs: int) -> None:
+        if not self.due(always=summary.tried == jobs):
+            return
+        rate = summary.done / summary.seconds if summary.seconds else 0.0
+        left = clock((jobs - summary.tried) / rate) if rate else "?"
+        self.show(f"{summary.tried}/{jobs} pictures  {rate:.2f} a second  {left} left")
+        if summary.tried == jobs:
+            self.close()
+
+
+class PictureLine(LiveLine):
+    """How much of one large picture is done, and the time left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown = self.began = time.monotonic()
+
+    def __call__(self, share: float) -> None:
+        if self.due():
+            spent = time.monotonic() - self.began
+            self.show(f"{share:.0%} of the picture  {clock(spent / share - spent)} left")
+        if share >= 1:
+            self.began = time.monotonic()  # of the next style
 
 
 class ProgressLine(LiveLine):

@@ -11,8 +11,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch.utils.data import DataLoader, Dataset
 
-from stylenet.batch import Files, Summary, try_to_read, try_to_style
-from stylenet.errors import InputError
+from stylenet.batch import Files, Summary, disk_is_full, try_to_read, try_to_style
+from stylenet.errors import InputError, RunError
 from stylenet.images import Picture
 from stylenet.jobs import STREAM, Job
 from stylenet.monitor import quiet_lightning
@@ -34,18 +34,23 @@ class _Jobs(Dataset[_Item]):
 
 
 class _Predictor(LightningModule):
-    def __init__(self, jobs: Sequence[Job], stylizers: Sequence[Stylizer]) -> None:
+    """Styles its share of the jobs. What fails is noted: a process that dies would take the others with it."""
+
+    def __init__(self, jobs: Sequence[Job], stylizers: Sequence[Stylizer], files: Files) -> None:
         super().__init__()
-        self.jobs, self.stylizers, self.summary = jobs, stylizers, Summary()
+        self.jobs, self.stylizers, self.files, self.summary = jobs, stylizers, files, Summary()
 
     def on_predict_start(self) -> None:
         for stylizer in self.stylizers:
             stylizer.move_to(self.device)
 
-    def predict_step(self, item: _Item, batch_idx: int) -> list[tuple[Picture, str]]:
-        """Styled pictures and where they go."""
+    def predict_step(self, item: _Item, batch_idx: int) -> tuple[str, list[tuple[Picture, str]]]:
+        """A job's source, and its results with where they go."""
         index, picture = item
-        return list(try_to_style(self.jobs[index], picture, self.stylizers, self.summary))
+        job = self.jobs[index]
+        if self.summary.message:  # the disk is full
+            return job.source, []
+        return job.source, list(try_to_style(job, picture, self.stylizers, self.summary))
 
     def transfer_batch_to_device(self, batch: _Item, device: torch.device, dataloader_idx: int) -> _Item:
         """Pictures stay where they are: a stylizer moves what it works on."""
@@ -53,13 +58,21 @@ class _Predictor(LightningModule):
 
 
 class _Writer(BasePredictionWriter):
-    def __init__(self, files: Files) -> None:
+    def __init__(self) -> None:
         super().__init__("batch")
-        self.files = files
 
     def write_on_batch_end(self, trainer: Trainer, pl_module: LightningModule, prediction: Any, *others: Any) -> None:
-        for picture, output in prediction:
-            self.files.write(picture, output)
+        assert isinstance(pl_module, _Predictor)
+        source, results = prediction
+        try:
+            for picture, output in results:
+                pl_module.files.write(picture, output)
+        except (InputError, RunError) as error:
+            pl_module.summary.failures.append((source, str(error)))
+            if disk_is_full(error):
+                pl_module.summary.message = str(error)
+            return
+        pl_module.summary.done += bool(results) and len(results) == len(pl_module.stylizers)
 
 
 def stylize_on_devices(
@@ -68,7 +81,7 @@ def stylize_on_devices(
     """Styles every picture in every style, each picture on one of several devices.
 
     Args:
-        jobs: from :func:`~stylenet.jobs.plan_jobs`.
+        jobs: from :func:`~stylenet.jobs.plan_jobs`; at least as many as devices.
         stylizers: one for each output of a job.
         files: how pictures are read and written.
         devices: how many processes, each with its own device.
@@ -79,25 +92,28 @@ def stylize_on_devices(
 
     Raises:
         InputError: for a stream, or a place that cannot be written.
-        RunError: if a result cannot be written.
     """
     if any(STREAM in (job.source, *job.outputs) for job in jobs):
         raise InputError("stdin and stdout need --devices 1")
     files.check(jobs)
     started = time.monotonic()
     quiet_lightning()
-    predictor = _Predictor(jobs, stylizers)
+    predictor = _Predictor(jobs, stylizers, files)
     trainer = Trainer(
         accelerator=accelerator,
         devices=devices,
         strategy="ddp",
-        callbacks=[_Writer(files)],
+        callbacks=[_Writer()],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
     )
+    # Reading goes on beside the network; batches are single pictures of any size.
     loader = DataLoader(_Jobs(jobs, files), batch_size=None, num_workers=1)
-    trainer.predict(predictor, loader, return_predictions=False)
+    try:
+        trainer.predict(predictor, loader, return_predictions=False)
+    except SystemExit as error:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt("interrupted: what is written is whole") from error
     summary = _summed(predictor.summary, time.monotonic() - started)
     return summary if trainer.is_global_zero else None
 
@@ -108,5 +124,11 @@ def _summed(own: Summary, seconds: float) -> Summary:
     if torch.distributed.is_initialized():
         parts = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(parts, own)
-    failures = [failure for part in parts for failure in part.failures]
-    return Summary(sum(part.done for part in parts), sum(part.skipped for part in parts), failures, seconds)
+    return Summary(
+        done=sum(part.done for part in parts),
+        skipped=sum(part.skipped for part in parts),
+        failures=[failure for part in parts for failure in part.failures],
+        notes=[note for part in parts for note in part.notes],
+        seconds=seconds,
+        message=next((part.message for part in parts if part.message), ""),
+    )

@@ -57,7 +57,11 @@ class PooledStatistics:
 
     def __call__(self, values: Tensor) -> Statistics:
         """``[B, C, h, w]`` of the next frame to mean and variance, each ``[B, C]``."""
-        mean, variance = instance_statistics(values)
+        return self.pool(instance_statistics(values))
+
+    def pool(self, statistics: Statistics) -> Statistics:
+        """Those of the next frame to those of all so far."""
+        mean, variance = statistics
         if self.pooled is not None:
             old_mean, old_variance = self.pooled
             # Of a mixture: the mean of the variances and the variance of the means.

@@ -82,7 +82,10 @@ def load_style(style: str | Path, device: torch.device | str = "cpu") -> Style:
         state, settings, source = read_foreign(path)
         card = Card(path.stem, dataclasses.asdict(settings), source=source)
     else:
-        settings, state = NetSettings(**card.network), _read_tensors(path)
+        try:
+            settings, state = NetSettings(**card.network), _read_tensors(path)
+        except TypeError as error:
+            raise InputError(f"{path} was written by a newer version of stylenet, or is damaged ({error})") from error
     net = TransformNet(settings)
     try:
         net.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from stylenet.color import ColorMatch, blend, combine, keep_colors, restore_detail
+from stylenet.decoding import HUGE
 from stylenet.devices import Precision, pick_device, pick_precision
 from stylenet.errors import InputError
-from stylenet.fetching import Source
+from stylenet.fetching import Source, fetch
 from stylenet.images import Picture, check_output, read_image, resize, write_image
 from stylenet.masks import read_mask
 from stylenet.sizes import SizeRule
@@ -46,6 +48,8 @@ class Look:
             raise InputError(f"scale is {self.scale}: it goes from 0.1 to 10")
         if self.feather < 0:
             raise InputError(f"feather is {self.feather}: it is a number of pixels")
+        if self.feather and self.mask is None:
+            raise InputError("feather softens a mask: give one")
 
 
 class Stylizer:
@@ -58,6 +62,7 @@ class Stylizer:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         precision: ``auto`` (bf16 where the device gains from it), ``32`` or ``bf16``.
         tile: rows of the picture worked on at a time, ``0`` for all, ``auto`` for what memory allows. The result is the same.
+        report: is told the share of a picture that is done, 0..1, where it is taken in strips.
 
     Raises:
         InputError: for a style or device that is not there.
@@ -71,12 +76,19 @@ class Stylizer:
         device: str = "auto",
         precision: Precision = "auto",
         tile: Tile = "auto",
+        report: Callable[[float], None] | None = None,
     ) -> None:
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
-        self.look, self.tile = look or Look(), tile
+        self.look, self.tile, self.report = look or Look(), tile, report
+        if tile != "auto" and tile < 0:
+            raise InputError(f"tile is {tile}: it is a number of rows, 0 for the whole picture, or auto")
         if outside is not None and self.look.mask is None:
             raise InputError("a style for outside the mask needs a mask")
+        # Read now and once: a mistake must not wait for the first photo, nor an address be asked for each.
+        self._mask = b"" if self.look.mask is None else fetch(self.look.mask)[1]
+        if self.look.mask is not None:
+            read_mask(self._mask, 8, 8)
         self.style = self._ready(style)
         self.outside = None if outside is None else self._ready(outside)
 
@@ -101,7 +113,7 @@ class Stylizer:
         photo = picture.pixels
         styled = self._styled(self.style, photo)
         if self.look.mask is not None:
-            mask = read_mask(self.look.mask, picture.width, picture.height, self.look.feather)
+            mask = read_mask(self._mask, picture.width, picture.height, self.look.feather)
             other = photo if self.outside is None else self._styled(self.outside, photo)
             styled = combine(other, [styled], [mask])
         if self.look.strength < 1:
@@ -116,11 +128,15 @@ class Stylizer:
         """Styled at another size: a smaller picture gets larger strokes, whose missing detail the photo lends."""
         height, width = photo.shape[-2:]
         other = [max(8, round(side / self.look.scale)) for side in (height, width)]
+        if other[0] * other[1] > max(HUGE, height * width):
+            raise InputError(
+                f"scale {self.look.scale} makes the picture {other[1]} x {other[0]} pixels to style: take a larger one"
+            )
         styled = self._network(style, resize(photo, *other))
         return restore_detail(photo, styled) if self.look.scale > 1 else resize(styled, height, width)
 
     def _network(self, style: Style, photo: Tensor) -> Tensor:
-        return style_picture(style.net, photo, self.tile, self.dtype)
+        return style_picture(style.net, photo, self.tile, self.dtype, report=self.report)
 
 
 def stylize(

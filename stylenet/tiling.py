@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -51,8 +51,27 @@ _IN_MEMORY = 2**30
 Tile = int | Literal["auto"]
 
 
+class Pool(Protocol):
+    """What takes part in the statistics of a normalisation layer, such as those of the frames before."""
+
+    def __call__(self, values: Tensor) -> Statistics:
+        """From the values ``[B, C, h, w]`` of a whole picture."""
+        ...
+
+    def pool(self, statistics: Statistics) -> Statistics:
+        """From the statistics of a whole picture."""
+        ...
+
+
 @torch.inference_mode()
-def style_picture(net: TransformNet, picture: Tensor, tile: Tile = "auto", dtype: torch.dtype = torch.float32) -> Tensor:
+def style_picture(
+    net: TransformNet,
+    picture: Tensor,
+    tile: Tile = "auto",
+    dtype: torch.dtype = torch.float32,
+    pools: Sequence[Pool] | None = None,
+    report: Callable[[float], None] | None = None,
+) -> Tensor:
     """The styled picture, whole or in strips, which is the same but for rounding.
 
     Args:
@@ -60,6 +79,8 @@ def style_picture(net: TransformNet, picture: Tensor, tile: Tile = "auto", dtype
         picture: ``[B, 3, H, W]``, RGB, 0..1, on any device; the result lies on the same.
         tile: rows of the picture in a strip; 0 for the whole at once; ``auto`` for what fits into half of the free memory.
         dtype: of the convolutions.
+        pools: what has a say in the statistics of each normalisation, in order.
+        report: is told the share that is done, 0..1, if the picture is taken in strips.
 
     Returns:
         ``[B, 3, H, W]``, float32, 0..1.
@@ -71,15 +92,17 @@ def style_picture(net: TransformNet, picture: Tensor, tile: Tile = "auto", dtype
     if tile != "auto" and tile < 0:
         raise InputError(f"tile is {tile}: it is a number of rows, 0 for the whole picture, or auto")
     if tile == 0:
-        return _whole(net, picture, dtype)
-    height, width = picture.shape[-2:]
+        return _whole(net, picture, dtype, pools)
+    batch, _, height, width = picture.shape
     device = next(net.parameters()).device
     room = free_memory(device) // 2
-    if tile == "auto" and height * width * net.settings.width * _WHOLE_VALUES * dtype.itemsize < room:
-        return _whole(net, picture, dtype)
+    if tile == "auto" and batch * height * width * net.settings.width * _WHOLE_VALUES * dtype.itemsize < room:
+        return _whole(net, picture, dtype, pools)
     folder = None if map_bytes(net, height, width, dtype) < _IN_MEMORY else _scratch_folder()
     strip = None if tile == "auto" else tile
-    results = [style_in_strips(net, single, strip, folder, dtype).clamp_(0, 1) for single in torch.split(picture, 1)]
+    results = [
+        style_in_strips(net, single, strip, folder, dtype, pools, report).clamp_(0, 1) for single in torch.split(picture, 1)
+    ]
     return results[0] if len(results) == 1 else torch.cat(results)
 
 
@@ -89,10 +112,10 @@ def _scratch_folder() -> str:
     return usual if "TMPDIR" not in os.environ and os.access(usual, os.W_OK) else tempfile.gettempdir()
 
 
-def _whole(net: TransformNet, picture: Tensor, dtype: torch.dtype) -> Tensor:
+def _whole(net: TransformNet, picture: Tensor, dtype: torch.dtype, pools: Sequence[Pool] | None) -> Tensor:
     device = next(net.parameters()).device
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        styled: Tensor = net(picture.to(device).contiguous(memory_format=torch.channels_last))
+        styled: Tensor = net(picture.to(device).contiguous(memory_format=torch.channels_last), pools)
     return styled.clamp_(0, 1).to(picture.device)
 
 
@@ -108,6 +131,7 @@ def style_in_strips(
     strip: int | None = None,
     folder: str | Path | None = None,
     dtype: torch.dtype = torch.float32,
+    pools: Sequence[Pool] | None = None,
     report: Callable[[float], None] | None = None,
 ) -> Tensor:
     """``net(picture)``, in little memory; equal to 1e-5 in float32.
@@ -118,6 +142,7 @@ def style_in_strips(
         strip: rows of the picture in one strip; by default such that a strip takes about 64 MB a map.
         folder: keep the maps in an unnamed temporary file there instead of in memory; it is gone with the process.
         dtype: of the convolutions and maps.
+        pools: what has a say in the statistics of each normalisation, in order.
         report: is told the share that is done, 0..1.
 
     Raises:
@@ -127,8 +152,8 @@ def style_in_strips(
     rows = strip or max(16, _STRIP_VALUES // (net.settings.width * width))
     if min(height, width) < SMALLEST_SIDE:
         raise InputError(f"a picture of {width} x {height} pixels is too small: each side needs {SMALLEST_SIDE} or more")
-    work = _Work(net, picture, -(-rows // 4) * 4, dtype, None if folder is None else Path(folder), report)
-    with torch.autocast(picture.device.type, dtype, enabled=dtype != torch.float32):
+    work = _Work(net, picture, -(-rows // 4) * 4, dtype, None if folder is None else Path(folder), iter(pools or ()), report)
+    with torch.autocast(work.device.type, dtype, enabled=dtype != torch.float32):
         return work.run()[..., :height, :width]
 
 
@@ -139,6 +164,7 @@ class _Work:
     strip: int
     dtype: torch.dtype
     folder: Path | None
+    pools: Iterator[Pool]
     report: Callable[[float], None] | None
 
     def run(self) -> Tensor:
@@ -147,7 +173,7 @@ class _Work:
         self._passes, self._passed = 7 + 3 * len(net.blocks), 0
 
         full = _Layer(net.down1, self._photo_rows, height, width)
-        full.gather(self._strips(full))
+        full.gather(self._strips(full), None, next(self.pools, None))
         half = self._kept(_Layer(net.down2, full.rows, height // 2, width // 2))
         trunk = self._trunk(_Layer(net.down3, half, height // 4, width // 4))
         del half
@@ -157,7 +183,7 @@ class _Work:
         half = self._kept(_Layer(net.up1, trunk.read, height // 2, width // 2))
         del trunk
         full = _Layer(net.up2, half, height, width)
-        full.gather(self._strips(full))
+        full.gather(self._strips(full), None, next(self.pools, None))
         last = _Layer(net.last, full.rows, height, width)
         result = torch.empty(1, 3, height, width)
         for top, bottom in self._strips(last):
@@ -167,7 +193,7 @@ class _Work:
     def _trunk(self, layer: _Layer) -> _Store:
         """What the residual blocks work on, in place of what the convolution gave."""
         store = self._new_store(layer)
-        layer.gather(self._strips(store), store.write)
+        layer.gather(self._strips(store), store.write, next(self.pools, None))
         for top, bottom in self._strips(store):
             store.write(top, layer.activate(store.read(top, bottom)))
         return store
@@ -182,7 +208,7 @@ class _Work:
     def _kept(self, layer: _Layer) -> Rows:
         """Works a layer out once and keeps what its convolution gave; reading applies normalisation and ReLU."""
         store = self._new_store(layer)
-        layer.gather(self._strips(store), store.write)
+        layer.gather(self._strips(store), store.write, next(self.pools, None))
         return lambda top, bottom: layer.activate(store.read(top, bottom))
 
     def _new_store(self, layer: _Layer) -> _Store:
@@ -243,17 +269,18 @@ class _Layer:
         rows = F.interpolate(self.source(start, end), scale_factor=2, mode=self.layer.upsample)
         return rows[..., top - 2 * start : bottom - 2 * start, :]
 
-    def gather(self, strips: Iterable[tuple[int, int]], keep: Callable[[int, Tensor], None] | None = None) -> None:
+    def gather(self, strips: Iterable[tuple[int, int]], keep: Callable[[int, Tensor], None] | None, pool: Pool | None) -> None:
         """Works every strip out for the statistics of the whole."""
         merged = _Merged()
+        normalised = isinstance(self.layer.norm, InstanceNorm)
         for top, bottom in strips:
             values = self.raw(top, bottom)
-            if isinstance(self.layer.norm, InstanceNorm):
+            if normalised:
                 merged.add(values)
             if keep is not None:
                 keep(top, values)
-        if isinstance(self.layer.norm, InstanceNorm):
-            self.statistics = merged.statistics()
+        if normalised:
+            self.statistics = merged.statistics() if pool is None else pool.pool(merged.statistics())
 
     def activate(self, values: Tensor) -> Tensor:
         """Normalisation by the statistics of the whole, and ReLU."""
@@ -271,13 +298,15 @@ class _Merged:
     """Mean and variance of parts as those of the whole (Chan, Golub & LeVeque, 1983, eq. 2.1), in float64."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count, self.device = 0, torch.device("cpu")
         self.mean: Tensor | None = None
         self.squares: Tensor | None = None
 
     def add(self, values: Tensor) -> None:
         count = values.shape[2] * values.shape[3]
-        mean, variance = (value.double() for value in instance_statistics(values))
+        # On the processor: some devices have no float64.
+        self.device = values.device
+        mean, variance = (value.cpu().double() for value in instance_statistics(values))
         if self.mean is None or self.squares is None:
             self.count, self.mean, self.squares = count, mean, variance * count
             return
@@ -289,7 +318,7 @@ class _Merged:
     def statistics(self) -> Statistics:
         assert self.mean is not None
         assert self.squares is not None
-        return self.mean.float(), (self.squares / self.count).float()
+        return self.mean.float().to(self.device), (self.squares / self.count).float().to(self.device)
 
 
 class _Store(Protocol):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,13 +15,14 @@ from torch import Tensor
 
 from stylenet.devices import Precision, pick_device, pick_precision
 from stylenet.errors import InputError
-from stylenet.film import Film, FilmWriter, Frame
+from stylenet.film import Film, FilmWriter, Frame, uninterrupted
 from stylenet.film_reader import open_film
 from stylenet.film_writer import open_writer
 from stylenet.images import Picture
 from stylenet.sizes import SizeRule
 from stylenet.steady import PooledStatistics, Steadied
 from stylenet.styles import Style, load_style
+from stylenet.tiling import style_picture
 
 # Called after each frame with how many are done and how many there are, if that is known.
 Progress = Callable[[int, int | None], None]
@@ -76,13 +74,9 @@ class StyleEngine:
         if self.smooth and self.net.norm_count:
             self.statistics = [PooledStatistics(self.smooth) for _ in range(self.net.norm_count)]
 
-    @torch.inference_mode()
     def __call__(self, frame: Tensor) -> Tensor:
         """``[1, 3, H, W]`` in 0..1 to the same, in main memory."""
-        values = frame.to(self.device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            styled: Tensor = self.net(values, self.statistics)
-        return styled.clamp(0, 1).cpu()
+        return style_picture(self.net, frame, "auto", self.dtype, self.statistics)
 
 
 def stylize_video(
@@ -151,12 +145,12 @@ def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, progr
     try:
         for part in film:
             if not isinstance(part, Frame):
-                with _uninterrupted():
+                with uninterrupted():
                     writer.copy(part)
                 continue
             picture = resize(part.picture)
             styled = dataclasses.replace(picture, pixels=engine(picture.pixels))
-            with _uninterrupted():
+            with uninterrupted():
                 writer.write(dataclasses.replace(part, picture=styled))
             if progress is not None:
                 progress(writer.count, film.frames)
@@ -168,23 +162,6 @@ def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, progr
     if not writer.count:
         raise InputError(f"{film.path} holds no frame that can be read" + "".join(f"; {loss}" for loss in film.losses[:1]))
     return False
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Holds a Ctrl-C back to the end of the block: a packet lost between encoder and file would spoil those after it."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is None:
-        yield
-        return
-    pending: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: pending.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if pending:
-        signal.raise_signal(signal.SIGINT)
 
 
 class _Resizer:

@@ -85,6 +85,24 @@ def test_addresses_and_streams() -> None:
     assert plan_jobs(["-"], "-", ["s"]) == [Job("-", ("-",))]
 
 
+def test_no_photo_of_another_job_is_overwritten(tree: Path) -> None:
+    (tree / "photos/deep/deep").mkdir()
+    (tree / "photos/deep/deep/c.webp").write_bytes(b"")
+    (tree / "photos/deep/c.webp").write_bytes(b"")
+    with pytest.raises(InputError, match=r"photos/deep/c\.webp is one of the photos"):
+        plan_jobs(["photos/deep"], "photos", ["s"])
+
+
+def test_an_address_cannot_leave_the_folder() -> None:
+    for address in ("http://h/%2Ftmp%2Fevil.png", "http://h/a%2F..%2F..%2Fevil.png"):
+        assert plan_jobs([address], "out/", ["s"])[0].outputs == ("out/evil.png",)
+
+
+def test_a_sheet_is_none_of_its_photos(tree: Path) -> None:
+    with pytest.raises(InputError, match=r"photos/b\.jpg is one of the photos"):
+        plan_jobs(["photos"], "photos/b.jpg", ["s"], sheet=True)
+
+
 def test_a_sheet_needs_no_outputs(tree: Path) -> None:
     assert plan_jobs(["photos/b.jpg"], "sheet.png", ["s", "t"], sheet=True) == [Job("photos/b.jpg", ())]
 
@@ -95,8 +113,8 @@ def test_a_sheet_needs_no_outputs(tree: Path) -> None:
         (["photos"], "-", ["s"], "stdout takes one picture in one style"),
         (["photos/b.jpg"], "-", ["s", "t"], "stdout takes one picture in one style"),
         (["photos"], "photos/b.jpg", ["s"], "is a file: several pictures or styles need a folder"),
-        (["photos/b.jpg"], "photos/b.jpg", ["s"], "would be overwritten by its own result"),
-        (["photos"], "photos", ["s"], "would be overwritten by its own result"),
+        (["photos/b.jpg"], "photos/b.jpg", ["s"], "is one of the photos"),
+        (["photos"], "photos", ["s"], "is one of the photos"),
         (["photos/b.jpg", "other/b.jpg"], "out", ["s"], "would both become out/b.jpg"),
         (["photos/b.jpg"], "out", ["s", "s"], "a style is named twice: s, s"),
         (["empty"], "out", ["s"], "empty holds no pictures"),

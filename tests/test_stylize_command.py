@@ -19,10 +19,9 @@ from conftest import noise
 from foreign_nets import randomised
 from PIL import Image
 
-from stylenet import batch
+from stylenet import stylizer
 from stylenet.cards import Card
 from stylenet.cli import main
-from stylenet.errors import RunError
 from stylenet.styles import load_style, save_style
 from stylenet.transform_net import NetSettings, TransformNet
 
@@ -192,13 +191,13 @@ def test_a_style_that_is_none(here: Path, content: bytes | str, message: str, ca
         ("gone.jpg -s waves.safetensors -o out.png", "gone.jpg does not exist"),
         ("photos/a.png -s nothing -o out.png", "no style 'nothing'"),
         ("photos/a.png -s waves.safetensors -o out.xyz", "its ending must be one of"),
-        ("photos/a.png -s waves.safetensors -o photos/a.png", "overwritten by its own result"),
+        ("photos/a.png -s waves.safetensors -o photos/a.png", "is one of the photos"),
         ("photos/a.png -s waves.safetensors -o a.png/b.png", "is a file, not a folder"),
         ("photos/a.png -s waves.safetensors -o out.png --strength 2", "strength is 2"),
         ("photos/a.png -s waves.safetensors -o out.png --tile -4", "tile is -4"),
         ("photos/a.png -s waves.safetensors -o out.png --mask gone.png", "gone.png does not exist"),
         ("photos/a.png -s waves.safetensors -o out.png --keep_colors all", "keep_colors"),
-        ("- -s waves.safetensors -o out --devices 2", "--devices 1"),
+        ("- photos/a.png -s waves.safetensors -o out --devices 2", "--devices 1"),
     ],
 )
 def test_wrong_words(here: Path, words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,7 +240,7 @@ def test_a_full_disk(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert stylize("photos", "-s", "waves.safetensors", "-o", str(disk / "out")) == 1
         told = capsys.readouterr().err
         assert "No space left on device" in told
-        assert "pictures are done" in told
+        assert "stopped early, what is written is whole" in told
         left = files(disk)
         assert 0 < len(left) < 20
         for name in left:
@@ -250,15 +249,76 @@ def test_a_full_disk(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         subprocess.run(["umount", disk], check=True)
 
 
-def test_a_folder_that_cannot_be_written(
+@pytest.mark.parametrize("devices", ["1", "2"])
+def test_a_place_that_cannot_be_written(here: Path, devices: str) -> None:
+    """That of one folder of the tree: a file is in its way. The rest is styled, and all failures are listed."""
+    (here / "out").mkdir()
+    (here / "out/deep").write_bytes(b"")
+    (here / "photos/broken.png").write_bytes(b"no picture")
+    words = f"photos -s waves.safetensors -o out --devices {devices} --device cpu".split()
+    process = stylize_aside(here, *words)
+    told = process.communicate(timeout=180)[1].decode()
+    assert process.returncode == 1
+    assert "out: 2 of 5 styled" in told
+    for name in ("broken.png", "deep/c.webp", "deep/er/d.gif"):
+        assert told.count(f"not styled: photos/{name}") == 1, told
+    assert files(here / "out") == {"a.png", "b.jpg", "deep"}
+
+
+def test_more_devices_than_pictures(here: Path) -> None:
+    assert stylize(*["photos/a.png", "-s", "waves.safetensors", "-o", "out.png", "--devices", "4", "--device", "cpu"]) == 0
+    assert (here / "out.png").exists()
+
+
+@pytest.mark.parametrize("wrong", ["--size big", "--mask gone.png", "--tile -4", "--quality 500", "--feather 3", "--devices 0"])
+def test_wrong_options_are_found_before_any_picture(here: Path, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stylize(*["photos", "-s", "waves.safetensors", "-o", "out"], *wrong.split()) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (here / "out").exists()
+
+
+def test_a_sheet_is_not_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "sheet.png").write_bytes(b"mine")
+    words = ["photos", "-s", "waves.safetensors", "--sheet", "-o", "sheet.png"]
+    assert stylize(*words) == 2
+    assert "sheet.png exists: --overwrite replaces it" in capsys.readouterr().err
+    assert (here / "sheet.png").read_bytes() == b"mine"
+    assert stylize(*words, "--overwrite") == 0
+
+
+def test_ctrl_c_while_stdin_is_read(here: Path) -> None:
+    process = stylize_aside(here, *["-", "-s", "waves.safetensors", "-o", "out.png"], stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(b"the beginning of a picture")
+    process.stdin.flush()
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    assert not (here / "out.png").exists()
+
+
+def test_a_picture_that_memory_does_not_hold(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*arguments: object, **options: object) -> None:
-        raise RunError("cannot write out/a.png: Permission denied")
+    plain = stylizer.style_picture
 
-    monkeypatch.setattr(batch, "write_image", refuse)
+    def scarce(net: object, photo: torch.Tensor, *others: object, **options: object) -> torch.Tensor:
+        if photo.shape[-1] == 29:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+        return plain(net, photo, *others, **options)
+
+    monkeypatch.setattr(stylizer, "style_picture", scarce)
     assert stylize("photos", "-s", "waves.safetensors", "-o", "out") == 1
-    assert "Permission denied; " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "3 of 4 styled" in told
+    assert "not enough memory to style it: try --tile 64" in told
+
+
+def test_notes_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = [Image.fromarray(noise(20, 20, seed)) for seed in range(3)]
+    frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
+    assert stylize("moving.gif", "-s", "waves.safetensors", "-o", "out.png") == 0
+    assert "moving.gif: the first of 3 frames is used" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_whole_files(here: Path) -> None:
@@ -271,7 +331,8 @@ def test_ctrl_c_leaves_whole_files(here: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert b"interrupted after" in told
+    assert b"interrupted" in told
+    assert b" of 64 styled" in told
     left = files(here / "out")
     assert 3 <= len(left) < 64
     assert not [name for name in left if name.endswith(".part")]

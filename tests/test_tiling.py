@@ -13,6 +13,7 @@ from stylenet import tiling
 from stylenet.cards import Card
 from stylenet.errors import InputError, RunError
 from stylenet.images import Picture
+from stylenet.steady import PooledStatistics
 from stylenet.styles import Style
 from stylenet.tiling import map_bytes, style_in_strips, style_picture
 from stylenet.transform_net import PRESETS, NetSettings, TransformNet
@@ -104,10 +105,13 @@ def test_map_bytes_are_the_peak_of_what_is_kept(monkeypatch: pytest.MonkeyPatch)
 
 def test_which_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
+
+    def strips(net: object, photo: object, strip: object, folder: object, *others: object) -> torch.Tensor:
+        taken.append(f"{strip} {folder}")
+        return picture(8, 8)
+
     monkeypatch.setattr(tiling, "_whole", lambda *arguments: taken.append("whole") or picture(8, 8))
-    monkeypatch.setattr(
-        tiling, "style_in_strips", lambda net, photo, strip, folder, dtype: taken.append(f"{strip} {folder}") or picture(8, 8)
-    )
+    monkeypatch.setattr(tiling, "style_in_strips", strips)
     monkeypatch.setenv("TMPDIR", "disk")
     monkeypatch.setattr(tiling.tempfile, "tempdir", None)
     monkeypatch.setattr(tiling.tempfile, "_candidate_tempdir_list", lambda: ["/tmp"])
@@ -134,6 +138,33 @@ def test_a_style_takes_strips_by_itself(monkeypatch: pytest.MonkeyPatch) -> None
     assert not isinstance(whole, torch.Tensor)
     assert not isinstance(strips, torch.Tensor)
     assert torch.allclose(whole.pixels, strips.pixels, atol=1e-5)
+
+
+def test_a_batch_counts_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "free_memory", lambda device: int(2 * 1.5 * 40 * 40 * 4 * 4 * 4))
+    monkeypatch.setattr(tiling, "_whole", lambda *arguments: pytest.fail("there is no room for both"))
+    photos = torch.cat([picture(40, 40), picture(40, 40).flip(2)])
+    net = network()
+    assert torch.allclose(style_picture(net, photos), net(photos).clamp(0, 1), atol=1e-5)
+
+
+def test_pooled_statistics_in_strips() -> None:
+    """Those of the frames before count in the same layers as without strips."""
+    net, frames = network(), [picture(40, 24), picture(40, 24).flip(2) * 0.3]
+    results = []
+    for tile in (0, 8):
+        pools = [PooledStatistics(0.7) for _ in range(net.norm_count)]
+        results.append([style_picture(net, frame, tile, pools=pools) for frame in frames])
+    assert torch.allclose(results[0][1], results[1][1], atol=1e-5)
+    assert float((results[0][1] - style_picture(net, frames[1], 0)).abs().max()) > 1e-3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_strips_on_a_gpu_in_bf16() -> None:
+    net, photo = network().cuda(), picture(64, 48)
+    strips = style_picture(net, photo, 16, torch.bfloat16)
+    assert strips.device == photo.device
+    assert float((strips - style_picture(net, photo, 0)).abs().mean()) < 2 / 255
 
 
 @pytest.mark.parametrize("tile", [0, 16, "auto"])
