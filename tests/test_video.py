@@ -44,6 +44,36 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_a_gif_that_breaks_off(tmp_path: Path, style: Style) -> None:
+    images = [Image.fromarray(scene(index)) for index in range(8)]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100)
+    whole = (tmp_path / "a.gif").read_bytes()
+    (tmp_path / "cut.gif").write_bytes(whole[: len(whole) // 2])
+    result = stylize_video(tmp_path / "cut.gif", style, tmp_path / "out", **PLAIN)
+    assert result.stopped == "damaged"
+    assert 0 < result.frames < 8
+    assert "ends early" in result.message
+    (tmp_path / "head.gif").write_bytes(whole[:10])
+    with pytest.raises(InputError, match=r"head\.gif is no"):
+        stylize_video(tmp_path / "head.gif", style, tmp_path / "none", **PLAIN)
+
+
+def test_ctrl_c_while_the_film_is_closed(tmp_path: Path, style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is put in its place first."""
+    finish = FilmFile._finish
+
+    def interrupted(film: FilmFile) -> None:
+        signal.raise_signal(signal.SIGINT)
+        finish(film)
+
+    monkeypatch.setattr(FilmFile, "_finish", interrupted)
+    source = make_film(tmp_path / "a.mp4")
+    with pytest.raises(KeyboardInterrupt):
+        stylize_video(source, style, tmp_path / "b.mp4", **PLAIN)
+    assert len(look(tmp_path / "b.mp4").pictures) == len(look(source).pictures)
+    assert not list(tmp_path.glob(".*"))
+
+
 # --- what comes out ---------------------------------------------------------------------------------------------------
 
 
