@@ -206,7 +206,7 @@ def test_gradients_of_two_processes_are_those_of_one(folder: Path, tmp_path: Pat
         result = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=240, check=False)
         assert result.returncode == 0, result.stderr
     # The second step's weights differ by what Adam makes of rounding: its first step is the sign of the gradient.
-    for step, tolerance in ((0, 1e-5), (1, 1e-4)):
+    for step, tolerance in ((0, 1e-5), (1, 2e-3)):
         saved = [torch.load(tmp_path / f"{devices}_{step}.pt", weights_only=True) for devices in (1, 2)]
         one, two = (torch.cat([gradient.flatten() for gradient in gradients]) for gradients in saved)
         assert float((two - one).norm()) <= tolerance * float(one.norm())

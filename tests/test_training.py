@@ -59,7 +59,7 @@ def test_objective_falls(folder: Path) -> None:
     objectives = Each(lambda m, _: float(m.trainer.callback_metrics["train/objective"]))
     fit(model, photos(folder), 40, objectives)
     assert len(objectives.seen) == 40
-    assert sum(objectives.seen[-5:]) < 0.3 * sum(objectives.seen[:5])
+    assert sum(objectives.seen[-5:]) < 0.4 * sum(objectives.seen[:5])
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
