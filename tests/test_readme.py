@@ -67,6 +67,7 @@ def test_command(command: str, user_folder: Path) -> None:
 def stylist_folder(user_folder: Path) -> Path:
     """What the commands for trained styles read besides."""
     make_photos(user_folder / "photos", 2)
+    write_image(read_image("photo.jpg"), user_folder / "photos" / "cat.jpg")
     write_image(read_image("photo.jpg", "36x24"), user_folder / "mask.png")
     net = TransformNet(NetSettings(width=4, residual_blocks=1))
     save_style(net, Card("my_style"), user_folder / "my_style.safetensors")
