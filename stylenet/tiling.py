@@ -43,7 +43,7 @@ Rows = Callable[[int, int], Tensor]
 
 
 # Measured at the peak of a whole pass: bytes for each pixel, channel of the first layer and byte of a value.
-_WHOLE_VALUES = 4.0
+_WHOLE_VALUES = 8.0
 
 # Maps beyond this go to a file, which is hardly slower as long as the system has memory to cache it.
 _IN_MEMORY = 2**30

@@ -141,7 +141,7 @@ def test_a_style_takes_strips_by_itself(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_batch_counts_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiling, "free_memory", lambda device: int(2 * 1.5 * 40 * 40 * 4 * 4 * 4))
+    monkeypatch.setattr(tiling, "free_memory", lambda device: int(2 * 1.5 * 40 * 40 * 4 * 4 * tiling._WHOLE_VALUES))
     monkeypatch.setattr(tiling, "_whole", lambda *arguments: pytest.fail("there is no room for both"))
     photos = torch.cat([picture(40, 40), picture(40, 40).flip(2)])
     net = network()
