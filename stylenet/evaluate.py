@@ -15,15 +15,13 @@ from stylenet.devices import Precision, pick_device
 from stylenet.errors import InputError
 from stylenet.images import read_image
 from stylenet.losses import Grams, GramTarget, LossSettings, PerceptualLoss, gram_matrix
-from stylenet.metrics import border_index, checkerboard_index, content_lost, saturation, style_errors
+from stylenet.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
 from stylenet.optimize import Iterate, optimize
 from stylenet.photos import find_photos, photo_source
 from stylenet.settings import OptimizeSettings
 from stylenet.styles import Style, load_grams, load_style, sha256
 from stylenet.vgg import VGG
 
-# Where every style is measured, whatever it was trained on: so that styles and other programs can be compared.
-STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 CONTENT_LAYER = "relu4_2"
 
 

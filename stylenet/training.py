@@ -17,7 +17,7 @@ from torch import Tensor
 from stylenet.errors import InputError
 from stylenet.images import read_image
 from stylenet.losses import Grams, Losses, LossSettings, PerceptualLoss, Targets, gram_matrix
-from stylenet.metrics import border_index, checkerboard_index, content_lost, saturation, style_errors
+from stylenet.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
 from stylenet.settings import parse_seconds
 from stylenet.styles import load_style
 from stylenet.transform_net import PRESETS, NetSettings, Preset, TransformNet
@@ -145,9 +145,16 @@ class StyleTraining(LightningModule):
         }
 
     def style_grams(self) -> Grams | None:
-        """Gram matrices of the style picture by layer, for the style file; None where several pictures are mixed."""
+        """Gram matrices of the style picture at the layers that were trained on and those that every style is measured at, for
+        the style file; None where several pictures are mixed."""
         styles = self._frozen["targets"].styles
-        return styles[0] if len(styles) == 1 else None
+        if len(styles) > 1:
+            return None
+        missing = {name: 1.0 for name in STYLE_LAYERS if name not in styles[0]}
+        if not missing:
+            return dict(styles[0])
+        wider = PerceptualLoss(replace(self.loss_settings, style_layers=missing, content_layers={}))
+        return {**styles[0], **wider.grams(self._frozen["pictures"][0])}
 
     def _calibration_photos(self) -> Tensor:
         module = getattr(self.trainer, "datamodule", None)

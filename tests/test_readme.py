@@ -109,7 +109,7 @@ def test_training(user_folder: Path, capsys: pytest.CaptureFixture[str]) -> None
             archive.write(path, f"train2017/{path.name}")
     steps = iter(range(2, 100))
     for command in TRAINING:
-        words = shlex.split(command.replace("--recipe default", "--recipe debug"))[1:]
+        words = shlex.split(command.replace("--recipe default", "--recipe debug"), comments=True)[1:]
         if words[0] == "train":
             words = ["train", "--recipe", "debug", *words[1:], "--steps", str(next(steps)), "--checkpoint_every", "1"]
             words += ["--trainer.accelerator", "cpu"]
@@ -117,7 +117,7 @@ def test_training(user_folder: Path, capsys: pytest.CaptureFixture[str]) -> None
             words += ["--sizes", "[64]", "--count", "1", "--most_iterations", "1"]
         assert main(words) == 0, command
     assert '"name": "painting"' in capsys.readouterr().out
-    python = next(block for kind, block in BLOCKS if kind == "python" and "load_style" in block)
+    python = next(block for kind, block in BLOCKS if kind == "python" and 'load_style("my_style' in block)
     exec(python, {})
     assert (read_image("styled.jpg").width, read_image("styled.jpg").height) == (72, 48)
 
