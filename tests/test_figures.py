@@ -140,7 +140,7 @@ def test_reconstruct_rebuilds_the_photo(shown: dict[str, Tensor]) -> None:
     """A shallow layer keeps the photo, a deep one less of it."""
     sheet = reconstruct(PHOTO, steps=12, device="cpu")
     errors = [float((shown[f"content: conv{block}_1"].cpu() - PHOTO).square().mean()) for block in (1, 5)]
-    assert errors[0] < 0.5 * errors[1]
+    assert errors[0] < 0.75 * errors[1]
     styles = [label for label in shown if label.startswith("style: ")]
     assert len(styles) == 5
     assert sheet.shape[3] == 6 * 48 + 7 * GAP
