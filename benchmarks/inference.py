@@ -7,8 +7,6 @@ the field runs it (``baseline.py``: float32, eager, channels first, ``nn.Instanc
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -16,11 +14,10 @@ from pathlib import Path
 
 import torch
 from baseline import network
-from machine import processor, synchronise
+from machine import setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
-from stylenet.monitor import versions
 from stylenet.tiling import style_picture
 from stylenet.transform_net import PRESETS, TransformNet
 
@@ -54,17 +51,11 @@ def main() -> None:
             )
         rows.append({"size": size, "seconds": timed, "median": medians})
     record = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": processor(),
-        "threads": torch.get_num_threads(),
+        **setting(),
         "convolutions": str(dtype).removeprefix("torch."),
-        "versions": versions(),
         "rows": rows,
     }
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    path = arguments.output / f"inference_{record['date']}_{record['convolutions']}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {path}")
+    write_record(record, arguments.output, f"inference_{record['date']}_{record['convolutions']}")
 
 
 def _arguments() -> argparse.Namespace:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from stylenet.monitor import versions
 
 
 def processor() -> str:
@@ -26,3 +31,21 @@ def synchronise() -> None:
     """Waits for the GPU, where there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def setting() -> dict[str, Any]:
+    """When, on what and with which versions: the head of every record."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "device": processor(),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+
+
+def write_record(record: dict[str, Any], folder: Path, name: str) -> None:
+    """Writes ``name.json`` and says where."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written: {path}")

@@ -8,8 +8,6 @@ The photo is enlarged to each size. Every run is a process of its own; start-up 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
 import subprocess
 import sys
@@ -17,10 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import processor
+from machine import setting, write_record
 from PIL import Image
-
-from stylenet.monitor import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,11 +38,8 @@ def main() -> None:
                     f"{megapixels:>6} MP  {way:<7}{seconds:>8.1f} s{seconds / megapixels:>8.2f} s/MP{peak:>8.2f} GB", flush=True
                 )
             photo.unlink()
-    result = {"date": str(datetime.date.today()), "machine": processor(), "cores": os.cpu_count(), "versions": versions()}
-    path = arguments.output / f"sizes_{result['date']}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**result, "style": arguments.style, "start_seconds": start, "rows": rows}, indent=1) + "\n")
-    print(path)
+    record = {**setting(), "cores": os.cpu_count(), "style": arguments.style, "start_seconds": start, "rows": rows}
+    write_record(record, arguments.output, f"sizes_{record['date']}")
 
 
 def _arguments() -> argparse.Namespace:

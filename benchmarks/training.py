@@ -9,8 +9,6 @@ that ``stylenet train`` takes: the LightningModule's own, under the precision th
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import statistics
 import time
 from pathlib import Path
@@ -18,11 +16,10 @@ from typing import Any
 
 import torch
 from baseline import Step
-from machine import processor, synchronise
+from machine import setting, synchronise, write_record
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.images import read_image
-from stylenet.monitor import versions
 from stylenet.training import TRAINING_LOSS, StyleTraining
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,22 +91,18 @@ def _report(arguments: argparse.Namespace, seconds: dict[str, list[float]]) -> N
         print(f"{name:<10}{medians[name]:>8.3f} s a step  ({min(values):.3f} to {max(values):.3f})")
     print(f"ratio {ratio:.2f}")
     record = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": processor(),
-        "threads": torch.get_num_threads(),
+        **setting(),
         "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
         "compiled": arguments.compile,
-        "versions": versions(),
         "batch": arguments.batch,
         "size": arguments.size,
         "seconds_per_step": seconds,
         "median": medians,
         "ratio": ratio,
     }
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    path = arguments.output / f"training_{record['date']}_{record['convolutions']}{'_compiled' * arguments.compile}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {path}")
+    write_record(
+        record, arguments.output, f"training_{record['date']}_{record['convolutions']}{'_compiled' * arguments.compile}"
+    )
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ blur lowers. ``film`` as a variant is the film itself: what a flow by itself lea
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import re
 import statistics
 import time
@@ -27,14 +25,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from machine import processor, synchronise
+from machine import setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.film import Frame
 from stylenet.film_reader import open_film
 from stylenet.images import read_image
-from stylenet.monitor import versions
 from stylenet.steady import Steadied, alike, optical_flow, to_grey, trusted, warp
 from stylenet.styles import Style, load_style
 from stylenet.video import StyleEngine
@@ -151,11 +148,8 @@ def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor],
         speed = f"{row['frames_per_second']:.1f}" if "frames_per_second" in row else ""
         print(f"{name:<8}{row['warping_error']:>15.5f}{row['flicker']:>11.5f}{row['detail']:>9.2f}{speed:>10}")
     record = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": processor(),
-        "threads": torch.get_num_threads(),
+        **setting(),
         "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
-        "versions": versions(),
         "style": style.card.name,
         "network": style.card.network,
         "sintel": arguments.sintel.name,
@@ -165,10 +159,7 @@ def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor],
         "options": {name: {"smooth": smooth, "steady": steady} for name, (smooth, steady) in VARIANTS.items()},
         "results": rows,
     }
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    path = arguments.output / f"video_{record['date']}_{style.card.name}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {path}")
+    write_record(record, arguments.output, f"video_{record['date']}_{style.card.name}")
 
 
 if __name__ == "__main__":

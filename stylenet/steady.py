@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylenet.color import luminance
 from stylenet.transform_net import Statistics, instance_statistics
 
 # Mean absolute difference, in 0..1, of thumbnails of neighbouring frames above which a new scene begins. In fast films it
@@ -27,8 +28,6 @@ _SMALLEST_FLOW = 32
 
 # Largest difference of grey, of 255, between a pixel and where it came from.
 _ALIKE = 20
-
-_LUMA = (0.299, 0.587, 0.114)
 
 
 class FrameEngine(Protocol):
@@ -108,8 +107,7 @@ class Steadied:
 
 def to_grey(frame: Tensor) -> np.ndarray:
     """``[1, 3, H, W]`` in 0..1 to bytes ``[H, W]``."""
-    luma = (frame[0].float().cpu() * torch.tensor(_LUMA)[:, None, None]).sum(0)
-    return (luma * 255).round().clamp(0, 255).byte().numpy()
+    return (luminance(frame.float().cpu())[0, 0] * 255).round().clamp(0, 255).byte().numpy()
 
 
 def is_cut(before: np.ndarray, now: np.ndarray) -> bool:

@@ -20,7 +20,7 @@ from stylenet.images import Picture, check_output, read_image, resize, write_ima
 from stylenet.masks import read_mask
 from stylenet.sizes import SizeRule
 from stylenet.styles import Style, load_style
-from stylenet.tiling import Tile, style_picture
+from stylenet.tiling import Tile, check_tile, style_picture
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ class Stylizer:
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.look, self.tile, self.report = look or Look(), tile, report
-        if tile != "auto" and tile < 0:
-            raise InputError(f"tile is {tile}: it is a number of rows, 0 for the whole picture, or auto")
+        check_tile(tile)
         if outside is not None and self.look.mask is None:
             raise InputError("a style for outside the mask needs a mask")
         # Read now and once: a mistake must not wait for the first photo, nor an address be asked for each.

@@ -23,12 +23,12 @@ from torch.nn import functional as F
 from stylenet.devices import free_memory
 from stylenet.errors import InputError, RunError
 from stylenet.transform_net import (
-    SMALLEST_SIDE,
     ConvLayer,
     InstanceNorm,
     ResidualBlock,
     Statistics,
     TransformNet,
+    check_sides,
     instance_statistics,
 )
 
@@ -49,6 +49,16 @@ _WHOLE_VALUES = 8.0
 _IN_MEMORY = 2**30
 
 Tile = int | Literal["auto"]
+
+
+def check_tile(tile: Tile) -> None:
+    """Fails for a number of rows that makes no sense.
+
+    Raises:
+        InputError: for a negative one.
+    """
+    if tile != "auto" and tile < 0:
+        raise InputError(f"tile is {tile}: it is a number of rows, 0 for the whole picture, or auto")
 
 
 class Pool(Protocol):
@@ -89,8 +99,7 @@ def style_picture(
         InputError: for a picture below 8 pixels a side, or a negative tile.
         RunError: if a temporary file outgrows the disk.
     """
-    if tile != "auto" and tile < 0:
-        raise InputError(f"tile is {tile}: it is a number of rows, 0 for the whole picture, or auto")
+    check_tile(tile)
     if tile == 0:
         return _whole(net, picture, dtype, pools)
     batch, _, height, width = picture.shape
@@ -150,8 +159,7 @@ def style_in_strips(
     """
     height, width = picture.shape[-2:]
     rows = strip or max(16, _STRIP_VALUES // (net.settings.width * width))
-    if min(height, width) < SMALLEST_SIDE:
-        raise InputError(f"a picture of {width} x {height} pixels is too small: each side needs {SMALLEST_SIDE} or more")
+    check_sides(height, width)
     work = _Work(net, picture, -(-rows // 4) * 4, dtype, None if folder is None else Path(folder), iter(pools or ()), report)
     with torch.autocast(work.device.type, dtype, enabled=dtype != torch.float32):
         return work.run()[..., :height, :width]

@@ -143,8 +143,7 @@ class TransformNet(nn.Module):
 
     def _enter(self, picture: Tensor) -> Tensor:
         height, width = picture.shape[-2:]
-        if min(height, width) < SMALLEST_SIDE:
-            raise InputError(f"a picture of {width} x {height} pixels is too small: each side needs {SMALLEST_SIDE} or more")
+        check_sides(height, width)
         values = self.space.preprocess(picture)
         below, right = -height % 4, -width % 4
         return F.pad(values, (0, right, 0, below), mode="reflect") if below or right else values
@@ -158,6 +157,16 @@ class TransformNet(nn.Module):
         if self.settings.output == "relu":
             values = F.relu(values)
         return self.space.deprocess(values)
+
+
+def check_sides(height: int, width: int) -> None:
+    """Fails for a picture that the padding of the deepest convolution could not reflect.
+
+    Raises:
+        InputError: below 8 pixels a side.
+    """
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(f"a picture of {width} x {height} pixels is too small: each side needs {SMALLEST_SIDE} or more")
 
 
 class ConvLayer(nn.Module):
