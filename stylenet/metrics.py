@@ -12,10 +12,10 @@ from torch import Tensor
 
 from stylenet.losses import gram_matrix
 
-# Rec. 709, on the encoded values: brightness as a display shows it.
 # Where every style is measured, whatever it was trained on: so that styles and other programs can be compared.
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 
+# Rec. 709, on the encoded values: brightness as a display shows it.
 _LUMA = (0.2126, 0.7152, 0.0722)
 
 # Where upsampling leaves its pattern: periods of 2 and 4 pixels, in cycles per pixel down and across. 0.75 is -0.25, the other

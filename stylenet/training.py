@@ -30,6 +30,7 @@ TRAINING_LOSS = LossSettings(
     style_layers={"relu1_1": 0.2, "relu2_1": 0.2, "relu3_1": 0.2, "relu4_1": 0.2, "relu5_1": 0.2},
     style_weight=7.0,
     tv_weight=0.02,
+    lattice_weight=0.1,
 )
 
 # Layers to measure the style at that no default trains on.
@@ -268,7 +269,9 @@ class StyleTraining(LightningModule):
         settings = self.loss_settings
         if kind == "content":
             return settings.content_weight * settings.content_layers[layer]
-        return settings.style_weight * settings.style_layers[layer] if kind == "style" else settings.tv_weight
+        if kind == "style":
+            return settings.style_weight * settings.style_layers[layer]
+        return settings.tv_weight if kind == "tv" else settings.lattice_weight
 
 
 def _make_network(network: Preset | NetSettings | dict[str, Any], init: str | None) -> TransformNet:

@@ -22,6 +22,7 @@ from stylenet.losses import (
     PerceptualLoss,
     content_loss,
     gram_matrix,
+    lattice,
     style_loss,
     total_variation,
 )
@@ -151,6 +152,47 @@ def test_gradient_at_zero_difference(term: object) -> None:
     assert torch.equal(flat.grad, torch.zeros_like(flat))
 
 
+def _grating(period: int, contrast: float, size: int = 68) -> Tensor:
+    """A pattern across of rms ``contrast`` on grey."""
+    wave = torch.tensor({2: [1.0, -1.0], 4: [math.sqrt(2), 0.0, -math.sqrt(2), 0.0]}[period])
+    return (0.5 + contrast * wave.repeat(size // period)).expand(1, 3, size, size)
+
+
+def test_lattice_is_the_power_of_periods_of_four_and_two() -> None:
+    assert float(lattice(_grating(4, 0.01))) == pytest.approx(1, rel=1e-3)
+    assert float(lattice(_grating(4, 0.02).transpose(2, 3))) == pytest.approx(4, rel=1e-3)
+    assert float(lattice(_grating(2, 0.01))) == pytest.approx(101, rel=1e-3)
+
+
+def test_lattice_does_not_see_what_has_another_period() -> None:
+    ramp = torch.linspace(0, 1, 68).expand(1, 3, 68, 68)
+    wave = 0.5 + 0.2 * torch.sin(torch.arange(68) * 2 * math.pi / 8).expand(1, 3, 68, 68)
+    assert float(lattice(ramp)) < 1e-4
+    assert float(lattice(wave)) < 1e-4
+
+
+def test_lattice_shrinks_for_patterns_that_lose_their_phase() -> None:
+    """The same contrast everywhere, half of it shifted: texture, not a lattice."""
+    shifted = _grating(4, 0.02).clone()
+    shifted[..., 34:, :] = shifted[..., 34:, :].roll(2, dims=3)
+    assert float(lattice(shifted)) < 0.1
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 7, 90), (2, 3, 8, 8), (1, 3, 131, 77)])
+def test_lattice_of_any_size(shape: tuple[int, ...]) -> None:
+    picture = torch.rand(shape, requires_grad=True)
+    value = float(lattice(picture).detach())
+    assert math.isfinite(value)
+    assert (value == 0) == (min(shape[-2:]) < 8)
+
+
+def test_lattice_is_a_part_of_the_objective(small: VGG) -> None:
+    picture = _grating(2, 0.1)
+    losses = loss_of(small, lattice_weight=0.25)(picture, loss_of(small).targets(picture, [picture]))
+    assert float(losses.parts["lattice"]) == pytest.approx(0.25 * float(lattice(picture)))
+    assert "lattice" not in loss_of(small)(picture, loss_of(small).targets(picture, [picture])).parts
+
+
 # --- all together -----------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +292,7 @@ def test_impossible_style_weight(small: VGG, weight: float) -> None:
         ({"style_weight": math.nan}, "style_weight is nan"),
         ({"content_weight": -1.0}, "content_weight is -1"),
         ({"tv_weight": math.inf}, "tv_weight is inf"),
+        ({"lattice_weight": -0.1}, "lattice_weight is -0.1"),
         ({"style_layers": {"relu1_1": math.nan}}, "weight of relu1_1 is nan"),
         ({"content_layers": {"relu4_2": -2.0}}, "weight of relu4_2 is -2"),
     ],
