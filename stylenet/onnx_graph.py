@@ -99,11 +99,11 @@ def _build(graph: _Graph, net: TransformNet) -> None:
     """The forward pass of :class:`~stylenet.transform_net.TransformNet`."""
     size = graph.add("Shape", INPUT, start=2, end=4)
     values = graph.narrow(_enter(graph, net, size))
-    for layer in (net.down1, net.down2, net.down3):
+    for layer in net.down:
         values = _layer(graph, layer, values)
     for block in net.blocks:
         values = graph.add("Add", values, _layer(graph, block.second, _layer(graph, block.first, values)))  # type: ignore[arg-type]
-    for layer in (net.up1, net.up2, net.last):
+    for layer in (*net.up, net.last):
         values = _layer(graph, layer, values)
     values = _leave(graph, net, graph.wide(values))
     cropped = graph.add("Slice", values, graph.constant([0, 0]), size, graph.constant([2, 3]))
@@ -122,11 +122,21 @@ def _enter(graph: _Graph, net: TransformNet, size: str) -> str:
     quarters = graph.add("Div", graph.add("Add", size, graph.constant([3])), four)
     missing = graph.add("Sub", graph.add("Mul", quarters, four), size)
     pads = graph.add("Concat", graph.constant([0] * 6), missing, axis=0)
-    return graph.add("Pad", values, pads, mode="reflect")
+    values = graph.add("Pad", values, pads, mode="reflect")
+    return _to_depth(graph, values, net.settings.stem) if net.settings.stem > 1 else values
+
+
+def _to_depth(graph: _Graph, values: str, side: int) -> str:
+    """Squares of pixels as channels, colour by colour. ONNX's SpaceToDepth has the colours innermost."""
+    apart = graph.add("SpaceToDepth", values, blocksize=side)
+    order = [place * 3 + colour for colour in range(3) for place in range(side**2)]
+    return graph.add("Gather", apart, graph.constant(order), axis=1)
 
 
 def _leave(graph: _Graph, net: TransformNet, values: str) -> str:
     """Back to 0..1."""
+    if net.settings.stem > 1:
+        values = graph.add("DepthToSpace", values, blocksize=net.settings.stem, mode="CRD")
     if net.settings.output == "tanh":
         return graph.affine(graph.add("Tanh", values), [150 / 255], [0.5])
     if net.settings.output == "relu":

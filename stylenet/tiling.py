@@ -178,24 +178,32 @@ class _Work:
     def run(self) -> Tensor:
         net = self.net
         height, width = (-(-side // 4) * 4 for side in self.picture.shape[-2:])
-        self._passes, self._passed = 7 + 3 * len(net.blocks), 0
+        # Each layer once, the trunk a second time, and an addition for each block.
+        self._passes, self._passed = len(net.down) + len(net.up) + 2 + 3 * len(net.blocks), 0
 
-        full = _Layer(net.down1, self._photo_rows, height, width)
-        full.gather(self._strips(full), None, next(self.pools, None))
-        half = self._kept(_Layer(net.down2, full.rows, height // 2, width // 2))
-        trunk = self._trunk(_Layer(net.down3, half, height // 4, width // 4))
-        del half
+        stem = net.settings.stem
+        first = _Layer(net.down1, self._photo_rows, height // stem, width // stem)
+        if net.down3 is None:
+            trunk = self._trunk(_Layer(net.down2, self._kept(first), height // 4, width // 4))
+        else:
+            first.gather(self._strips(first), None, next(self.pools, None))
+            half = self._kept(_Layer(net.down2, first.rows, height // 2, width // 2))
+            trunk = self._trunk(_Layer(net.down3, half, height // 4, width // 4))
+            del half
         for block in net.blocks:
             assert isinstance(block, ResidualBlock)
             self._residual(trunk, block)
         half = self._kept(_Layer(net.up1, trunk.read, height // 2, width // 2))
         del trunk
-        full = _Layer(net.up2, half, height, width)
-        full.gather(self._strips(full), None, next(self.pools, None))
-        last = _Layer(net.last, full.rows, height, width)
+        before = half
+        if net.up2 is not None:
+            full = _Layer(net.up2, half, height, width)
+            full.gather(self._strips(full), None, next(self.pools, None))
+            before = full.rows
+        last = _Layer(net.last, before, height // stem, width // stem)
         result = torch.empty(1, 3, height, width)
         for top, bottom in self._strips(last):
-            result[..., top:bottom, :] = net.leave(last.raw(top, bottom)).to(result.device)
+            result[..., top * stem : bottom * stem, :] = net.leave(last.raw(top, bottom)).to(result.device)
         return result.to(self.picture.device)
 
     def _trunk(self, layer: _Layer) -> _Store:
@@ -230,12 +238,13 @@ class _Work:
         return next(self.net.parameters()).device
 
     def _photo_rows(self, top: int, bottom: int) -> Tensor:
-        """Rows of the picture, brought to multiples of 4 by reflection, in the network's space."""
+        """Rows of what the first layer sees: the picture, brought to multiples of 4 by reflection, in the network's space."""
         height, width = self.picture.shape[-2:]
-        index = torch.arange(top, bottom)
+        stem = self.net.settings.stem
+        index = torch.arange(top * stem, bottom * stem)
         index = torch.where(index < height, index, 2 * (height - 1) - index)
         rows = F.pad(self.picture[..., index, :].to(self.device), (0, -width % 4, 0, 0), mode="reflect")
-        return self.net.space.preprocess(rows).contiguous(memory_format=torch.channels_last)
+        return self.net.enter(rows).contiguous(memory_format=torch.channels_last)
 
     def _strips(self, sized: _Layer | _Store) -> Iterator[tuple[int, int]]:
         """Rows from and to; the strip of the picture at the resolution of a layer."""

@@ -42,7 +42,7 @@ class StyleTraining(LightningModule):
 
     Args:
         style: style picture, or several that are mixed.
-        network: ``standard``, ``half`` or ``quarter``, or the fields of a network.
+        network: ``standard``, ``half``, ``quarter`` or ``swift``, or the fields of a network.
         loss: what is minimised; calibrated, or a paper's own form.
         style_size: size of the style pictures, as in optimize: ``384`` (longest side), ``short:256``, ``full``. Strokes come
             out at this scale, in pixels of the photo.

@@ -25,6 +25,8 @@ VARIANTS = [
     {"norm": "batch", "output": "tanh"},
     {"residual_relu": True, "output": "relu", "space": "imagenet"},
     {"space": "bytes", "residual_blocks": 0},
+    {"stem": 2},
+    {"stem": 2, "upsample": "transposed", "space": "imagenet"},
 ]
 
 

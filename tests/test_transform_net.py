@@ -21,14 +21,30 @@ def small(**options: object) -> TransformNet:
 
 def test_parameters_of_the_fields_own_network() -> None:
     assert sum(p.numel() for p in TransformNet().parameters()) == 1_679_235
-    counts = [sum(p.numel() for p in TransformNet(PRESETS[name]).parameters()) for name in ("half", "quarter")]
-    assert counts == [424_899, 108_771]
+    counts = [sum(p.numel() for p in TransformNet(PRESETS[name]).parameters()) for name in ("half", "quarter", "swift")]
+    assert counts == [424_899, 108_771, 244_236]
 
 
 @pytest.mark.parametrize("height", [8, 9, 10, 11, 12, 13, 31])
 @pytest.mark.parametrize("width", [8, 11, 50])
 def test_output_has_the_inputs_size(height: int, width: int) -> None:
-    assert small()(pictures(height, width)).shape == (2, 3, height, width)
+    for stem in (1, 2):
+        assert small(stem=stem)(pictures(height, width)).shape == (2, 3, height, width)
+
+
+def test_stem_takes_and_gives_squares_of_pixels() -> None:
+    net = small(stem=2, space="unit")
+    photo = pictures(12, 16)
+    squares = net.enter(photo)
+    assert squares.shape == (2, 12, 6, 8)
+    assert torch.equal(squares[:, 1], photo[:, 0, ::2, 1::2])
+    assert torch.equal(net.leave(squares), photo)
+
+
+@pytest.mark.parametrize("stem", [0, 3, 4])
+def test_stem_is_one_or_two(stem: int) -> None:
+    with pytest.raises(InputError, match=f"stem is {stem}"):
+        NetSettings(stem=stem)
 
 
 @pytest.mark.parametrize(
