@@ -268,8 +268,19 @@ class InstanceNorm(nn.Module):
 
 def instance_statistics(values: Tensor) -> Statistics:
     """Mean and (biased) variance over the positions of ``[B, C, h, w]``: two tensors ``[B, C]`` in float32."""
-    variance, mean = torch.var_mean(values.float(), dim=(2, 3), correction=0)
+    _, mean, variance = _centred(values.float())
     return mean, variance
+
+
+def _centred(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Float32 values less their mean, the mean, and the variance.
+
+    Two passes over values and squares: torch.var_mean goes through channels-last tensors on one lane at a time, and was a third
+    of a network's time on a processor.
+    """
+    mean = values.mean(dim=(2, 3), keepdim=True)
+    centred = values - mean
+    return centred, mean[..., 0, 0], (centred * centred).mean(dim=(2, 3))
 
 
 def _scaled(values: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -284,11 +295,11 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        wide = values.float()
-        mean, variance = instance_statistics(wide)
+        centred, mean, variance = _centred(values.float())
         inverse = (variance + eps).rsqrt()
         ctx.save_for_backward(values, weight, mean, inverse)
-        return _scaled(wide, mean, inverse, weight, bias).to(values.dtype)
+        torch.addcmul(bias[:, None, None], centred, (weight * inverse)[..., None, None], out=centred)
+        return centred.to(values.dtype)
 
     @staticmethod
     @once_differentiable
