@@ -141,13 +141,13 @@ def stylize_many(
     readers, writers = ThreadPoolExecutor(_AHEAD), ThreadPoolExecutor(_AHEAD)
     writing: deque[_Writing] = deque()
     try:
-        for job, picture in _read_ahead(jobs, files, readers):
-            results = _Writing(job.source)
-            for styled, output in try_to_style(job, picture, stylizers, summary):
+        for job, handed in _read_ahead(jobs, files, readers):
+            results, large = _Writing(job.source), _is_large(handed[0])
+            for styled, output in try_to_style(job, handed, stylizers, summary):
                 results.futures.append(writers.submit(files.write, styled, output))
+                del styled
             if results.futures:
                 writing.append(results)
-            large = isinstance(picture, Picture) and picture.width * picture.height > _LARGE
             while len(writing) > (0 if large else _AHEAD):
                 writing.popleft().settle(summary)
             summary.seconds = time.monotonic() - started
@@ -199,12 +199,20 @@ def disk_is_full(error: Exception) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) -> Iterator[tuple[Job, Picture | str | None]]:
-    """Jobs with their pictures; None for one that needs no work, a reason for one that cannot be read."""
+# A picture, None where nothing is to do, or the reason why it cannot be read.
+Read = Picture | str | None
+
+
+def _is_large(picture: Read) -> bool:
+    return isinstance(picture, Picture) and picture.width * picture.height > _LARGE
+
+
+def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) -> Iterator[tuple[Job, list[Read]]]:
+    """Jobs with what was read, in a list of one that :func:`try_to_style` empties."""
     if any(job.source == STREAM for job in jobs):  # a thread that waits for stdin cannot be interrupted
-        yield from ((job, try_to_read(job, files)) for job in jobs)
+        yield from ((job, [try_to_read(job, files)]) for job in jobs)
         return
-    waiting: deque[tuple[Job, Future[Picture | str | None]]] = deque()
+    waiting: deque[tuple[Job, Future[Read]]] = deque()
     coming = iter(jobs)
     ahead = _AHEAD
     while True:
@@ -213,12 +221,13 @@ def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) 
         if not waiting:
             return
         job, future = waiting.popleft()
-        picture = future.result()
-        ahead = 0 if isinstance(picture, Picture) and picture.width * picture.height > _LARGE else _AHEAD
-        yield job, picture
+        handed = [future.result()]
+        del future
+        ahead = 0 if _is_large(handed[0]) else _AHEAD
+        yield job, handed
 
 
-def try_to_read(job: Job, files: Files) -> Picture | str | None:
+def try_to_read(job: Job, files: Files) -> Read:
     """The picture; None where nothing is to do; the reason where it cannot be read."""
     if not files.wanted(job):
         return None
@@ -229,9 +238,13 @@ def try_to_read(job: Job, files: Files) -> Picture | str | None:
 
 
 def try_to_style(
-    job: Job, picture: Picture | str | None, stylizers: Sequence[Stylizer], summary: Summary
+    job: Job, handed: list[Read], stylizers: Sequence[Stylizer], summary: Summary
 ) -> Iterator[tuple[Picture, str]]:
-    """Results of a job and where they go, one by one; what happened is noted."""
+    """Results of a job and where they go, one by one; what happened is noted.
+
+    The picture is taken out of the list, so that nothing holds it beside its last result: at 100 megapixels it has 1.2 GB.
+    """
+    picture = handed.pop()
     if picture is None:
         summary.skipped += 1
         return
@@ -240,8 +253,11 @@ def try_to_style(
         return
     summary.notes += picture.notes
     try:
-        for stylizer, output in zip(stylizers, job.outputs, strict=True):
+        for stylizer, output in zip(stylizers[:-1], job.outputs[:-1], strict=True):
             yield stylizer(picture), output
+        styled = stylizers[-1](picture)
+        del picture
+        yield styled, job.outputs[-1]
     except (InputError, RunError) as error:
         summary.failures.append((job.source, str(error)))
     except (MemoryError, RuntimeError) as error:
@@ -277,7 +293,7 @@ def contact_sheet_of(
     for job in jobs:
         picture = try_to_read(Job(job.source, (STREAM,)), files)
         asked = Job(job.source, (STREAM,) * len(stylizers))
-        row = [styled for styled, _ in try_to_style(asked, picture, stylizers, summary)]
+        row = [styled for styled, _ in try_to_style(asked, [picture], stylizers, summary)]
         if not isinstance(picture, Picture) or len(row) < len(stylizers):
             continue
         for cell, label in zip([picture, *row], [Path(picture.name).name, *names], strict=True):

@@ -50,7 +50,7 @@ class _Predictor(LightningModule):
         job = self.jobs[index]
         if self.summary.message:  # the disk is full
             return job.source, []
-        return job.source, list(try_to_style(job, picture, self.stylizers, self.summary))
+        return job.source, list(try_to_style(job, [picture], self.stylizers, self.summary))
 
     def transfer_batch_to_device(self, batch: _Item, device: torch.device, dataloader_idx: int) -> _Item:
         """Pictures stay where they are: a stylizer moves what it works on."""
