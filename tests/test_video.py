@@ -355,5 +355,26 @@ def test_command(tmp_path: Path, style: Style, capsys: pytest.CaptureFixture[str
     assert main([*words, "-o", str(tmp_path / "b.webm"), "--overwrite"]) == 0
 
 
+@pytest.mark.parametrize("output", ["film.mp4", "frames", "film.gif"])
+def test_a_full_disk(tmp_path: Path, style: Style, output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount")
+    try:
+        make_film(tmp_path / "a.mp4", range(0, 30 * 512, 512))
+        words = ["video", str(tmp_path / "a.mp4"), "--style", str(tmp_path / "tiny.safetensors"), "--quality", "0"]
+        assert main([*words, "--output", str(disk / output)]) == 1
+        told = capsys.readouterr().err.strip().splitlines()[-1]
+        assert told.startswith("stylenet: ")
+        assert "No space left on device" in told
+        left = [path for path in disk.rglob("*") if path.is_file()]
+        for path in left:  # whole frames of a folder; of one file nothing
+            assert output == "frames"
+            Image.open(path).load()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 def test_python(tmp_path: Path) -> None:
     assert stylenet.stylize_video is stylize_video
