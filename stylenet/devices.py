@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
+import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 from typing import Literal
@@ -55,6 +58,14 @@ def _processor_has(probe: str) -> bool:
 def _made_by_amd() -> bool:
     description = Path("/proc/cpuinfo")
     return "AuthenticAMD" in (description.read_text() if description.is_file() else platform.processor())
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether ``torch.compile`` finds what it needs: Triton for a GPU, a C++ compiler for a processor."""
+    if device.type == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    compilers = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
+    return device.type == "cpu" and any(shutil.which(compiler) for compiler in compilers)
 
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:

@@ -227,7 +227,7 @@ class ConvLayer(nn.Module):
             values = self.norm(values, statistics)
         elif self.norm is not None:
             values = self.norm(values)
-        return F.relu(values) if self.relu else values
+        return F.relu(values, inplace=True) if self.relu else values  # nothing else holds what the normalisation gave
 
 
 class ResidualBlock(nn.Module):

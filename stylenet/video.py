@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
-from stylenet.devices import Precision, pick_device, pick_precision
+from stylenet.devices import Precision, can_compile, pick_device, pick_precision
 from stylenet.errors import InputError
 from stylenet.film import Film, FilmWriter, Frame, uninterrupted
 from stylenet.film_reader import open_film
@@ -23,11 +24,15 @@ from stylenet.sizes import SizeRule
 from stylenet.steady import PooledStatistics, Steadied
 from stylenet.styles import Style, load_style
 from stylenet.tiling import style_picture
+from stylenet.transform_net import TransformNet
 
 # Called after each frame with how many are done and how many there are, if that is known.
 Progress = Callable[[int, int | None], None]
 
 _LARGEST_CRF = 51
+
+# Pixels of all frames together from which compiling saves more time than it takes.
+_COMPILING_PAYS = 300e6
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,16 @@ class StyleEngine:
         smooth: share of the statistics of the frames before, 0 (each frame its own) to below 1.
         device: where it is computed.
         dtype: of the convolutions.
+
+    Attributes:
+        coming: frames that will come. From a number for which it pays the network is compiled at the first one, if a compiler
+            is at hand and statistics are not pooled.
     """
 
     def __init__(self, style: Style, smooth: float, device: torch.device, dtype: torch.dtype) -> None:
         self.net = style.net.to(device).to(memory_format=torch.channels_last)
         self.smooth, self.device, self.dtype = smooth, device, dtype
+        self.coming = 0.0
         self.statistics: list[PooledStatistics] | None = None
         self.new_scene()
 
@@ -76,7 +86,19 @@ class StyleEngine:
 
     def __call__(self, frame: Tensor) -> Tensor:
         """``[1, 3, H, W]`` in 0..1 to the same, in main memory."""
+        pixels, self.coming = self.coming * frame.shape[-2] * frame.shape[-1], 0
+        if pixels >= _COMPILING_PAYS and self.statistics is None and can_compile(self.device):
+            return self._compiled(frame)
         return style_picture(self.net, frame, "auto", self.dtype, self.statistics)
+
+    def _compiled(self, frame: Tensor) -> Tensor:
+        """The first frame, by a compiled network if compiling goes well."""
+        plain, self.net = self.net, cast(TransformNet, torch.compile(self.net, dynamic=False))
+        try:
+            return self(frame)
+        except Exception:  # a compiler that does not work raises what it likes; a fault of our own comes again below
+            self.net = plain
+            return self(frame)
 
 
 def stylize_video(
@@ -84,13 +106,14 @@ def stylize_video(
     style: str | Path | Style,
     output: str | Path,
     size: str | int = "full",
-    smooth: float = 0.8,
+    smooth: float = 0.0,
     steady: float = 0.0,
     quality: int = 18,
     fps: float | str = 25,
     overwrite: bool = False,
     device: str = "auto",
     precision: Precision = "auto",
+    compile: Literal["auto", "true", "false"] = "auto",
     progress: Progress | None = None,
 ) -> VideoResult:
     """Styles a film. Times, sound and subtitles are carried over as they are; rotated films are written upright.
@@ -101,7 +124,8 @@ def stylize_video(
         output: file to write (.mp4, .m4v, .mov, .mkv, .webm or .gif), or a folder for PNGs.
         size: size of the frames: 512 (longest side), short:400, 640x480, 0.25mp or full. All but the last and an exact one give
             even sides, which H.264 wants.
-        smooth: pool each layer's statistics over the frames of a scene: share of the frames before, 0 (off) to below 1.
+        smooth: pool each layer's statistics over the frames of a scene: share of the frames before, 0 (off) to below 1. For
+            light that changes; try 0.8.
         steady: blend the styled frame before in, moved by optical flow: its share where the flow can be trusted, 0 (off) to 1.
             Try 0.7; more holds the strokes better, and blurs them.
         quality: CRF of the film: 0 (lossless in H.264) to 51 (worst).
@@ -109,6 +133,8 @@ def stylize_video(
         overwrite: replace an output that exists.
         device: ``auto``, ``cpu``, ``cuda``, ...
         precision: ``auto`` (bf16 where the device gains from it), ``32`` or ``bf16``.
+        compile: compile the network: quicker frames after a minute or two of waiting. ``auto``: for long films, where a
+            compiler is at hand. Not together with ``smooth``.
         progress: called after each frame with the number done and the number there are, or None.
 
     Raises:
@@ -116,10 +142,14 @@ def stylize_video(
         RunError: if the output cannot be written; nothing is then left of it.
     """
     _check(smooth, steady, quality)
+    if compile == "true" and smooth:
+        raise InputError("compile and smooth do not go together: leave one of them out")
     rule, begun, where = SizeRule.parse(size), time.monotonic(), pick_device(device)
     loaded = style if isinstance(style, Style) else load_style(style, where)
-    engine = Steadied(StyleEngine(loaded, smooth, where, pick_precision(precision, where)), steady)
+    styling = StyleEngine(loaded, smooth, where, pick_precision(precision, where))
+    engine = Steadied(styling, steady)
     with open_film(source, fps) as film:
+        styling.coming = math.inf if compile == "true" else film.frames or 0 if compile == "auto" else 0
         if rule.kind == "exact":  # the pixels that were asked for, as they are
             film.aspect = Fraction(1)
         with open_writer(output, film, quality, overwrite) as writer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import re
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from PIL import Image
 
 import stylenet
 from stylenet.cli import main
+from stylenet.devices import can_compile
 from stylenet.errors import InputError
 from stylenet.film_file import FilmFile
 from stylenet.styles import Style
@@ -199,6 +201,40 @@ def test_batch_normalisation_has_nothing_to_smooth(tmp_path: Path) -> None:
     assert result.notes == ("smooth changes nothing: the style tiny has no instance normalisation",)
 
 
+@pytest.mark.parametrize(
+    ("coming", "smooth", "compiled"), [(200_000, 0.0, True), (100, 0.0, False), (200_000, 0.5, False), (math.inf, 0.0, True)]
+)
+def test_long_films_are_compiled(
+    style: Style, monkeypatch: pytest.MonkeyPatch, coming: float, smooth: float, compiled: bool
+) -> None:
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda net, **options: asked.append(options) or net)
+    engine = StyleEngine(style, smooth, CPU, torch.float32)
+    engine.coming = coming
+    for index in range(3):
+        engine(to_tensor(scene(index)))
+    assert asked == [{"dynamic": False}] * compiled
+
+
+def test_a_compiler_that_fails_is_not_missed(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = to_tensor(scene(0))
+    wanted = StyleEngine(style, 0.0, CPU, torch.float32)(frame)
+
+    monkeypatch.setattr(torch, "compile", lambda net, **_: torch.nn.Module())
+    engine = StyleEngine(style, 0.0, CPU, torch.float32)
+    engine.coming = math.inf
+    assert torch.equal(engine(frame), wanted)
+
+
+@pytest.mark.parametrize(("compilers", "possible"), [("", False), ("c++", True)])
+def test_no_compiler_no_compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilers: str, possible: bool) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    for name in compilers.split():
+        (tmp_path / name).touch(mode=0o755)
+    assert can_compile(CPU) is possible
+
+
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +258,7 @@ def test_cut_short(tmp_path: Path, style: Style, name: str, capsys: pytest.Captu
         ({"smooth": 1.0}, "smooth is 1.0: it goes from 0"),
         ({"steady": -0.1}, "steady is -0.1"),
         ({"quality": 52}, "quality is 52"),
+        ({"compile": "true", "smooth": 0.5}, "compile and smooth do not go together"),
         ({"size": "big"}, "size 'big' is not understood"),
         ({"size": "6"}, "too small"),
         ({"device": "quantum"}, "device 'quantum'"),
