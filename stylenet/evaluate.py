@@ -3,6 +3,7 @@ the optimizer it is worth (Johnson et al., ECCV 2016, figure 5)."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,12 +18,18 @@ from stylenet.images import read_image
 from stylenet.losses import Grams, GramTarget, LossSettings, PerceptualLoss, gram_matrix
 from stylenet.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
 from stylenet.optimize import Iterate, optimize
-from stylenet.photos import find_photos, photo_source
+from stylenet.photos import Photo, find_photos, photo_source
 from stylenet.settings import OptimizeSettings
 from stylenet.styles import Style, load_grams, load_style, sha256
 from stylenet.vgg import VGG
 
 CONTENT_LAYER = "relu4_2"
+
+# The search as Gatys et al. did it: pixels, free to leave 0..1, at one scale, to the last step; noise is the first author's, a
+# standard normal in units of 1/255 (recipe gatys2016).
+PLAIN_LBFGS = OptimizeSettings(
+    variables="input_space", history=100, clamp=False, scales=1, plateau=0.0, init_std=1 / 255, style_size="full"
+)
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,16 @@ class SizeResult:
     @property
     def quartiles(self) -> tuple[float, float, float]:
         """Lower quartile, median and upper quartile of :attr:`equivalent`."""
-        if len(self.equivalent) < 2:
-            value = float(self.equivalent[0])
-            return value, value, value
-        lower, middle, upper = statistics.quantiles(self.equivalent, n=4, method="inclusive")
-        return lower, middle, upper
+        return quartiles(self.equivalent)
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile."""
+    if len(values) < 2:
+        value = float(values[0])
+        return value, value, value
+    lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return lower, middle, upper
 
 
 def evaluate(
@@ -90,9 +102,8 @@ def evaluate(
         raise InputError("count must be 1 or more, most_iterations 0 or more, and every size 64 or more")
     where = pick_device(device)
     loaded = load_style(style, where)
-    settings, painting = _painting(style, loaded.card, picture)
-    found = find_photos(photos)
-    chosen = [found[index * len(found) // min(count, len(found))] for index in range(min(count, len(found)))]
+    settings, painting = trained_on(style, loaded.card, picture)
+    chosen = spread(find_photos(photos), count)
     judge, loss = VGG([*STYLE_LAYERS, CONTENT_LAYER]).to(where), PerceptualLoss(settings).to(where)
     targets = _targets(painting, judge, loss, where)
     results = []
@@ -108,6 +119,12 @@ def evaluate(
     return results
 
 
+def spread(photos: Sequence[Photo], count: int) -> list[Photo]:
+    """So many of a set, or all it has, at equal distances."""
+    count = min(count, len(photos))
+    return [photos[index * len(photos) // count] for index in range(count)]
+
+
 @dataclass(frozen=True)
 class _Painting:
     """Gram matrices of the style picture: for the loss that the style was trained on, and for the layers of every style."""
@@ -116,8 +133,12 @@ class _Painting:
     judged: Grams
 
 
-def _painting(style: str, card: Card, picture: str | None) -> tuple[LossSettings, Tensor | Grams]:
-    """The loss that a style was trained on, and its picture or what its file holds of it."""
+def trained_on(style: str, card: Card, picture: str | None = None) -> tuple[LossSettings, Tensor | Grams]:
+    """The loss that a style was trained on, and its picture or what its file holds of it.
+
+    Raises:
+        InputError: if that is not known, or ``picture`` is another one.
+    """
     if card.source != "stylenet" or not card.loss:
         raise InputError(f"the style {card.name} has no card of stylenet: its loss is not known, so it cannot be measured")
     if len(card.style) != 1:
@@ -151,10 +172,15 @@ def _of_photo(
     styled = style(photo)
     assert isinstance(styled, Tensor)
     row = _measure(judge, photo, styled, painting.judged)
-    with torch.no_grad():
-        row["objective"] = float(loss(styled, loss.targets(photo, [painting.trained])).total)
+    row["objective"] = objective_of(styled, photo, painting.trained, loss)
     row["equivalent"] = equivalent_iterations(photo, [painting.trained], loss.settings, row["objective"], most) if most else 0
     return row
+
+
+@torch.no_grad()
+def objective_of(styled: Tensor, photo: Tensor, painting: Tensor | Grams, loss: PerceptualLoss) -> float:
+    """What the optimizer would minimise for a photo ``[1, 3, H, W]``, of a picture that is there already."""
+    return float(loss(styled, loss.targets(photo, [painting])).total)
 
 
 @torch.no_grad()
@@ -180,20 +206,51 @@ def equivalent_iterations(
 ) -> int:
     """The iteration of plain L-BFGS, from the photo at one scale, whose objective is first at most ``objective``; ``most`` if
     none is. (Johnson et al. start from noise, which takes more iterations to the same objective.)"""
-    reached: int | None = None
+    curve = objective_curve(photo, paintings, loss, most, precision=precision, until=objective)
+    return iterations_to(objective, curve, most)
+
+
+def iterations_to(objective: float, curve: Sequence[float], most: int) -> int:
+    """The first iteration of a curve that is at most ``objective``; ``most`` if none is."""
+    return next((iteration for iteration, value in enumerate(curve) if value <= objective), most)
+
+
+def objective_curve(
+    photo: Tensor,
+    paintings: Sequence[Tensor | Grams],
+    loss: LossSettings,
+    iterations: int,
+    init: str = "content",
+    precision: Precision = "auto",
+    until: float = -math.inf,
+    budget: float | None = None,
+) -> list[float]:
+    """The objective after 0, 1, ..., ``iterations`` iterations of :data:`PLAIN_LBFGS`.
+
+    Args:
+        photo: ``[1, 3, H, W]`` in 0..1, on the device to work on.
+        paintings: style pictures or their Gram matrices.
+        loss: what is minimised.
+        iterations: of L-BFGS.
+        init: where it starts: ``content``, ``uniform`` or ``normal`` noise.
+        precision: of the convolutions.
+        until: the curve ends with the first value that is at most this.
+        budget: seconds; the curve ends early where they do not suffice, as it does where a value is not finite.
+    """
+    curve: list[float] = []
 
     def observe(iterate: Iterate) -> None:
-        nonlocal reached
-        if iterate.objective <= objective:
-            reached = iterate.step - 1  # the objective is of the picture before this step's update
+        curve.append(iterate.objective)  # of the picture before this step's update
+        if iterate.objective <= until:
             raise KeyboardInterrupt
 
-    plain = OptimizeSettings(variables="input_space", history=100, clamp=False, scales=1, plateau=0.0)
-    settings = replace(plain, style_size="full", steps=most + 1, device=str(photo.device), precision=precision)
+    settings = replace(
+        PLAIN_LBFGS, steps=iterations + 1, init=init, device=str(photo.device), precision=precision, budget=budget
+    )
     result = optimize(photo, paintings, loss, settings, observe=observe)
-    if result.stopped == "interrupted" and reached is None:  # by a person: optimize would only end this search
-        raise KeyboardInterrupt
-    return most if reached is None else reached
+    if result.stopped == "interrupted" and not (curve and curve[-1] <= until):
+        raise KeyboardInterrupt  # by a person: optimize would only end this search
+    return curve
 
 
 def as_dictionary(result: SizeResult) -> dict[str, object]:

@@ -1,0 +1,278 @@
+"""Figure 5 of Johnson et al. (ECCV 2016): the objective against the iterations of the optimizer of Gatys et al., and the level
+that a network reaches at once.
+
+    python benchmarks/fig5.py STYLE [STYLE ...] --photos FOLDER [--count 20] [--sizes 256 512 1024]
+        [--iterations 500 [500 200]] [--start content noise] [--budget 20m] [--output benchmarks/results]
+
+Photos are held-out ones, brought to each size (longest side), enlarged where they are smaller. Objectives are of the loss that
+the style was trained on, in each photo's own units; curves and levels are medians over the same photos, with quartiles. The
+optimizer is plain L-BFGS in the precision that ``stylenet optimize`` picks, from the photo (``content``) or, as the paper has
+it, from noise, the same for all photos. Equivalent iterations: for each photo the first one whose objective is at most the
+network's; the last one where none is, and how many those are.
+
+A full run takes hours on a processor. Results are written after every photo. A budget goes to what fits into the rest of it, by
+the seconds measured so far, so that sizes may have different numbers of photos: each says how many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from machine import setting, write_record
+from torch import Tensor
+
+from stylenet.devices import keep_freed_memory, pick_device, pick_precision
+from stylenet.evaluate import PLAIN_LBFGS, iterations_to, objective_curve, objective_of, quartiles, spread, trained_on
+from stylenet.images import read_image
+from stylenet.losses import Grams, PerceptualLoss
+from stylenet.photos import Photo, find_photos, photo_source
+from stylenet.settings import parse_seconds
+from stylenet.styles import Style, load_style
+
+ROOT = Path(__file__).resolve().parent.parent
+STARTS = {"content": "content", "noise": "normal"}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained style, and what it was trained on."""
+
+    style: Style
+    loss: PerceptualLoss
+    painting: Tensor | Grams
+
+
+@dataclass
+class Panel:
+    """What was found for one style at one size from one start."""
+
+    subject: Subject
+    size: int
+    start: str
+    iterations: int
+    photos: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Remaining:
+    """What of a budget is left, and whether a curve of so many pixels and iterations fits into it."""
+
+    def __init__(self, budget: float | None) -> None:
+        self._end = None if budget is None else time.monotonic() + budget
+        self._pace: dict[int, float] = {}  # seconds for an iteration, by size
+
+    def seconds(self) -> float | None:
+        """None for as many as it takes; next to none where they are spent."""
+        return None if self._end is None else max(self._end - time.monotonic(), 1e-3)
+
+    def fits(self, size: int, iterations: int) -> bool:
+        """By the seconds of other sizes where none of this one has been measured; a guess that errs towards trying."""
+        left = self.seconds()
+        if left is None:
+            return True
+        known = [pace * (size / other) ** 2 for other, pace in self._pace.items()]
+        pace = self._pace.get(size, min(known, default=0.0))
+        return left > pace * iterations
+
+    def measured(self, size: int, iterations: int, seconds: float) -> None:
+        """Takes note of a curve."""
+        self._pace[size] = seconds / max(iterations, 1)
+
+
+def main() -> None:
+    arguments = _arguments()
+    keep_freed_memory()
+    remaining = Remaining(parse_seconds(arguments.budget))
+    subjects = [_subject(name) for name in arguments.styles]
+    panels = [
+        Panel(subject, size, start, iterations)
+        for subject in subjects
+        for size, iterations in zip(arguments.sizes, arguments.iterations, strict=True)
+        for start in arguments.start
+    ]
+    for photo in spread(find_photos(arguments.photos), arguments.count):
+        if not _measure(photo, panels, remaining):
+            break
+        _report(arguments, panels)
+    _tell(panels)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("styles", nargs="+", metavar="STYLE", help="name or file")
+    parser.add_argument("--photos", required=True, help="folder, zip archive or list of photos not trained on")
+    parser.add_argument("--count", type=int, default=20, help="photos, spread over the set")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="longest sides, 64 or more")
+    parser.add_argument("--iterations", type=int, nargs="+", default=[500], help="for all sizes, or for each")
+    parser.add_argument("--start", nargs="+", choices=list(STARTS), default=list(STARTS))
+    parser.add_argument("--budget", help="90s, 20m, 8h: ends in time, with fewer photos")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    arguments = parser.parse_args()
+    if len(arguments.iterations) == 1:
+        arguments.iterations *= len(arguments.sizes)
+    if len(arguments.iterations) != len(arguments.sizes):
+        parser.error("--iterations wants one number, or one for each size")
+    if min(arguments.sizes) < 64 or min(arguments.iterations) < 1 or arguments.count < 1:
+        parser.error("every size must be 64 or more, iterations and count 1 or more")
+    return arguments
+
+
+def _subject(name: str) -> Subject:
+    style = load_style(name, pick_device())
+    settings, painting = trained_on(name, style.card)
+    return Subject(style, PerceptualLoss(settings).to(pick_device()), painting)
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+def _measure(photo: Photo, panels: Sequence[Panel], remaining: Remaining) -> bool:
+    """One photo in every panel; False if the budget suffices for none."""
+    begun = False
+    for panel in panels:
+        if remaining.fits(panel.size, panel.iterations):
+            _add(panel, photo, remaining)
+            begun = True
+    return begun
+
+
+def _add(panel: Panel, photo: Photo, remaining: Remaining) -> None:
+    """One photo's curve and the network's objective; nothing if the budget or a value that is not finite ends it early."""
+    began = time.monotonic()
+    picture = read_image(photo_source(photo), panel.size, upscale=True)
+    pixels, subject = picture.pixels.to(pick_device()), panel.subject
+    objective = _level(subject, pixels)
+    start, left = STARTS[panel.start], remaining.seconds()
+    curve = objective_curve(pixels, [subject.painting], subject.loss.settings, panel.iterations, start, budget=left)
+    remaining.measured(panel.size, len(curve), time.monotonic() - began)
+    head = f"{subject.style.card.name}  {panel.size}  from {panel.start:<8}{photo}"
+    if len(curve) <= panel.iterations:
+        print(f"{head}  left out: it ended after {len(curve)} of {panel.iterations} iterations", flush=True)
+        return
+    equivalent = iterations_to(objective, curve, panel.iterations)
+    panel.photos.append(
+        {
+            "photo": Path(str(photo)).name,
+            "width": picture.width,
+            "height": picture.height,
+            "network": objective,
+            "equivalent": equivalent,
+            "reached": min(curve) <= objective,
+            "curve": [float(f"{value:.6g}") for value in curve],
+        }
+    )
+    print(
+        f"{head}  {curve[0]:.4g} to {curve[-1]:.4g}, network {objective:.4g}: {equivalent}"
+        f"{'' if min(curve) <= objective else ' and more'} iterations",
+        flush=True,
+    )
+
+
+def _level(subject: Subject, photo: Tensor) -> float:
+    styled = subject.style(photo)
+    assert isinstance(styled, Tensor)
+    return objective_of(styled, photo, subject.painting, subject.loss)
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def _report(arguments: argparse.Namespace, panels: Sequence[Panel]) -> None:
+    """Everything so far, over what was written before."""
+    measured = [panel for panel in panels if panel.photos]
+    record = {
+        **setting(),
+        "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
+        "history": PLAIN_LBFGS.history,
+        "budget": arguments.budget,
+        "photos_asked_for": arguments.count,
+        "results": [_result(panel) for panel in measured],
+    }
+    name = f"fig5_{record['date']}_{'_'.join(dict.fromkeys(panel.subject.style.card.name for panel in panels))}"
+    write_record(record, arguments.output, name)
+    if measured:
+        _plot(arguments.output / f"{name}.png", measured)
+
+
+def _result(panel: Panel) -> dict[str, Any]:
+    lower, median, upper = zip(*_quartiles(panel), strict=True)
+    return {
+        "style": panel.subject.style.card.name,
+        "size": panel.size,
+        "start": panel.start,
+        "iterations": panel.iterations,
+        "photos": len(panel.photos),
+        "network": _named([photo["network"] for photo in panel.photos]),
+        "equivalent": _named([photo["equivalent"] for photo in panel.photos]),
+        "not_reached": sum(not photo["reached"] for photo in panel.photos),
+        "curve": {"lower": lower, "median": median, "upper": upper},
+        "per_photo": panel.photos,
+    }
+
+
+def _named(values: Sequence[float]) -> dict[str, float]:
+    return dict(zip(("lower", "median", "upper"), quartiles(values), strict=True))
+
+
+def _quartiles(panel: Panel) -> Iterator[tuple[float, float, float]]:
+    """Of the objective, iteration by iteration."""
+    for values in zip(*(photo["curve"] for photo in panel.photos), strict=True):
+        yield quartiles(values)
+
+
+def _tell(panels: Sequence[Panel]) -> None:
+    print(f"{'style':<16}{'size':>5}  {'start':<9}{'photos':>6}{'network':>9}  Gatys-equivalent iterations (quartiles)")
+    for panel in panels:
+        head = f"{panel.subject.style.card.name:<16}{panel.size:>5}  {panel.start:<9}{len(panel.photos):>6}"
+        if not panel.photos:
+            print(f"{head}  none to its end")
+            continue
+        result = _result(panel)
+        level, equivalent = result["network"], result["equivalent"]
+        missed = f", not reached by {result['not_reached']} in {panel.iterations}" if result["not_reached"] else ""
+        print(
+            f"{head}{level['median']:>9.4g}  {equivalent['median']:.0f}"
+            f" ({equivalent['lower']:.0f} to {equivalent['upper']:.0f}){missed}"
+        )
+
+
+def _plot(path: Path, panels: Sequence[Panel]) -> None:
+    """A row for each style, a column for each size; where L-BFGS overshoots, by orders of magnitude, it leaves the plot."""
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(panel.subject.style.card.name for panel in panels))
+    sizes = list(dict.fromkeys(panel.size for panel in panels))
+    figure = Figure(figsize=(5 * len(sizes), 4 * len(names)), layout="constrained")
+    grid = figure.subplots(len(names), len(sizes), squeeze=False)
+    for panel in panels:
+        name = panel.subject.style.card.name
+        axes = grid[names.index(name)][sizes.index(panel.size)]
+        _draw(axes, panel, f"C{list(STARTS).index(panel.start)}")
+        axes.set(title=f"{name}, {panel.size} pixels", xlabel="iteration of L-BFGS", ylabel="objective", yscale="log")
+        starts = [photo["curve"][0] for other in panels if other.subject is panel.subject for photo in other.photos]
+        axes.set_ylim(top=2 * max(starts))
+        axes.legend(fontsize="small")
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
+
+
+def _draw(axes: Any, panel: Panel, colour: str) -> None:
+    """A curve and the network's level with their quartiles, and the equivalent iterations."""
+    result = _result(panel)
+    curve, level, equivalent = result["curve"], result["network"], result["equivalent"]
+    steps = range(panel.iterations + 1)
+    axes.plot(steps, curve["median"], color=colour, label=f"Gatys from {panel.start} ({result['photos']} photos)")
+    axes.fill_between(steps, curve["lower"], curve["upper"], color=colour, alpha=0.2, linewidth=0)
+    axes.axhline(level["median"], color="black", linestyle="--", linewidth=1)
+    axes.axhspan(level["lower"], level["upper"], color="black", alpha=0.07, linewidth=0)
+    more = " or more" if result["not_reached"] * 2 >= result["photos"] else ""
+    label = f"network: {equivalent['median']:.0f}{more} iterations from {panel.start}"
+    axes.plot(equivalent["median"], level["median"], "o", color=colour, label=label)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The benchmarks of the papers' tables and figures, as small as can be: they run, and write what they say."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_kit import PAINTING, make_photos
+
+STARTS = ("content", "noise")
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> str:
+    return str(make_photos(tmp_path / "photos", 4))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, output: Path, name: str, *words: str) -> dict[str, Any]:
+    """The JSON that a benchmark writes, beside a plot of what was measured."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setattr(sys, "argv", [name, *words, "--output", str(output)])
+    importlib.import_module(name).main()
+    (written,) = output.glob("*.json")
+    record: dict[str, Any] = json.loads(written.read_text())
+    assert written.with_suffix(".png").exists() == (record.get("results") != [])
+    assert record.keys() >= {"date", "device", "threads", "versions"}
+    return record
+
+
+def test_table1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--sizes", "64x48", "--presets", "quarter", "--repeats", "2", "--gatys_steps", "3"]
+    record = run(monkeypatch, tmp_path / "out", "table1", *words)
+    assert record["gatys"] == "multiples of the median step"
+    (row,) = record["rows"]
+    gatys, network = row["gatys"], row["networks"]["quarter"]
+    assert len(gatys["seconds_per_step"]) == 3
+    assert len(network["seconds"]) == 2
+    assert gatys["seconds"] == {count: pytest.approx(int(count) * gatys["median_step"]) for count in ("100", "300", "500")}
+    assert network["speed_up"]["300"] == pytest.approx(gatys["seconds"]["300"] / network["median"])
+    assert gatys["peak_gb"] > network["peak_gb"] > 0
+
+
+def test_fig5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
+    words = ["starry_night", "--photos", photos, "--count", "2", "--sizes", "64", "80", "--iterations", "3", "2"]
+    record = run(monkeypatch, tmp_path / "out", "fig5", *words)
+    results = record["results"]
+    assert [(row["size"], row["start"]) for row in results] == [(size, start) for size in (64, 80) for start in STARTS]
+    assert [len(row["curve"]["median"]) for row in results] == [4, 4, 3, 3]
+    for row in results:
+        assert row["photos"] == len(row["per_photo"]) == 2
+        for photo in row["per_photo"]:
+            assert max(photo["width"], photo["height"]) == row["size"]
+            below = [value <= photo["network"] for value in photo["curve"]]
+            assert photo["reached"] == any(below)
+            assert photo["equivalent"] == (below.index(True) if any(below) else row["iterations"])
+
+
+def test_fig5_ends_with_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
+    words = ["starry_night", "--photos", photos, "--sizes", "64", "--iterations", "5000", "--budget", "2s"]
+    assert run(monkeypatch, tmp_path / "out", "fig5", *words)["results"] == []
+
+
+def test_quality_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
+    words = ["--style", PAINTING, "--photos", photos, "--presets", "quarter", "--batch_size", "1", "--size", "64"]
+    words += ["--val_size", "64", "--budget", "4s", "--every", "1s", "--ema", "0.9", "0"]
+    record = run(monkeypatch, tmp_path / "out", "quality_over_time", *words)
+    assert [(one["preset"], one["ema"]) for one in record["runs"]] == [("quarter", 0.9), ("quarter", 0)]
+    for one in record["runs"]:
+        assert one["rows"]
+        assert one["rows"][-1]["seconds"] < 4
+        for row in one["rows"]:
+            assert row.keys() == {"seconds", "step", "objective", "content", "style", "checkerboard"}
+            assert 0 < row["content"] < row["objective"]
