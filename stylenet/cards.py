@@ -54,10 +54,10 @@ def find_style(style: str | Path) -> Path:
     path = Path(style)
     if path.is_file():
         return path
-    shipped = style_folder() / f"{style}.safetensors"
-    if path.name == str(style) and shipped.is_file():
-        return shipped
-    names = ", ".join(card.name for card in list_styles()) or "none"
+    shipped = shipped_styles()
+    if str(style) in shipped:
+        return shipped[str(style)]
+    names = ", ".join(shipped) or "none"
     raise InputError(f"no style {str(style)!r}: give the path of a style file, or one that comes with stylenet: {names}")
 
 
@@ -67,9 +67,14 @@ def style_folder() -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / "checkpoints"
 
 
+def shipped_styles() -> dict[str, Path]:
+    """The files of the styles that come with stylenet, by name."""
+    return {path.stem: path for path in sorted(style_folder().glob("*.safetensors"))}
+
+
 def list_styles() -> list[Card]:
     """The cards of the styles that come with stylenet."""
-    cards = [read_card(path) for path in sorted(style_folder().glob("*.safetensors"))]
+    cards = [read_card(path) for path in shipped_styles().values()]
     return [card for card in cards if card is not None]
 
 

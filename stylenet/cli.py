@@ -5,6 +5,7 @@ Nothing heavy is imported before the verb is known, so that ``stylenet --help`` 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
@@ -25,11 +26,23 @@ if TYPE_CHECKING:
 # A budget counts from here, so that it includes loading.
 _STARTED = time.monotonic()
 
-_INTERRUPTED = 130
+_INTERRUPTED, _UNREAD = 130, 141
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0, 1 for a failure, 2 for wrong input, 130 after Ctrl-C."""
+    """Runs one command and returns its exit code: 0, 1 for a failure, 2 for wrong input, 130 after Ctrl-C, 141 when whoever
+    read the output has gone, as in ``stylenet --help | head -1``."""
+    try:
+        code = _run(arguments)
+        print(end="", flush=True)  # now, as a failure when Python ends would be a traceback
+    except BrokenPipeError:
+        # Python flushes once more at its end, what is left included.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     verbose = "--verbose" in words
     words = [word for word in words if word != "--verbose"]
@@ -53,6 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _report(str(error), 2, verbose)
     except RunError as error:
         return _report(str(error), 1, verbose)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         advice = "" if verbose else " (--verbose shows where)"
         return _report(f"{type(error).__name__}: {error}{advice}", 1, verbose)
@@ -102,15 +117,29 @@ def _optimize(words: list[str]) -> int:
         description="Searches the picture with the content of one picture and the style of others, by optimizing its pixels.",
     )
     parser.add_argument("content", help="Photo: a file or an http(s) address.")
-    parser.add_argument("style", nargs="+", help="Style picture or pictures.")
+    _add_paintings(parser, words)
     parser.add_argument("--output", "-o", required=True, help="File to write; its ending picks the format.")
     parser.add_function_arguments(render, skip={"content", "styles", "output", "loss", "settings", "started"})
     config = _parse(parser, with_recipe(words))
+    if "beside" in config:
+        raise InputError(f"style pictures by --style and beside the photo ({config.beside[0]}): give them in one place")
     loss, settings = settings_from(config)
     names = ("style_weights", "save_every", "log", "panel", "keep_colors", "quality", "bits", "allow_huge")
     options = {name: config[name] for name in names}
     result = render(config.content, config.style, config.output, loss, settings, **options, started=_STARTED)
     return _tell(result, config.output)
+
+
+def _add_paintings(parser: ArgumentParser, words: list[str]) -> None:
+    """Style pictures beside the photo, or by ``--style`` as the other commands have it: ``style`` in a file of options either
+    way."""
+    from argparse import SUPPRESS
+
+    if any(word == "--style" or word.startswith("--style=") for word in words):
+        parser.add_argument("beside", nargs="*", default=SUPPRESS, help=SUPPRESS)
+        parser.add_argument("--style", nargs="+", required=True, help="Style picture or pictures.")
+    else:
+        parser.add_argument("style", nargs="+", help="Style picture or pictures; --style PICTURE ... does the same.")
 
 
 def _tell(result: Result, output: str) -> int:
@@ -133,12 +162,10 @@ def _stylize(words: list[str]) -> int:
     from jsonargparse import ArgumentParser
 
     from stylenet.batch import Files, contact_sheet_of, stylize_many
-    from stylenet.devices import keep_freed_memory
     from stylenet.jobs import plan_jobs
     from stylenet.monitor import BatchLine, PictureLine
     from stylenet.stylizer import Look, Stylizer
 
-    keep_freed_memory()
     description = "Styles pictures by a trained network: files, folders, patterns, addresses, or - for stdin."
     parser = ArgumentParser(prog="stylenet stylize", description=description, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file with any of these options.")
@@ -255,7 +282,7 @@ def _video(words: list[str]) -> int:
     parser.add_argument("--output", "-o", required=True, help="File to write, or a folder for PNGs.")
     parser.add_function_arguments(stylize_video, skip={"source", "style", "output", "progress"})
     config = _parse(parser, words)
-    names = ("size", "smooth", "steady", "quality", "fps", "overwrite", "device", "precision")
+    names = ("size", "smooth", "steady", "quality", "fps", "overwrite", "device", "precision", "compile")
     line = FrameLine()
     try:
         options = {name: config[name] for name in names}

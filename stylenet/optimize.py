@@ -184,7 +184,7 @@ class _Search:
         if kind == "normal":
             mean = self.loss.vgg.space.deprocess(torch.zeros(1, 3, 1, 1))
             return (mean + torch.randn(shape, generator=generator) * self.settings.init_std).to(self.device)
-        raise InputError(f"init is {kind!r}: use content, uniform, normal, style, or the path of a picture")
+        raise InputError(f"init is {kind!r}: use content, uniform, normal or style, or give a picture to start from")
 
     def _enlarged(self, index: int) -> Tensor:
         """The result of the scale before at this scale, with the detail of the photo that the coarse one could not hold.

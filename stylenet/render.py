@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from stylenet.cards import shipped_styles
 from stylenet.color import KeepColors, exchange_luminance, luminance, match_colors
 from stylenet.errors import InputError
 from stylenet.fetching import Source
@@ -18,8 +19,13 @@ from stylenet.monitor import Observer, ProgressLine, RunLog, Snapshots, together
 from stylenet.optimize import Iterate, Result, optimize
 from stylenet.settings import OptimizeSettings
 from stylenet.sheets import contact_sheet
+from stylenet.stylizer import Look, Stylizer
 
-_INITS = ("content", "uniform", "normal", "style")
+# Starts that need no file: these words win over files and styles of the same name.
+_KEYWORDS = ("content", "uniform", "normal", "style")
+
+# Endings of trained styles, and of the checkpoints that are read as such.
+_STYLE_FILES = (".safetensors", ".pth", ".pt", ".model")
 
 
 def render(
@@ -73,9 +79,10 @@ def render(
         raise InputError(f"save_every is {save_every}: it must be 0 or more")
     photo = read_image(content, settings.size, upscale=settings.upscale, allow_huge=allow_huge)
     paintings = [read_image(style, allow_huge=allow_huge) for style in styles]
-    init = None
-    if settings.init not in _INITS:
-        init = _read_init(settings.init, allow_huge)
+    init = _first_picture(photo, settings, keep_colors, allow_huge)
+    if settings.scales == "auto" and _is_trained(settings.init):
+        # A coarser scale would only blur strokes that are in place already.
+        settings = replace(settings, scales=1)
     for note in [note for picture in (photo, *paintings) for note in picture.notes]:
         print(note)
     observers, progress, run_log = _observers(target, loss, settings, save_every, log, quality, bits)
@@ -123,11 +130,35 @@ def _coloured(observer: Observer, photo: Tensor) -> Observer:
     return observe
 
 
+def _first_picture(photo: Picture, settings: OptimizeSettings, keep_colors: KeepColors, allow_huge: bool) -> Tensor | None:
+    """What the search starts from; None for the starts that it makes itself."""
+    if settings.init in _KEYWORDS:
+        return None
+    trained = _is_trained(settings.init)
+    first = _styled(photo, settings, keep_colors) if trained else _read_init(settings.init, allow_huge)
+    return _grey(first) if keep_colors == "luminance" else first
+
+
+def _is_trained(init: str) -> bool:
+    """Whether it is a trained style: a file with the ending of one, or a shipped style, unless a file has its name."""
+    if init in _KEYWORDS:
+        return False
+    return Path(init).suffix.lower() in _STYLE_FILES or (init in shipped_styles() and not Path(init).is_file())
+
+
+def _styled(photo: Picture, settings: OptimizeSettings, keep_colors: KeepColors) -> Tensor:
+    """The photo through a trained network, in the colours that the search is after."""
+    look = Look(keep_colors=keep_colors)
+    return Stylizer(settings.init, look, device=settings.device, precision=settings.precision)(photo).pixels
+
+
 def _read_init(source: str, allow_huge: bool) -> Tensor:
     try:
         return read_image(source, allow_huge=allow_huge).pixels
     except InputError as error:
-        raise InputError(f"{error} (init is one of {', '.join(_INITS)}, or a picture)") from error
+        styles = ", ".join(shipped_styles())
+        choices = f"{', '.join(_KEYWORDS)}, a picture, a style's .safetensors file, or a shipped style: {styles or 'none'}"
+        raise InputError(f"{error} (init is one of {choices})") from error
 
 
 def _observers(

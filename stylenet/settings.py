@@ -28,11 +28,13 @@ class OptimizeSettings:
         history: curvature pairs that L-BFGS keeps.
         line_search: strong-Wolfe line search for L-BFGS: several evaluations a step, no overshooting.
         variables: ``pixels``, ``input_space`` (pixels in the units of ``numbers_for``) or ``spectrum`` (preconditioned).
-        init: ``content``, ``uniform`` or ``normal`` noise, ``style``, or the path of a picture.
+        init: ``content``, ``uniform`` or ``normal`` noise, ``style``, the path of a picture, or a trained style (its name or
+            file): the photo through that network.
         init_std: standard deviation of normal noise, white being 1, around the mean colour of the network's data.
         clamp: keep pixels within 0..1 after every step, not only at the end: L-BFGS then minimises the loss of the picture
             that is written, and gets there sooner.
-        scales: number of scales, each half the size of the next, or ``auto``: more than one above 384 pixels.
+        scales: number of scales, each half the size of the next, or ``auto``: more than one above 384 pixels,
+            unless ``init`` is a trained style.
         plateau: a scale ends early when 10 steps lower the objective by less than this share; 0 never.
         budget: seconds, or ``90s``, ``5m``: ends in time, with the scales planned to fit.
         seed: of the noise.

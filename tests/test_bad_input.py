@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -97,7 +98,9 @@ OPTIONS = [
     (["--scales", "0"], "scales is 0"),
     (["--scales", "1000000000"], "scales is 1000000000: it must be from 1 to 16"),
     (["--size", "20000x20000"], "20000 x 20000 pixels: that many need --allow_huge"),
-    (["--init", "nonsense"], r"nonsense does not exist \(init is one of content, uniform, normal, style, or a picture\)"),
+    (["--init", "nonsense"], r"nonsense does not exist \(init is one of content, uniform, normal, style, a picture, .*udnie\)"),
+    (["--init", "none.safetensors"], r"no style 'none\.safetensors': give the path of a style file, or one .*udnie"),
+    (["--init", "broken.pth"], r"broken\.pth cannot be read as weights"),
     (["--style_weights", "[-1]"], r"style weights \[-1.0\]: each must be"),
     (["--style_layers", "{relu1_1: -1}"], "the weight of relu1_1 is -1"),
     (["--device", "meta"], "device 'meta' is not to be had"),
@@ -172,6 +175,10 @@ def test_too_small_for_a_layer(folder: Path, capfd: pytest.CaptureFixture[str], 
         (["optimize"], "required.*content"),
         (["optimize", "content.png", *OUT], "required.*style"),
         (["optimize", *BASIC], "required.*output"),
+        (["optimize", *BASIC, "--style", "style.png", *OUT], r"by --style and beside the photo \(style.png\): .* one place"),
+        (["optimize", "--style", "style.png", *OUT], "required.*content"),
+        (["optimize", "content.png", *OUT, "--style"], "--style: expected at least one"),
+        (["optimize", "content.png", *OUT, "--style", "none.png"], r"none\.png does not exist"),
         (["features", *OUT], "required.*photo"),
         (["features", "none.png", *OUT], r"none\.png does not exist"),
         (["features", "content.png", "--output", "out.xyz"], "its ending must be one of"),
@@ -225,3 +232,15 @@ def test_as_a_program(folder: Path, words: list[str], message: str) -> None:
     assert run.stdout == ""
     assert re.fullmatch(f"stylenet: .*{message}.*\n", run.stderr), run.stderr
     assert not (folder / "out.png").exists()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("word", ["--help", "styles"])
+def test_nobody_reads(word: str, unbuffered: str) -> None:
+    """As in ``stylenet --help | head -1``, with a reader that has gone already: printing fails at once, or at the end."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command, environment = [sys.executable, "-m", "stylenet", word], {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    run = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=environment, check=False)
+    os.close(writer)
+    assert (run.stderr, run.returncode) == (b"", 141)

@@ -10,15 +10,21 @@ import numpy as np
 import pytest
 import reference
 import torch
+from foreign_nets import randomised
 from torch import Tensor
 
+from stylenet import cards
 from stylenet import render as render_module
+from stylenet.cards import Card
 from stylenet.cli import main
+from stylenet.errors import InputError
 from stylenet.images import read_image, write_image
 from stylenet.losses import LossSettings
 from stylenet.optimize import Result, optimize
 from stylenet.render import render
 from stylenet.settings import OptimizeSettings
+from stylenet.styles import load_style, save_style
+from stylenet.transform_net import NetSettings, TransformNet
 
 LOSS = LossSettings(vgg_weights="random", content_layers={"relu2_2": 1.0}, style_layers={"relu1_1": 0.5, "relu2_1": 0.5})
 SEARCH = OptimizeSettings(device="cpu", precision="32", steps=2, scales=1)
@@ -39,9 +45,9 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the search was given, and what it found."""
     seen: dict[str, Any] = {}
 
-    def spy(content: Tensor, styles: list[Tensor], *rest: Any, **options: Any) -> Result:
-        result = optimize(content, styles, *rest, **options)
-        seen.update(content=content, styles=styles, found=result.picture)
+    def spy(content: Tensor, styles: list[Tensor], loss: Any, settings: Any, **options: Any) -> Result:
+        result = optimize(content, styles, loss, settings, **options)
+        seen.update(content=content, styles=styles, settings=settings, init=options["init"], found=result.picture)
         return result
 
     monkeypatch.setattr(render_module, "optimize", spy)
@@ -53,8 +59,8 @@ def rows(picture: Tensor) -> np.ndarray:
     return picture[0].flatten(1).T.double().numpy()
 
 
-def run(**options: Any) -> Tensor:
-    render("photo.png", ["painting.png"], "result.png", LOSS, SEARCH, **options)
+def run(search: OptimizeSettings = SEARCH, **options: Any) -> Tensor:
+    render("photo.png", ["painting.png"], "result.png", LOSS, search, **options)
     return read_image("result.png").pixels
 
 
@@ -112,9 +118,117 @@ def test_command(folder: Path, how: str) -> None:
     assert read_image("result.png").width == 48
 
 
+@pytest.mark.parametrize("words", [["--style", "painting.png", "-o", "b.png"], ["-o", "b.png", "--style=painting.png"]])
+def test_style_by_option(folder: Path, searched: dict[str, Any], words: list[str]) -> None:
+    common = ["--steps", "1", "--vgg_weights", "random", "--content_layers", "{relu2_2: 1}", "--style_layers", "{relu1_1: 1}"]
+    assert main(["optimize", "photo.png", *words, *common]) == 0
+    assert [style.shape for style in searched["styles"]] == [(1, 3, 36, 40)]
+    assert main(["optimize", "photo.png", "painting.png", "-o", "a.png", *common]) == 0
+    assert torch.equal(read_image("a.png").pixels, read_image("b.png").pixels)
+
+
+def test_several_styles_by_option(folder: Path, searched: dict[str, Any]) -> None:
+    words = ["optimize", "photo.png", "-o", "a.png", "--style", "painting.png", "photo.png", "--steps", "0"]
+    assert main(words) == 0
+    assert [style.shape[-1] for style in searched["styles"]] == [40, 48]
+
+
 def test_unknown_colours(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["optimize", "photo.png", "painting.png", "-o", "result.png", "--keep_colors", "hue"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "keep_colors" in error
+    assert not (folder / "result.png").exists()
+
+
+# --- from a trained style ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """The photo through a network that is a shipped style, waves, and a file beside the photo, mine.safetensors."""
+    torch.manual_seed(0)
+    net = randomised(TransformNet(NetSettings(width=4, residual_blocks=1)))
+    (folder / "shipped").mkdir()
+    monkeypatch.setattr(cards, "style_folder", lambda: folder / "shipped")
+    for path in ("shipped/waves.safetensors", "mine.safetensors"):
+        save_style(net, Card("waves"), path)
+    return load_style("waves").net(read_image("photo.png").pixels).clamp(0, 1)
+
+
+def start(init: str, searched: dict[str, Any], keep_colors: Any = "none", **settings: Any) -> Tensor:
+    """What a search without a step begins and ends with."""
+    run(replace(SEARCH, init=init, steps=0, **settings), keep_colors=keep_colors)
+    return searched["init"]
+
+
+@pytest.mark.parametrize("init", ["waves", "mine.safetensors", "shipped/waves.safetensors"])
+def test_starts_from_a_trained_style(trained: Tensor, searched: dict[str, Any], init: str) -> None:
+    assert torch.allclose(start(init, searched), trained, atol=1e-5)
+    assert torch.allclose(searched["found"], trained, atol=1e-5)
+    assert not torch.allclose(trained, read_image("photo.png").pixels, atol=0.05)
+
+
+@pytest.mark.parametrize("variables", ["pixels", "spectrum"])
+def test_a_trained_style_is_searched_on(trained: Tensor, searched: dict[str, Any], variables: Any) -> None:
+    run(replace(SEARCH, init="waves", steps=4, variables=variables, line_search=True))
+    assert float((searched["found"] - trained).abs().mean()) > 0.01
+
+
+def test_precision_is_the_searchs(trained: Tensor, searched: dict[str, Any]) -> None:
+    assert 1e-4 < float((start("waves", searched, precision="bf16") - trained).abs().mean()) < 2 / 255
+
+
+@pytest.mark.parametrize(
+    ("init", "asked", "scales"),
+    [("waves", "auto", 1), ("mine.safetensors", "auto", 1), ("waves", 2, 2), ("painting.png", "auto", "auto")],
+)
+def test_scales(trained: Tensor, searched: dict[str, Any], init: str, asked: Any, scales: object) -> None:
+    start(init, searched, scales=asked)
+    assert searched["settings"].scales == scales
+
+
+@pytest.mark.parametrize("init", ["content", "style", "uniform", "normal"])
+def test_words_win_over_names(trained: Tensor, folder: Path, searched: dict[str, Any], init: str) -> None:
+    (folder / "shipped" / "waves.safetensors").rename(folder / "shipped" / f"{init}.safetensors")
+    (folder / init).write_bytes((folder / "painting.png").read_bytes())
+    assert start(init, searched) is None
+    assert searched["settings"] == replace(SEARCH, init=init, steps=0)
+
+
+def test_files_win_over_shipped_styles(trained: Tensor, folder: Path, searched: dict[str, Any]) -> None:
+    (folder / "waves").write_bytes((folder / "painting.png").read_bytes())
+    assert torch.equal(start("waves", searched), read_image("painting.png").pixels)
+
+
+def test_a_folder_is_no_picture(trained: Tensor, folder: Path, searched: dict[str, Any]) -> None:
+    (folder / "waves").mkdir()
+    assert torch.allclose(start("waves", searched), trained, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["histogram", "covariance"])
+def test_trained_style_is_recoloured(trained: Tensor, searched: dict[str, Any], how: str) -> None:
+    first, photo = rows(start("waves", searched, how)), rows(read_image("photo.png").pixels)
+    assert first.mean(axis=0) == pytest.approx(photo.mean(axis=0), abs=0.02)
+    assert np.cov(first.T) == pytest.approx(np.cov(photo.T), abs=6e-3)
+
+
+@pytest.mark.parametrize("init", ["waves", "painting.png"])
+def test_luminance_starts_in_grey(trained: Tensor, searched: dict[str, Any], init: str) -> None:
+    first = start(init, searched, "luminance")
+    assert torch.equal(first, first[:, :1].expand_as(first))
+    if init == "waves":
+        grey = rows(searched["content"])[:, 0]
+        assert (rows(first)[:, 0].mean(), rows(first)[:, 0].std()) == pytest.approx((grey.mean(), grey.std()), abs=0.02)
+
+
+def test_trained_style_in_a_recipe(trained: Tensor, folder: Path, searched: dict[str, Any]) -> None:
+    (folder / "mine.yaml").write_text("init: waves\nsteps: 0\nprecision: '32'\ndevice: cpu\n")
+    assert main(["optimize", "photo.png", "painting.png", "-o", "result.png", "--recipe", "mine.yaml"]) == 0
+    assert torch.allclose(searched["init"], trained, atol=1e-5)
+
+
+def test_unknown_start(trained: Tensor, folder: Path) -> None:
+    with pytest.raises(InputError, match=r"monet does not exist .*content, uniform, .* a picture, .* shipped style: waves\)"):
+        run(replace(SEARCH, init="monet"))
     assert not (folder / "result.png").exists()
