@@ -120,6 +120,8 @@ class TransformNet(nn.Module):
         self.up2 = ConvLayer(2 * width, width, norm=norm, upsample=up) if stem == 1 else None
         self.last = ConvLayer(width, colours, kernel, norm=None, relu=False)
         nn.init.zeros_(self.last.conv.bias)  # type: ignore[arg-type]  # training begins near the space's middle
+        if stem > 1:
+            _equal_in_squares(self.last.conv.weight, stem**2)
         self.space = _SPACES[self.settings.space]
 
     def forward(self, picture: Tensor, statistics: Sequence[GivenStatistics] | None = None) -> Tensor:
@@ -182,6 +184,13 @@ class TransformNet(nn.Module):
         if self.settings.output == "relu":
             values = F.relu(values)
         return self.space.deprocess(values)
+
+
+@torch.no_grad()
+def _equal_in_squares(weight: Tensor, places: int) -> None:
+    """Starts all places of a square of pixels with the same kernel (Aitken et al., arXiv:1707.02937): other kernels would weave a
+    pattern that training first has to undo."""
+    weight.copy_(weight[::places].repeat_interleave(places, dim=0))
 
 
 def check_sides(height: int, width: int) -> None:

@@ -41,6 +41,12 @@ def test_stem_takes_and_gives_squares_of_pixels() -> None:
     assert torch.equal(net.leave(squares), photo)
 
 
+def test_stem_starts_without_a_pattern() -> None:
+    styled = TransformNet(NetSettings(width=4, residual_blocks=1, stem=2))(pictures(16, 16))
+    assert torch.allclose(styled[..., ::2, ::2], styled[..., 1::2, 1::2])
+    assert float(styled.detach().std()) > 1e-3
+
+
 @pytest.mark.parametrize("stem", [0, 3, 4])
 def test_stem_is_one_or_two(stem: int) -> None:
     with pytest.raises(InputError, match=f"stem is {stem}"):
