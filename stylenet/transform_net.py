@@ -188,8 +188,8 @@ class TransformNet(nn.Module):
 
 @torch.no_grad()
 def _equal_in_squares(weight: Tensor, places: int) -> None:
-    """Starts all places of a square of pixels with the same kernel (Aitken et al., arXiv:1707.02937): different ones would weave
-    a pattern that training first has to undo."""
+    """Starts all places of a square of pixels with the same kernel (Aitken et al., arXiv:1707.02937): different ones weave a
+    pattern that training first has to undo."""
     weight.copy_(weight[::places].repeat_interleave(places, dim=0))
 
 
