@@ -37,9 +37,9 @@ def main() -> None:
                 print(
                     f"{megapixels:>6} MP  {way:<7}{seconds:>8.1f} s{seconds / megapixels:>8.2f} s/MP{peak:>8.2f} GB", flush=True
                 )
+                record = {**setting(), "cores": os.cpu_count(), "style": arguments.style, "start_seconds": start, "rows": rows}
+                write_record(record, arguments.output, f"sizes_{record['date']}")  # after each: the next may take minutes
             photo.unlink()
-    record = {**setting(), "cores": os.cpu_count(), "style": arguments.style, "start_seconds": start, "rows": rows}
-    write_record(record, arguments.output, f"sizes_{record['date']}")
 
 
 def _arguments() -> argparse.Namespace:

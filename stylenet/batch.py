@@ -13,6 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from stylenet.devices import give_back_memory
 from stylenet.errors import InputError, RunError
 from stylenet.images import Picture, check_format, check_output, encode_image, read_image, resize, write_image
 from stylenet.jobs import STREAM, Job
@@ -143,7 +144,11 @@ def stylize_many(
     try:
         for job, handed in _read_ahead(jobs, files, readers):
             results, large = _Writing(job.source), _is_large(handed[0])
+            if large:
+                give_back_memory()
             for styled, output in try_to_style(job, handed, stylizers, summary):
+                if large:  # the photo is let go of by now
+                    give_back_memory()
                 results.futures.append(writers.submit(files.write, styled, output))
                 del styled
             if results.futures:

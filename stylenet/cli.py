@@ -162,10 +162,12 @@ def _stylize(words: list[str]) -> int:
     from jsonargparse import ArgumentParser
 
     from stylenet.batch import Files, contact_sheet_of, stylize_many
+    from stylenet.devices import keep_freed_memory
     from stylenet.jobs import plan_jobs
     from stylenet.monitor import BatchLine, PictureLine
     from stylenet.stylizer import Look, Stylizer
 
+    keep_freed_memory()
     description = "Styles pictures by a trained network: files, folders, patterns, addresses, or - for stdin."
     parser = ArgumentParser(prog="stylenet stylize", description=description, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file with any of these options.")

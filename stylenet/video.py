@@ -32,7 +32,7 @@ Progress = Callable[[int, int | None], None]
 _LARGEST_CRF = 51
 
 # Pixels of all frames together from which compiling saves more time than it takes.
-_COMPILING_PAYS = 300e6
+_COMPILING_PAYS = 100e6
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from stylenet.settings import OptimizeSettings
 
 # Its own process, since a peak counts from the start of one.
@@ -13,6 +15,8 @@ PROGRAM = """
 import json, resource, torch
 from stylenet.optimize import optimize
 from stylenet.losses import LossSettings
+import pytest
+
 from stylenet.settings import OptimizeSettings
 from stylenet.vgg import VGG
 torch.manual_seed(0)
@@ -30,3 +34,24 @@ def test_2048_pixels_stay_under_8_gb() -> None:
     history = 2 * OptimizeSettings().history * 3 * 2048 * 1536 * 4
     assert report["steps"] == 1
     assert report["peak"] + history < 8e9
+
+
+HOARD = """
+import psutil, torch
+from stylenet.devices import give_back_memory, keep_freed_memory
+def resident(): return psutil.Process().memory_info().rss / 1e6
+before = resident()
+keep_freed_memory()
+torch.ones(50_000_000).sum()
+kept = resident() - before
+give_back_memory()
+print(kept, resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_freed_memory_is_kept_until_it_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", HOARD], capture_output=True, text=True, check=True)
+    kept, left = (float(word) for word in done.stdout.split())
+    assert kept > 190
+    assert left < 60
