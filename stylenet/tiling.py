@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylenet.devices import free_memory
+from stylenet.devices import free_memory, give_back_memory
 from stylenet.errors import InputError, RunError
 from stylenet.transform_net import (
     ConvLayer,
@@ -201,6 +201,8 @@ class _Work:
             full.gather(self._strips(full), None, next(self.pools, None))
             before = full.rows
         last = _Layer(net.last, before, height // stem, width // stem)
+        if self.folder is not None:
+            give_back_memory()  # what the layers before have left: the result takes as much as the picture
         result = torch.empty(1, 3, height, width)
         for top, bottom in self._strips(last):
             result[..., top * stem : bottom * stem, :] = net.leave(last.raw(top, bottom)).to(result.device)

@@ -51,4 +51,4 @@ def test_the_style_is_learnt(tmp_path: Path) -> None:
     metrics = load_style(tmp_path / "trained.safetensors").card.metrics
     assert metrics["val/style_held_out"] < 1.5 * BOUND
     assert metrics["val/content/relu4_2"] < 2
-    assert metrics["val/checkerboard"] < 100  # 51 after so few steps; it falls below 25 after a thousand
+    assert metrics["val/checkerboard"] < 40, metrics["val/checkerboard"]  # a lattice of nearest upsampling: 50 and more
