@@ -51,4 +51,4 @@ def test_the_style_is_learnt(tmp_path: Path) -> None:
     metrics = load_style(tmp_path / "trained.safetensors").card.metrics
     assert metrics["val/style_held_out"] < 1.5 * BOUND
     assert metrics["val/content/relu4_2"] < 2
-    assert metrics["val/checkerboard"] < 40, metrics["val/checkerboard"]  # a lattice of nearest upsampling: 50 and more
+    assert metrics["val/checkerboard"] < 10  # 5 after so few steps, 50 without the term against lattices
