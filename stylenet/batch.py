@@ -147,7 +147,7 @@ def stylize_many(
             if large:
                 give_back_memory()
             for styled, output in try_to_style(job, handed, stylizers, summary):
-                if large:  # the photo is let go of by now
+                if large:  # before the last result the photo was let go of
                     give_back_memory()
                 results.futures.append(writers.submit(files.write, styled, output))
                 del styled

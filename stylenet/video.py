@@ -133,7 +133,7 @@ def stylize_video(
         overwrite: replace an output that exists.
         device: ``auto``, ``cpu``, ``cuda``, ...
         precision: ``auto`` (bf16 where the device gains from it), ``32`` or ``bf16``.
-        compile: compile the network: quicker frames after a minute or two of waiting. ``auto``: for long films, where a
+        compile: compile the network: quicker frames after half a minute of waiting. ``auto``: for long films, where a
             compiler is at hand. Not together with ``smooth``.
         progress: called after each frame with the number done and the number there are, or None.
 
@@ -149,7 +149,7 @@ def stylize_video(
     styling = StyleEngine(loaded, smooth, where, pick_precision(precision, where))
     engine = Steadied(styling, steady)
     with open_film(source, fps) as film:
-        styling.coming = math.inf if compile == "true" else film.frames or 0 if compile == "auto" else 0
+        styling.coming = {"true": math.inf, "auto": film.frames or 0, "false": 0}[compile]
         if rule.kind == "exact":  # the pixels that were asked for, as they are
             film.aspect = Fraction(1)
         with open_writer(output, film, quality, overwrite) as writer:
