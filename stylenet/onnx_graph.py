@@ -137,6 +137,9 @@ def _leave(graph: _Graph, net: TransformNet, values: str) -> str:
     """Back to 0..1."""
     if net.settings.stem > 1:
         values = graph.add("DepthToSpace", values, blocksize=net.settings.stem, mode="CRD")
+        values = graph.add("Pad", values, graph.constant([0, 0, 1, 1] * 2), mode="reflect")
+        for _ in range(2):
+            values = graph.add("AveragePool", values, kernel_shape=[2, 2])
     if net.settings.output == "tanh":
         return graph.affine(graph.add("Tanh", values), [150 / 255], [0.5])
     if net.settings.output == "relu":

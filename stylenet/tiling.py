@@ -205,7 +205,10 @@ class _Work:
             give_back_memory()  # what the layers before have left: the result takes as much as the picture
         result = torch.empty(1, 3, height, width)
         for top, bottom in self._strips(last):
-            result[..., top * stem : bottom * stem, :] = net.leave(last.raw(top, bottom)).to(result.device)
+            # With a stem of 2 the pixels at a strip's edge take part of those beyond it.
+            start, end = (top, bottom) if stem == 1 else (max(0, top - 1), min(last.height, bottom + 1))
+            rows = net.leave(last.raw(start, end))[..., (top - start) * stem : (bottom - start) * stem, :]
+            result[..., top * stem : bottom * stem, :] = rows.to(result.device)
         return result.to(self.picture.device)
 
     def _trunk(self, layer: _Layer) -> _Store:
