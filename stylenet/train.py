@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from stylenet.averaging import AveragedWeights
 from stylenet.callbacks import BudgetEnd, Previews, TrainingProgress, photos_a_step
 from stylenet.cards import Card
 from stylenet.data import PhotoDataModule
@@ -50,7 +51,9 @@ class TrainCLI(LightningCLI):
         parser.add_argument("--credit", type=str, default="", help="Painter, title, year: goes into the style's card.")
         parser.add_argument("--run", type=str, help="Folder for log and checkpoints; runs/NAME by default.")
         parser.add_argument("--ckpt_path", type=str, help="Checkpoint to resume from; 'last' takes the run's own last one.")
-        parser.add_argument("--ema", type=float, default=0.995, help="Decay of the averaged weights; 0 for no average.")
+        parser.add_argument(
+            "--ema", type=float, default=0.995, help="Decay of the averaged weights, after a while; 0 for none."
+        )
         parser.add_argument("--checkpoint_every", type=int, default=200, help="Steps between checkpoints to resume from.")
 
     def before_instantiate_classes(self) -> None:
@@ -88,7 +91,7 @@ class TrainCLI(LightningCLI):
             ),
         ]
         if config.ema:
-            callbacks.append(EMAWeightAveraging(decay=config.ema))
+            callbacks.append(AveragedWeights(config.ema))
         self.trainer_defaults["callbacks"] = callbacks
         if config.trainer.logger is not False:
             callbacks.append(LearningRateMonitor("step"))

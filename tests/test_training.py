@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_kit import LOSS, PAINTING, TINY, fit, make_photos, module, photos
 
+from stylenet.averaging import AveragedWeights
 from stylenet.callbacks import BudgetEnd, Previews, TrainingProgress
 from stylenet.cards import Card
 from stylenet.errors import InputError
@@ -226,7 +227,8 @@ def test_checkpoint_holds_the_network_alone_and_no_code(folder: Path, tmp_path: 
     assert again.hparams == model.hparams
 
 
-def test_averaged_weights_are_the_result(folder: Path) -> None:
+@pytest.mark.parametrize("decay", [0.25, 0.5, 0.995])
+def test_averaged_weights_are_the_result(folder: Path, decay: float) -> None:
     """Against the average worked out step by step in float64."""
     model, history = module(learning_rate=1e-2), []
 
@@ -234,10 +236,11 @@ def test_averaged_weights_are_the_result(folder: Path) -> None:
         def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
             history.append(weights(pl_module).double())
 
-    fit(model, photos(folder), 6, Note(), EMAWeightAveraging(decay=0.5))
+    fit(model, photos(folder), 6, Note(), AveragedWeights(decay))
     average = history[0]
-    for value in history[1:]:
-        average = 0.5 * average + 0.5 * value
+    for steps, value in enumerate(history[1:], start=1):
+        share = max(1 - decay, 9 / (10 + steps))
+        average = (1 - share) * average + share * value
     assert torch.allclose(weights(model).double(), average, atol=1e-6)
     assert not torch.allclose(weights(model).double(), history[-1], atol=1e-5)
 
