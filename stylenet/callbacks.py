@@ -61,7 +61,7 @@ class TrainingProgress(ProgressBar):
             return
         self.shown = now
         objective = trainer.callback_metrics.get("train/objective", torch.tensor(float("nan")))
-        left = clock(_remaining(trainer, cast(StyleTraining, pl_module), pace))
+        left = clock(_remaining(trainer, cast(StyleTraining, pl_module), self.first_step + 1, now - self.began))
         speed = f"  {photos / pace:.1f} photos/s  {left} left" if pace else ""
         self._write(f"step {step}{_of(trainer)}  objective {float(objective):.4g}{speed}")
 
@@ -97,9 +97,13 @@ def _of(trainer: Trainer) -> str:
     return f"/{int(total)}" if total != float("inf") else ""
 
 
-def _remaining(trainer: Trainer, module: StyleTraining, pace: float) -> float:
+def _remaining(trainer: Trainer, module: StyleTraining, first: int, seconds: float) -> float:
+    """Seconds to the end, when the steps since the first took so many: those at half size cost a quarter of the others."""
     total = float(trainer.estimated_stepping_batches)
-    left = [(total - trainer.global_step) * pace] if total != float("inf") else []
+    left = []
+    if total != float("inf"):
+        begun, now, end = (module.cost(step) for step in (first, trainer.global_step, total))
+        left.append((end - now) * seconds / (now - begun) if now > begun else 0.0)
     if module.budget is not None and module.began is not None:
         left.append(module.began + module.budget - time.monotonic())
     return max(min(left), 0.0) if left else 0.0

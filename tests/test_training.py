@@ -126,6 +126,8 @@ def test_init_from_a_style(folder: Path, tmp_path: Path) -> None:
         ({"learning_rate": -1.0}, "learning_rate is -1"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
         ({"warmup": -1}, "warmup is -1"),
+        ({"half_size": 1.5}, "half_size is 1.5"),
+        ({"half_size": math.nan}, "half_size is nan"),
         ({"most_bad_steps": 0}, "most_bad_steps is 0"),
         ({"budget": "soon"}, "budget 'soon'"),
     ],
@@ -134,6 +136,19 @@ def test_init_from_a_style(folder: Path, tmp_path: Path) -> None:
 def test_wrong_settings(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         module(**options)
+
+
+@pytest.mark.parametrize(
+    ("side", "share", "sides"), [(192, 0.5, [96, 96, 192, 192]), (176, 0.5, [176] * 4), (192, 0, [192] * 4)]
+)
+def test_half_size(folder: Path, side: int, share: float, sides: list[int]) -> None:
+    model, seen = module(half_size=share), []
+    model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]) if model.training else None)
+    fit(model, photos(folder, size=side), 4)
+    assert seen == sides
+    cost = {96: 0.25, 176: 1, 192: 1}
+    assert model.cost(4) == sum(cost[side] for side in sides)
+    assert model.cost(3) == sum(cost[side] for side in sides[:3])
 
 
 def test_wrong_pictures_are_said_before_anything_starts(folder: Path) -> None:
