@@ -350,6 +350,20 @@ def test_adam_state_is_carried(network: VGG) -> None:
     assert float(second.state()["step"]) == 4
 
 
+@pytest.mark.parametrize(("variables", "rate", "moved"), [("spectrum", 1, 0.5), ("spectrum", 0.5, 0.25), ("pixels", 1, None)])
+def test_first_step_of_lbfgs(network: VGG, variables: str, rate: float, moved: float | None) -> None:
+    """Half a byte a value, on average, in a spectrum; torch's own of 1 in all for pixels, which recipes of others have."""
+    loss = PerceptualLoss(LOSS, network)
+    settings = replace(HERE, variables=variables, learning_rate=rate, clamp=False)
+    descent = Descent(loss, loss.targets(CONTENT, [STYLE]), CONTENT, settings, torch.contiguous_format)
+    before = descent.variables.values.detach().clone()
+    descent.step()
+    first = descent.variables.values.detach() - before
+    assert float(first.abs().sum()) == pytest.approx(1 if moved is None else moved * first.numel(), rel=1e-2)
+    descent.step()
+    assert descent.optimizer.param_groups[0]["lr"] == rate
+
+
 def test_lbfgs_carries_nothing(network: VGG) -> None:
     loss = PerceptualLoss(LOSS, network)
     descent = Descent(loss, loss.targets(CONTENT, [STYLE]), CONTENT, HERE, torch.contiguous_format)
