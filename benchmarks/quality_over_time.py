@@ -6,8 +6,8 @@
 
 Trains as ``stylenet train --budget`` does, with its defaults for all else, and stops the clock of the training for each
 measurement; what the training does by itself, such as validation and checkpoints, counts. Presets, batch sizes, sizes, shares
-at half the size, learning rates and decays of the average may be several: every combination is trained, one after the other, and
-is a line in the plot.
+at half the size, learning rates and decays of the average may be several: every combination is trained, one after the other,
+and is a line in the plot.
 
 Measured are the photos that the training holds out, with the averaged weights, at ``--val_size`` whatever the size of training.
 An error of 1 means "not there at all", 0 "perfect"; those of style and of content are means over their layers.
