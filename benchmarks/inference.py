@@ -1,7 +1,10 @@
 """One picture through the network: every preset of stylenet as ``stylenet stylize`` runs it, against the field's network as
 the field runs it (``baseline.py``: float32, eager, channels first, ``nn.InstanceNorm2d``), in turns.
 
-    python benchmarks/inference.py [--sizes 256x256 512x512 1024x1024 1920x1080] [--repeats 5] [--output benchmarks/results]
+    python benchmarks/inference.py [--sizes 256x256 512x512 1024x1024 1920x1080] [--repeats 5] [--compile standard swift]
+        [--output benchmarks/results]
+
+``--compile`` measures presets as long films run them, too: compiled for each size, which is not timed.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from baseline import network
-from machine import setting, synchronise, write_record
+from machine import megapixels, plot, setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -30,6 +34,7 @@ def main() -> None:
     device = pick_device()
     dtype = pick_precision("auto", device)
     ways = {"baseline": _baseline(device)} | {name: _preset(name, device, dtype) for name in PRESETS}
+    ways |= {f"{name} compiled": _preset(name, device, dtype, compiled=True) for name in arguments.compile}
     rows = []
     for size in arguments.sizes:
         width, height = (int(side) for side in size.split("x"))
@@ -47,7 +52,7 @@ def main() -> None:
             spread = f"({min(timed[name]):.3f} to {max(timed[name]):.3f})"
             ratio = medians["baseline"] / median
             print(
-                f"{size:>10}  {name:<9}{median:>8.3f} s {spread:<18}{1 / median:>7.2f} a second{ratio:>7.2f} times", flush=True
+                f"{size:>10}  {name:<18}{median:>8.3f} s {spread:<18}{1 / median:>7.2f} a second{ratio:>7.2f} times", flush=True
             )
         rows.append({"size": size, "seconds": timed, "median": medians})
     record = {
@@ -55,13 +60,16 @@ def main() -> None:
         "convolutions": str(dtype).removeprefix("torch."),
         "rows": rows,
     }
-    write_record(record, arguments.output, f"inference_{record['date']}_{record['convolutions']}")
+    name = f"inference_{record['date']}_{record['convolutions']}"
+    write_record(record, arguments.output, name)
+    draw(arguments.output / f"{name}.png", record)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["256x256", "512x512", "1024x1024", "1920x1080"])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--compile", nargs="*", choices=list(PRESETS), default=[])
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     return parser.parse_args()
 
@@ -77,9 +85,20 @@ def _baseline(device: torch.device) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _preset(name: str, device: torch.device, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+def _preset(name: str, device: torch.device, dtype: torch.dtype, compiled: bool = False) -> Callable[[Tensor], Tensor]:
     net = TransformNet(PRESETS[name]).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return lambda photo: style_picture(net, photo, 0, dtype)
+    ready = cast(TransformNet, torch.compile(net, dynamic=False)) if compiled else net
+    return lambda photo: style_picture(ready, photo, 0, dtype)
+
+
+def draw(path: Path, record: dict[str, Any]) -> None:
+    """Seconds against megapixels."""
+    rows = record["rows"]
+    pixels = [megapixels(row["size"]) for row in rows]
+    labels = {"xlabel": "megapixels", "ylabel": "seconds", "xscale": "log", "yscale": "log", "title": record["device"]}
+    with plot(path, **labels) as axes:
+        for name in rows[0]["median"]:
+            axes.plot(pixels, [row["median"][name] for row in rows], "o-", label=name)
 
 
 if __name__ == "__main__":

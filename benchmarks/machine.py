@@ -6,6 +6,8 @@ import datetime
 import json
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +45,31 @@ def setting() -> dict[str, Any]:
     }
 
 
+def megapixels(size: str) -> float:
+    """Of ``512x512``."""
+    width, height = (int(side) for side in size.split("x"))
+    return width * height / 1e6
+
+
 def write_record(record: dict[str, Any], folder: Path, name: str) -> None:
     """Writes ``name.json`` and says where."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written: {path}")
+
+
+@contextmanager
+def plot(path: Path, **labels: Any) -> Iterator[Any]:
+    """Axes with these labels (those of matplotlib's ``Axes.set``), written as a picture of 800 x 500 pixels at the end."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    yield axes
+    axes.set(**labels)
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(fontsize="small")
+    figure.savefig(path, dpi=100)
     print(f"written: {path}")

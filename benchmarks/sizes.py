@@ -14,8 +14,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from machine import setting, write_record
+from machine import plot, setting, write_record
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +39,9 @@ def main() -> None:
                     f"{megapixels:>6} MP  {way:<7}{seconds:>8.1f} s{seconds / megapixels:>8.2f} s/MP{peak:>8.2f} GB", flush=True
                 )
                 record = {**setting(), "cores": os.cpu_count(), "style": arguments.style, "start_seconds": start, "rows": rows}
-                write_record(record, arguments.output, f"sizes_{record['date']}")  # after each: the next may take minutes
+                name = f"sizes_{record['date']}"
+                write_record(record, arguments.output, name)  # after each: the next may take minutes
+                draw(arguments.output / f"{name}.png", record)
             photo.unlink()
 
 
@@ -60,6 +63,17 @@ def _enlarged(photo: Path, megapixels: float, folder: Path) -> Path:
         path = folder / f"{megapixels}.jpg"
         image.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
     return path
+
+
+def draw(path: Path, record: dict[str, Any]) -> None:
+    """Seconds against megapixels, with the peak of memory beside each."""
+    labels = {"xlabel": "megapixels", "ylabel": "seconds", "xscale": "log", "yscale": "log", "title": record["device"]}
+    with plot(path, **labels) as axes:
+        for way in dict.fromkeys(row["way"] for row in record["rows"]):
+            rows = [row for row in record["rows"] if row["way"] == way]
+            axes.plot([row["megapixels"] for row in rows], [row["seconds"] for row in rows], "o-", label=way)
+            for row in rows:
+                axes.annotate(f" {row['peak_gb']:.1f} GB", (row["megapixels"], row["seconds"]))
 
 
 def _run(*words: str) -> tuple[float, float]:

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import setting, synchronise, write_record
+from machine import megapixels, plot, setting, synchronise, write_record
 
 from stylenet.descent import Descent
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -231,28 +231,16 @@ def _tell(row: dict[str, Any], full: bool) -> None:
 
 
 def _plot(path: Path, record: dict[str, Any]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot()
     rows = record["rows"]
-    pixels = [_megapixels(row["size"]) for row in rows]
-    for count in ITERATIONS:
-        values = [row["gatys"]["seconds"][str(count)] for row in rows]
-        axes.plot(pixels, values, "o--", label=f"Gatys, {count} iterations ({record['gatys']})")
-    for preset in rows[0]["networks"]:
-        axes.plot(pixels, [row["networks"][preset]["median"] for row in rows], "o-", label=f"network {preset}")
-    axes.plot([_megapixels(size) for size in PAPER], list(PAPER.values()), "kx", label="Johnson et al.'s network, Titan X")
-    axes.set(xlabel="megapixels", ylabel="seconds", xscale="log", yscale="log", title=record["device"])
-    axes.legend(fontsize="small")
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=100)
-    print(f"written: {path}")
-
-
-def _megapixels(size: str) -> float:
-    width, height = (int(side) for side in size.split("x"))
-    return width * height / 1e6
+    pixels = [megapixels(row["size"]) for row in rows]
+    labels = {"xlabel": "megapixels", "ylabel": "seconds", "xscale": "log", "yscale": "log", "title": record["device"]}
+    with plot(path, **labels) as axes:
+        for count in ITERATIONS:
+            values = [row["gatys"]["seconds"][str(count)] for row in rows]
+            axes.plot(pixels, values, "o--", label=f"Gatys, {count} iterations ({record['gatys']})")
+        for preset in rows[0]["networks"]:
+            axes.plot(pixels, [row["networks"][preset]["median"] for row in rows], "o-", label=f"network {preset}")
+        axes.plot([megapixels(size) for size in PAPER], list(PAPER.values()), "kx", label="Johnson et al.'s network, Titan X")
 
 
 if __name__ == "__main__":

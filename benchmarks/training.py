@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from baseline import Step
-from machine import setting, synchronise, write_record
+from machine import plot, setting, synchronise, write_record
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.images import read_image
@@ -100,9 +100,17 @@ def _report(arguments: argparse.Namespace, seconds: dict[str, list[float]]) -> N
         "median": medians,
         "ratio": ratio,
     }
-    write_record(
-        record, arguments.output, f"training_{record['date']}_{record['convolutions']}{'_compiled' * arguments.compile}"
-    )
+    name = f"training_{record['date']}_{record['convolutions']}{'_compiled' * arguments.compile}"
+    write_record(record, arguments.output, name)
+    draw(arguments.output / f"{name}.png", record)
+
+
+def draw(path: Path, record: dict[str, Any]) -> None:
+    """A bar for each way, and every stretch that was measured."""
+    with plot(path, ylabel="seconds a step", title=record["device"]) as axes:
+        for name, values in record["seconds_per_step"].items():
+            axes.bar(name, record["median"][name], alpha=0.5)
+            axes.plot([name] * len(values), values, "k.")
 
 
 if __name__ == "__main__":

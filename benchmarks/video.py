@@ -21,11 +21,12 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from machine import setting, synchronise, write_record
+from machine import plot, setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -159,7 +160,18 @@ def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor],
         "options": {name: {"smooth": smooth, "steady": steady} for name, (smooth, steady) in VARIANTS.items()},
         "results": rows,
     }
-    write_record(record, arguments.output, f"video_{record['date']}_{style.card.name}")
+    name = f"video_{record['date']}_{style.card.name}"
+    write_record(record, arguments.output, name)
+    draw(arguments.output / f"{name}.png", record)
+
+
+def draw(path: Path, record: dict[str, Any]) -> None:
+    """What steadiness costs in detail."""
+    with plot(
+        path, xlabel="warping error", ylabel="detail", xscale="log", title=f"{record['style']}, {record['film']}"
+    ) as axes:
+        for name, row in record["results"].items():
+            axes.plot(row["warping_error"], row["detail"], "o", label=name)
 
 
 if __name__ == "__main__":

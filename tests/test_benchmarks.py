@@ -45,6 +45,17 @@ def test_table1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert gatys["peak_gb"] > network["peak_gb"] > 0
 
 
+def test_inference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = run(monkeypatch, tmp_path / "out", "inference", "--sizes", "64x48", "32x32", "--repeats", "2")
+    assert [row["size"] for row in record["rows"]] == ["64x48", "32x32"]
+    assert all(len(seconds) == 2 for row in record["rows"] for seconds in row["seconds"].values())
+
+
+def test_training_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = run(monkeypatch, tmp_path / "out", "training", "--batch", "1", "--size", "64", "--repeats", "2")
+    assert record["ratio"] == pytest.approx(record["median"]["baseline"] / record["median"]["stylenet"])
+
+
 def test_fig5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
     words = ["starry_night", "--photos", photos, "--count", "2", "--sizes", "64", "80", "--iterations", "3", "2"]
     record = run(monkeypatch, tmp_path / "out", "fig5", *words)
