@@ -2,7 +2,7 @@
 
     python benchmarks/quality_over_time.py --style PAINTING --photos FOLDER [--budget 15m] [--every 60s]
         [--presets standard half quarter swift] [--batch_size 4] [--size 256] [--half_size 0.5] [--learning_rate 0.002]
-        [--ema 0.995] [--val_size 256] [--output benchmarks/results]
+        [--ema 0.995] [--val_size 256] [--val_count 32] [--output benchmarks/results]
 
 Trains as ``stylenet train --budget`` does, with its defaults for all else, and stops the clock of the training for each
 measurement; what the training does by itself, such as validation and checkpoints, counts. Presets, batch sizes, sizes, shares
@@ -69,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--learning_rate", type=float, nargs="+", default=[2e-3])
     parser.add_argument("--ema", type=float, nargs="+", default=[0.995], help="decay of the averaged weights; 0 for no average")
     parser.add_argument("--val_size", type=int, default=256, help="of the held-out photos, pixels, 64 or more")
+    parser.add_argument("--val_count", type=int, default=32, help="held-out photos to measure on")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     return parser.parse_args()
 
@@ -98,6 +99,7 @@ def _words(arguments: argparse.Namespace, choice: Mapping[str, Any], folder: str
         "--data.batch_size": choice["batch_size"],
         "--data.size": choice["size"],
         "--data.val_size": arguments.val_size,
+        "--data.val_count": arguments.val_count,
         "--model.half_size": choice["half_size"],
         "--model.learning_rate": choice["learning_rate"],
         "--ema": choice["ema"],
@@ -196,6 +198,7 @@ def _report(arguments: argparse.Namespace, runs: Sequence[dict[str, Any]]) -> No
         "budget": arguments.budget,
         "every": arguments.every,
         "val_size": arguments.val_size,
+        "val_count": arguments.val_count,
         "runs": runs,
     }
     varied = [f"_{name}" for name in CHOICES if len(getattr(arguments, name)) > 1]
