@@ -350,8 +350,10 @@ def _styles(words: list[str]) -> int:
 
         print(json.dumps(dataclasses.asdict(load_style(style).card), indent=1))
         return 0
-    for card in list_styles():
-        print(f"{card.name:<16} {card.credit}")
+    cards = list_styles()
+    width = max((len(card.name) for card in cards), default=0)
+    for card in cards:
+        print(f"{card.name:<{width}}  {card.credit}")
     return 0
 
 

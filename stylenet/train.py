@@ -185,6 +185,7 @@ def _card(cli: TrainCLI, seconds: float, metrics: Any) -> Card:
             "steps": trainer.global_step,
             "batch": photos_a_step(trainer),
             "size": data.size,
+            "half_size": module.hparams["half_size"],
             "init": module.hparams["init"],
             "style_size": module.hparams["style_size"],
             "learning_rate": module.learning_rate,
