@@ -192,8 +192,9 @@ def _unwoven(values: Tensor) -> Tensor:
     with equal kernels (Aitken et al., arXiv:1707.02937) and punishing the pattern in the loss did not do: after 490 steps the
     objective was 2.1 with both, and 1.1 with this.
     """
-    padded = F.pad(values, (1, 1, 1, 1), mode="reflect")
-    return F.avg_pool2d(F.avg_pool2d(padded, 2, stride=1), 2, stride=1)
+    padded = F.pad(values, (1, 1, 1, 1), mode="reflect")  # slices: pooling takes ten times as long for three channels
+    rows = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
+    return (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 16
 
 
 def check_sides(height: int, width: int) -> None:
