@@ -46,6 +46,12 @@ class Subject:
     loss: PerceptualLoss
     painting: Tensor | Grams
 
+    @property
+    def problem(self) -> tuple[str, ...]:
+        """The same for styles whose curves are the same: of one painting at one size, and one loss."""
+        card = self.style.card
+        return (card.style[0]["sha256"], str(card.training["style_size"]), str(self.loss.settings))
+
 
 @dataclass
 class Panel:
@@ -56,6 +62,15 @@ class Panel:
     start: str
     iterations: int
     photos: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def search(self) -> Search:
+        """What the curve of a photo depends on."""
+        return (*self.subject.problem, self.size, self.start, self.iterations)
+
+
+Search = tuple[str | int, ...]
+Curves = dict[Search, list[float]]
 
 
 class Remaining:
@@ -133,22 +148,25 @@ def _subject(name: str) -> Subject:
 def _measure(photo: Photo, panels: Sequence[Panel], remaining: Remaining) -> bool:
     """One photo in every panel; False if the budget suffices for none."""
     begun = False
+    curves: Curves = {}
     for panel in panels:
-        if remaining.fits(panel.size, panel.iterations):
-            _add(panel, photo, remaining)
+        if panel.search in curves or remaining.fits(panel.size, panel.iterations):
+            _add(panel, photo, remaining, curves)
             begun = True
     return begun
 
 
-def _add(panel: Panel, photo: Photo, remaining: Remaining) -> None:
+def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves) -> None:
     """One photo's curve and the network's objective; nothing if the budget or a value that is not finite ends it early."""
-    began = time.monotonic()
     picture = read_image(photo_source(photo), panel.size, upscale=True)
     pixels, subject = picture.pixels.to(pick_device()), panel.subject
     objective = _level(subject, pixels)
-    start, left = STARTS[panel.start], remaining.seconds()
-    curve = objective_curve(pixels, [subject.painting], subject.loss.settings, panel.iterations, start, budget=left)
-    remaining.measured(panel.size, len(curve), time.monotonic() - began)
+    if panel.search not in curves:
+        began, start, left = time.monotonic(), STARTS[panel.start], remaining.seconds()
+        curve = objective_curve(pixels, [subject.painting], subject.loss.settings, panel.iterations, start, budget=left)
+        remaining.measured(panel.size, len(curve), time.monotonic() - began)
+        curves[panel.search] = curve
+    curve = curves[panel.search]
     head = f"{subject.style.card.name}  {panel.size}  from {panel.start:<8}{photo}"
     if len(curve) <= panel.iterations:
         print(f"{head}  left out: it ended after {len(curve)} of {panel.iterations} iterations", flush=True)

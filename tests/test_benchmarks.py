@@ -57,9 +57,13 @@ def test_training_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fig5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
-    words = ["starry_night", "--photos", photos, "--count", "2", "--sizes", "64", "80", "--iterations", "3", "2"]
+    words = ["starry_night", "starry_night_swift", "--photos", photos, "--count", "2"]
+    words += ["--sizes", "64", "80", "--iterations", "3", "2"]
     record = run(monkeypatch, tmp_path / "out", "fig5", *words)
-    results = record["results"]
+    both = record["results"]
+    results, swift = both[:4], both[4:]
+    assert [row["curve"] for row in swift] == [row["curve"] for row in results]
+    assert [row["network"] for row in swift] != [row["network"] for row in results]
     assert [(row["size"], row["start"]) for row in results] == [(size, start) for size in (64, 80) for start in STARTS]
     assert [len(row["curve"]["median"]) for row in results] == [4, 4, 3, 3]
     for row in results:
