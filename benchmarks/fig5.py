@@ -210,7 +210,8 @@ def _report(arguments: argparse.Namespace, panels: Sequence[Panel]) -> None:
         "photos_asked_for": arguments.count,
         "results": [_result(panel) for panel in measured],
     }
-    name = f"fig5_{record['date']}_{'_'.join(dict.fromkeys(panel.subject.style.card.name for panel in panels))}"
+    names = dict.fromkeys([panel.subject.style.card.name for panel in panels] + [str(panel.size) for panel in panels])
+    name = f"fig5_{record['date']}_{'_'.join(names)}"
     write_record(record, arguments.output, name)
     if measured:
         _plot(arguments.output / f"{name}.png", measured)
