@@ -109,15 +109,16 @@ def test_command(style: Path, photos: Path, capsys: pytest.CaptureFixture[str]) 
         "--picture",
         PAINTING,
         "--sizes",
-        "[64]",
+        "64",
+        "72",
         "--count",
         "2",
         "--most_iterations",
         "2",
     ]
     assert main(["evaluate", *words, "--device", "cpu", "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
-    assert (row["size"], row["photos"], len(row["equivalent"])) == (64, 2, 2)
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["size"], row["photos"], len(row["equivalent"])) for row in rows] == [(64, 2, 2), (72, 2, 2)]
     assert main(["evaluate", *words, "--device", "cpu"]) == 0
     assert "Gatys-equivalent" in capsys.readouterr().out
 
@@ -127,7 +128,7 @@ def test_command(style: Path, photos: Path, capsys: pytest.CaptureFixture[str]) 
     [
         (["--picture", PAINTING.replace("brush_strokes", "woodcut")], "its hash is not the card's"),
         (["--picture", "missing.jpg"], "missing.jpg"),
-        (["--sizes", "[8]"], "every size 64 or more"),
+        (["--sizes", "8", "64"], "every size 64 or more"),
         (["--count", "0"], "count must be 1 or more"),
         (["--photos", "missing"], "no photos at 'missing'"),
         (["--device", "tpu9"], "tpu9"),
@@ -135,7 +136,7 @@ def test_command(style: Path, photos: Path, capsys: pytest.CaptureFixture[str]) 
     ids=lambda value: " ".join(value)[-30:] if isinstance(value, list) else "",
 )
 def test_wrong_input(style: Path, photos: Path, capsys: pytest.CaptureFixture[str], change: list[str], message: str) -> None:
-    words = ["evaluate", str(style), "--photos", str(photos), "--picture", PAINTING, "--sizes", "[64]"]
+    words = ["evaluate", str(style), "--photos", str(photos), "--picture", PAINTING, "--sizes", "64"]
     assert main([*words, *change]) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1
