@@ -114,7 +114,7 @@ def test_training(user_folder: Path, capsys: pytest.CaptureFixture[str]) -> None
             words = ["train", "--recipe", "debug", *words[1:], "--steps", str(next(steps)), "--checkpoint_every", "1"]
             words += ["--trainer.accelerator", "cpu"]
         if words[0] == "evaluate":
-            words += ["--sizes", "[64]", "--count", "1", "--most_iterations", "1"]
+            words += ["--sizes", "64", "--count", "1", "--most_iterations", "1"]
         assert main(words) == 0, command
     assert '"name": "painting"' in capsys.readouterr().out
     python = next(block for kind, block in BLOCKS if kind == "python" and 'load_style("my_style' in block)
