@@ -31,8 +31,8 @@ Progress = Callable[[int, int | None], None]
 
 _LARGEST_CRF = 51
 
-# Pixels of all frames together from which compiling saves more time than it takes.
-_COMPILING_PAYS = 100e6
+# Pixels of all frames together from which compiling saves more time than it takes, by the network's stem.
+_COMPILING_PAYS = {1: 100e6, 2: 400e6}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class StyleEngine:
     def __call__(self, frame: Tensor) -> Tensor:
         """``[1, 3, H, W]`` in 0..1 to the same, in main memory."""
         pixels, self.coming = self.coming * frame.shape[-2] * frame.shape[-1], 0
-        if pixels >= _COMPILING_PAYS and self.statistics is None and can_compile(self.device):
+        if pixels >= _COMPILING_PAYS[self.net.settings.stem] and self.statistics is None and can_compile(self.device):
             return self._compiled(frame)
         return style_picture(self.net, frame, "auto", self.dtype, self.statistics)
 
