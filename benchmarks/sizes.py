@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import plot, setting, write_record
+from machine import SECONDS_BY_SIZE, plot, setting, write_record
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,8 +67,7 @@ def _enlarged(photo: Path, megapixels: float, folder: Path) -> Path:
 
 def draw(path: Path, record: dict[str, Any]) -> None:
     """Seconds against megapixels, with the peak of memory beside each."""
-    labels = {"xlabel": "megapixels", "ylabel": "seconds", "xscale": "log", "yscale": "log", "title": record["device"]}
-    with plot(path, **labels) as axes:
+    with plot(path, title=record["device"], **SECONDS_BY_SIZE) as axes:
         for way in dict.fromkeys(row["way"] for row in record["rows"]):
             rows = [row for row in record["rows"] if row["way"] == way]
             axes.plot([row["megapixels"] for row in rows], [row["seconds"] for row in rows], "o-", label=way)

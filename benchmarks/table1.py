@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import megapixels, plot, setting, synchronise, write_record
+from machine import SECONDS_BY_SIZE, megapixels, plot, setting, synchronise, write_record
 
 from stylenet.descent import Descent
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -233,8 +233,7 @@ def _tell(row: dict[str, Any], full: bool) -> None:
 def _plot(path: Path, record: dict[str, Any]) -> None:
     rows = record["rows"]
     pixels = [megapixels(row["size"]) for row in rows]
-    labels = {"xlabel": "megapixels", "ylabel": "seconds", "xscale": "log", "yscale": "log", "title": record["device"]}
-    with plot(path, **labels) as axes:
+    with plot(path, title=record["device"], **SECONDS_BY_SIZE) as axes:
         for count in ITERATIONS:
             values = [row["gatys"]["seconds"][str(count)] for row in rows]
             axes.plot(pixels, values, "o--", label=f"Gatys, {count} iterations ({record['gatys']})")

@@ -61,7 +61,8 @@ class NetSettings:
             ``bytes`` (0..255) or ``imagenet`` (mean and standard deviation). Pictures are 0..1 outside, whatever it is.
         residual_relu: ReLU after a block's second normalisation too, before the addition.
         stem: 1, or 2 for a network whose first and last layer take and give squares of 2 x 2 pixels as channels (Shi et al.,
-            arXiv:1609.05158): nothing but that works at full resolution, and one layer less is needed each way.
+            arXiv:1609.05158), and average neighbours at the exit: no convolution works at full resolution, and one layer less
+            is needed each way.
     """
 
     width: int = 32
