@@ -6,9 +6,10 @@ that a network reaches at once.
 
 Photos are held-out ones, brought to each size (longest side), enlarged where they are smaller. Objectives are of the loss that
 the style was trained on, in each photo's own units; curves and levels are medians over the same photos, with quartiles. The
-optimizer is plain L-BFGS in the precision that ``stylenet optimize`` picks, from the photo (``content``) or, as the paper has
-it, from noise, the same for all photos. Equivalent iterations: for each photo the first one whose objective is at most the
-network's; the last one where none is, and how many those are.
+optimizer is L-BFGS on pixels, projected to 0..1 after each step as in the paper (section 4.1), in the precision that ``stylenet
+optimize`` picks, from noise, the same for all photos, as the paper has it, or from the photo (``content``), which is ahead.
+Equivalent iterations: for each photo the first one whose objective is at most the network's; the last one where none is, and
+how many those are.
 
 A full run takes hours on a processor. Results are written after every photo. A budget goes to what fits into the rest of it, by
 the seconds measured so far, so that sizes may have different numbers of photos: each says how many.
@@ -206,6 +207,7 @@ def _report(arguments: argparse.Namespace, panels: Sequence[Panel]) -> None:
         **setting(),
         "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
         "history": PLAIN_LBFGS.history,
+        "projected": PLAIN_LBFGS.clamp,
         "budget": arguments.budget,
         "photos_asked_for": arguments.count,
         "results": [_result(panel) for panel in measured],

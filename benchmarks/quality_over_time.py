@@ -1,13 +1,13 @@
 """How good a network is after so many seconds of training: calibrated errors of style and content on held-out photos.
 
     python benchmarks/quality_over_time.py --style PAINTING --photos FOLDER [--budget 15m] [--every 60s]
-        [--presets standard half quarter swift] [--batch_size 4] [--size 256] [--half_size 0.5] [--learning_rate 0.002]
-        [--ema 0.995] [--val_size 256] [--val_count 32] [--output benchmarks/results]
+        [--presets standard half quarter swift] [--optimizer muon] [--batch_size 4] [--size 256] [--half_size 0.5]
+        [--learning_rate 0.002] [--ema 0.995] [--val_size 256] [--val_count 32] [--output benchmarks/results]
 
 Trains as ``stylenet train --budget`` does, with its defaults for all else, and stops the clock of the training for each
-measurement; what the training does by itself, such as validation and checkpoints, counts. Presets, batch sizes, sizes, shares
-at half the size, learning rates and decays of the average may be several: every combination is trained, one after the other,
-and is a line in the plot.
+measurement; what the training does by itself, such as validation and checkpoints, counts. Presets, optimizers, batch
+sizes, sizes, shares at half the size, learning rates and decays of the average may be several: every combination is trained,
+one after the other, and is a line in the plot.
 
 Measured are the photos that the training holds out, with the averaged weights, at ``--val_size`` whatever the size of training.
 An error of 1 means "not there at all", 0 "perfect"; those of style and of content are means over their layers.
@@ -39,7 +39,7 @@ from stylenet.training import StyleTraining
 from stylenet.transform_net import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
-CHOICES = ("preset", "batch_size", "size", "half_size", "learning_rate", "ema")
+CHOICES = ("preset", "optimizer", "batch_size", "size", "half_size", "learning_rate", "ema")
 # Photos measured at a time.
 TOGETHER = 4
 
@@ -63,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget", default="15m", help="of each training")
     parser.add_argument("--every", default="60s", help="of training, between measurements")
     parser.add_argument("--presets", dest="preset", nargs="+", choices=list(PRESETS), default=list(PRESETS))
+    parser.add_argument("--optimizer", nargs="+", choices=["muon", "adam"], default=["muon"])
     parser.add_argument("--batch_size", type=int, nargs="+", default=[4])
     parser.add_argument("--size", type=int, nargs="+", default=[256], help="of the crops, pixels")
     parser.add_argument("--half_size", type=float, nargs="+", default=[0.5], help="share of the training at half the size")
@@ -96,6 +97,7 @@ def _words(arguments: argparse.Namespace, choice: Mapping[str, Any], folder: str
         "--photos": arguments.photos,
         "--budget": arguments.budget,
         "--network": choice["preset"],
+        "--model.optimizer": choice["optimizer"],
         "--data.batch_size": choice["batch_size"],
         "--data.size": choice["size"],
         "--data.val_size": arguments.val_size,

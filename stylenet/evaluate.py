@@ -25,10 +25,10 @@ from stylenet.vgg import VGG
 
 CONTENT_LAYER = "relu4_2"
 
-# The search as Gatys et al. did it: pixels, free to leave 0..1, at one scale, to the last step; noise is the first author's, a
-# standard normal in units of 1/255 (recipe gatys2016).
+# The search that Johnson et al. compare with (section 4.1, "Baseline"): Gatys', on pixels at one scale, projected to 0..1 after
+# each step, as a network's pictures are. Noise is the first author's, a standard normal in units of 1/255 (recipe gatys2016).
 PLAIN_LBFGS = OptimizeSettings(
-    variables="input_space", history=100, clamp=False, scales=1, plateau=0.0, init_std=1 / 255, style_size="full"
+    variables="input_space", history=100, clamp=True, scales=1, plateau=0.0, init_std=1 / 255, style_size="full"
 )
 
 
@@ -43,8 +43,8 @@ class SizeResult:
         style_error: mean over relu1_1 .. relu5_1 of ``|G_out - G_style|² / |G_photo - G_style|²``, median over the photos.
         content_lost: squared difference at relu4_2 over the photo's variance, median.
         checkerboard, border, saturation: see ``metrics.py``.
-        equivalent: for each photo the iteration of L-BFGS, from the photo and without preconditioning, whose objective is
-            first as low as the network's; the limit where none is.
+        equivalent: for each photo the iteration of projected L-BFGS, from the photo and without preconditioning, whose
+            objective is first as low as the network's; the limit where none is.
     """
 
     size: int
@@ -204,8 +204,8 @@ def equivalent_iterations(
     most: int,
     precision: Precision = "auto",
 ) -> int:
-    """The iteration of plain L-BFGS, from the photo at one scale, whose objective is first at most ``objective``; ``most`` if
-    none is. (Johnson et al. start from noise, which takes more iterations to the same objective.)"""
+    """The iteration of projected L-BFGS, from the photo at one scale, whose objective is first at most ``objective``; ``most``
+    if none is. (Johnson et al. start from noise, which takes more iterations to the same objective: ``benchmarks/fig5.py``.)"""
     curve = objective_curve(photo, paintings, loss, most, precision=precision, until=objective)
     return iterations_to(objective, curve, most)
 

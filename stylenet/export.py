@@ -6,19 +6,20 @@ import copy
 import dataclasses
 import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable, write_atomic
 from stylenet.onnx_graph import INPUT, OUTPUT, network_model
 from stylenet.styles import Style, load_style
-from stylenet.transform_net import TransformNet
+from stylenet.transform_net import ConvLayer, TransformNet
 
 Format = Literal["onnx"]
 ExportPrecision = Literal["32", "16"]
@@ -161,12 +162,14 @@ def _rounded(net: TransformNet) -> TransformNet:
     def narrow(values: Tensor) -> Tensor:
         return (values * _RESERVE).half().float() / _RESERVE
 
+    def narrowed(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda values, padding: narrow(convolve(narrow(values), padding))
+
     result = copy.deepcopy(net)
     for module in result.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            module.half().float()
-            module.register_forward_pre_hook(lambda _, inputs: (narrow(inputs[0]),))
-            module.register_forward_hook(lambda *arguments: narrow(arguments[2]))
+        if isinstance(module, ConvLayer):
+            module.conv.half().float()
+            setattr(module, "convolve", narrowed(module.convolve))  # noqa: B010  # mypy would not have a method replaced
     return result
 
 

@@ -273,23 +273,22 @@ class _Layer:
         """Rows of what the convolution gives, before normalisation."""
         if self.layer.upsample == "transposed":
             # Rows 2i and 2i + 1 come from rows i and i + 1; beyond the last there is nothing.
-            rows: Tensor = self.conv(self.source(top // 2, min((bottom + 1) // 2 + 1, self.height // 2)))
+            before = self.source(top // 2, min((bottom + 1) // 2 + 1, self.height // 2))
+            rows = self.layer.convolve(before, (0, 0, 0, 0))
             return rows[..., top % 2 : top % 2 + bottom - top, :]
         stride, reach = self.conv.stride[0], self.layer.padding
         first, last = top * stride - reach, (bottom - 1) * stride + reach + 1
         end = self.height * stride
         above, below = max(0, -first), max(0, last - end)
         rows = self._before(max(0, first), min(last, end))
-        values: Tensor = self.conv(F.pad(rows, (reach, reach, above, below), mode="reflect"))
-        return values
+        return self.layer.convolve(rows, (reach, reach, above, below))
 
     def _before(self, top: int, bottom: int) -> Tensor:
         if self.layer.upsample is None:
             return self.source(top, bottom)
         # Bilinear reaches one row further; at the picture's edge it repeats the last one, as it would without strips.
         start, end = max(0, top // 2 - 1), min(self.height // 2, (bottom + 1) // 2 + 1)
-        rows = F.interpolate(self.source(start, end), scale_factor=2, mode=self.layer.upsample)
-        return rows[..., top - 2 * start : bottom - 2 * start, :]
+        return self.layer.enlarge(self.source(start, end))[..., top - 2 * start : bottom - 2 * start, :]
 
     def gather(self, strips: Iterable[tuple[int, int]], keep: Callable[[int, Tensor], None] | None, pool: Pool | None) -> None:
         """Works every strip out for the statistics of the whole."""

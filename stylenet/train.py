@@ -188,6 +188,7 @@ def _card(cli: TrainCLI, seconds: float, metrics: Any) -> Card:
             "half_size": module.hparams["half_size"],
             "init": module.hparams["init"],
             "style_size": module.hparams["style_size"],
+            "optimizer": module.hparams["optimizer"],
             "learning_rate": module.learning_rate,
             "schedule": module.schedule,
             "ema": config.ema,

@@ -91,3 +91,21 @@ def test_quality_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phot
         for row in one["rows"]:
             assert row.keys() == {"seconds", "step", "objective", "content", "style", "checkerboard"}
             assert 0 < row["content"] < row["objective"]
+
+
+def test_warm_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
+    words = ["starry_night", "--photos", photos, "--count", "2", "--size", "64", "--iterations", "6", "--steps", "4"]
+    record = run(monkeypatch, tmp_path / "out", "warm_start", *words, "--history", "3")
+    assert [(row["start"], row["iterations"]) for row in record["results"]] == [(start, 6) for start in STARTS]
+    for photo in record["per_photo"]:
+        assert [len(curve) for curve in photo["gatys"].values()] == [7, 7]
+        assert len(photo["ours"]["3"]) == 5
+        assert photo["ours"]["3"][0] < photo["gatys"]["noise"][0]
+    for row in record["results"]:
+        counts = []
+        for photo in record["per_photo"]:
+            wanted = min(photo["gatys"][row["start"]])
+            below = [step for step, value in enumerate(photo["ours"]["3"]) if value <= wanted]
+            counts.append(below[0] if below else 5)
+        assert row["not_reached"] == counts.count(5)
+        assert row["steps"][1] == pytest.approx(sum(counts) / 2)

@@ -47,7 +47,7 @@ def test_equivalent_iterations_are_those_of_the_optimizer(photos: Path) -> None:
     photo = read_image(photos / "000.png", 64).pixels
     painting = read_image(PAINTING, 96).pixels
     loss = PerceptualLoss(LOSS)
-    plain = OptimizeSettings(variables="input_space", history=100, clamp=False)
+    plain = OptimizeSettings(variables="input_space", history=100, clamp=True)
     descent = Descent(loss, loss.targets(photo, [painting]), photo, plain, torch.contiguous_format)
     objectives = [float(descent.step().total) for _ in range(8)]
     best = objectives.index(min(objectives))

@@ -8,7 +8,7 @@ from foreign_nets import randomised
 from torch import nn
 
 from stylenet.errors import InputError
-from stylenet.transform_net import PRESETS, InstanceNorm, NetSettings, TransformNet, instance_statistics
+from stylenet.transform_net import PRESETS, ConvLayer, InstanceNorm, NetSettings, TransformNet, instance_statistics
 
 
 def pictures(height: int, width: int, count: int = 2) -> torch.Tensor:
@@ -176,3 +176,76 @@ def test_statistics_from_outside() -> None:
     assert torch.allclose(net(x, given), whole, atol=1e-6)
     other = [(mean + 0.1, variance * 2) for mean, variance in given]
     assert not torch.allclose(net(x, other), whole, atol=1e-2)
+
+
+# --- 16 bits, and what a processor does faster ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("upsample", ["bilinear", "nearest", "transposed"])
+def test_all_layers_work_in_autocasts_type(upsample: str) -> None:
+    """Left to itself, autocast would pad and enlarge in float32."""
+    net = small(upsample=upsample)
+    seen = []
+    for layer in net.modules():
+        if isinstance(layer, ConvLayer):
+            layer.register_forward_hook(lambda _, inputs, output: seen.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        styled = net(pictures(24, 36))
+    assert styled.dtype == torch.float32
+    assert set(seen) == {torch.bfloat16}
+    assert 1e-4 < float((styled - net(pictures(24, 36))).detach().abs().mean()) < 0.02
+
+
+def test_a_gradient_under_autocast_is_near_that_in_float32() -> None:
+    net = small()
+    gradients = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            value = (net(pictures(24, 36)) * pictures(36, 24).transpose(2, 3)).sum()
+        gradients.append(torch.autograd.grad(value, list(net.blocks.parameters()))[4])
+        assert gradients[-1].dtype == torch.float32
+    assert float(torch.nn.functional.cosine_similarity(*(g.flatten() for g in gradients), dim=0)) > 0.95
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("side", [32, 600])  # below and above what batch normalisation is trusted with
+def test_instance_norm_in_16_bits(offset: float, count: int, side: int) -> None:
+    """As near as rounding to 16 bits allows."""
+    values = (torch.randn(count, 4, side, side, generator=torch.Generator().manual_seed(0)) + offset).bfloat16()
+    values = values.contiguous(memory_format=torch.channels_last).requires_grad_()
+    norm, reference = randomised(InstanceNorm(4)), nn.InstanceNorm2d(4, affine=True).double()
+    reference.load_state_dict(norm.state_dict())
+    exact = values.detach().double().requires_grad_()
+    ours, theirs = norm(values), reference(exact)
+    assert float((ours - theirs).abs().max()) < 0.02 * float(theirs.abs().max())
+    weights = torch.randn(*values.shape, generator=torch.Generator().manual_seed(1))
+    mine = torch.autograd.grad((ours.float() * weights).sum(), [values, norm.weight, norm.bias])
+    other = torch.autograd.grad((theirs * weights).sum(), [exact, reference.weight, reference.bias])
+    for ours, theirs in zip(mine, other, strict=True):
+        assert float((ours - theirs).norm()) < 0.02 * float(theirs.norm())
+
+
+def test_instance_norm_in_16_bits_with_given_statistics() -> None:
+    values = torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(0)).bfloat16()
+    given = (torch.rand(2, 4), torch.rand(2, 4) + 0.5)
+    norm = randomised(InstanceNorm(4))
+    assert torch.allclose(norm(values, given).float(), norm(values.float(), given), rtol=0.01, atol=0.01)
+    one = (given[0][:1], given[1][:1])  # for all pictures
+    assert torch.allclose(norm(values, one).float(), norm(values.float(), one), rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (13, 24), (16, 11), (5, 5)])
+def test_few_channels_are_worked_out_in_squares(height: int, width: int) -> None:
+    """Even sides by squares of places, odd ones plainly, both the same as torch's convolution."""
+    layer = randomised(ConvLayer(6, 3, 9, norm=None, relu=False))
+    values = torch.randn(2, 6, height, width, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    padded = torch.nn.functional.pad(values, (4, 4, 4, 4), mode="reflect")
+    expected = torch.nn.functional.conv2d(padded.double(), layer.conv.weight.double(), layer.conv.bias.double())
+    result = layer(values)
+    assert torch.allclose(result.double(), expected, atol=1e-5)
+    weights = torch.rand(result.shape, generator=torch.Generator().manual_seed(1))
+    wanted = [values, layer.conv.weight, layer.conv.bias]
+    gradients = [torch.autograd.grad((y * weights).sum(), wanted, retain_graph=True) for y in (result, expected)]
+    for mine, other in zip(*gradients, strict=True):
+        assert torch.allclose(mine, other, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,95 @@
+"""Muon: steps of equal size in all directions of a weight matrix (Jordan et al., "Muon: An optimizer for hidden layers in
+neural networks", 2024; the scale of its step after Liu et al., "Muon is Scalable for LLM Training", arXiv:2502.16982)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import overload
+
+import torch
+from torch import Tensor, nn
+
+# A step moves a weight by about this share of the rate (root mean square over the matrix), as one of Adam does, so that one
+# rate serves both kinds of weights (Liu et al., section 2.2).
+_RMS_OF_ADAM = 0.2
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for matrices, Adam for all else.
+
+    torch's own (2.9 and newer) takes matrices alone, and would need a second optimizer beside it.
+
+    Args:
+        matrices: weights ``[O, ...]`` of at least two dimensions, taken as matrices of ``O`` rows: the convolutions but for the
+            first and the last one.
+        others: what Adam moves.
+        lr: of both.
+        momentum: of the matrices' gradients, in Nesterov's form.
+        betas, eps: of Adam.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[nn.Parameter],
+        others: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        groups = [{"params": list(matrices), "orthogonal": True}, {"params": list(others), "orthogonal": False}]
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps})
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One step; weights without a gradient stay as they are."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for weight in (weight for weight in group["params"] if weight.grad is not None):
+                if group["orthogonal"]:
+                    self._muon(weight, weight.grad, group["lr"], group["momentum"])
+                else:
+                    self._adam(weight, weight.grad, group["lr"], group["betas"], group["eps"])
+        return loss
+
+    def _muon(self, weight: Tensor, gradient: Tensor, rate: float, momentum: float) -> None:
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        state["momentum"].mul_(momentum).add_(gradient)
+        ahead = gradient.add(state["momentum"], alpha=momentum).flatten(1)
+        scale = _RMS_OF_ADAM * math.sqrt(max(ahead.shape))
+        weight.add_(orthogonalised(ahead).view_as(weight), alpha=-rate * scale)
+
+    def _adam(self, weight: Tensor, gradient: Tensor, rate: float, betas: tuple[float, float], eps: float) -> None:
+        """Kingma & Ba, arXiv:1412.6980, algorithm 1."""
+        state = self.state[weight]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["mean"], state["square"] = torch.zeros_like(weight), torch.zeros_like(weight)
+        state["step"] += 1
+        state["mean"].lerp_(gradient, 1 - betas[0])
+        state["square"].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
+        mean_share, square_share = (1 - beta ** float(state["step"]) for beta in betas)
+        weight.addcdiv_(state["mean"] / mean_share, (state["square"] / square_share).sqrt_().add_(eps), value=-rate)
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """A matrix ``[rows, columns]`` with singular values of about 1 (0.7 to 1.2) in place of its own, but for those that are
+    next to nothing: five steps of Newton and Schulz' iteration with Jordan et al.'s coefficients. Zeros stay zeros."""
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    wide = wide / (wide.norm() + 1e-7)
+    for _ in range(5):
+        square = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315), wide, beta=3.4445)
+    return wide if matrix.shape[0] <= matrix.shape[1] else wide.T
