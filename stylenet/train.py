@@ -186,7 +186,7 @@ def _card(cli: TrainCLI, seconds: float, metrics: Any) -> Card:
             "batch": photos_a_step(trainer),
             "size": data.size,
             "half_size": module.hparams["half_size"],
-            "init": module.hparams["init"],
+            "init": Path(module.hparams["init"]).stem if module.hparams["init"] else None,  # no path of this machine
             "style_size": module.hparams["style_size"],
             "optimizer": module.hparams["optimizer"],
             "learning_rate": module.learning_rate,
