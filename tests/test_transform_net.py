@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from foreign_nets import randomised
 from torch import nn
 
+from stylenet import transform_net
 from stylenet.errors import InputError
 from stylenet.transform_net import PRESETS, ConvLayer, InstanceNorm, NetSettings, TransformNet, instance_statistics
 
@@ -249,3 +252,19 @@ def test_few_channels_are_worked_out_in_squares(height: int, width: int) -> None
     gradients = [torch.autograd.grad((y * weights).sum(), wanted, retain_graph=True) for y in (result, expected)]
     for mine, other in zip(*gradients, strict=True):
         assert torch.allclose(mine, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not transform_net._WIDE_VECTORS, reason="a processor with other vectors")
+def test_squares_are_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2.8 times with AVX-512, 1.5 times with AVX2."""
+    layer = ConvLayer(32, 3, 9, norm=None, relu=False).to(memory_format=torch.channels_last)
+    values = torch.rand(1, 32, 192, 192).contiguous(memory_format=torch.channels_last)
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    with torch.inference_mode():
+        for _ in range(8):
+            for squares, measured in seconds.items():
+                monkeypatch.setattr(transform_net, "_WIDE_VECTORS", squares)
+                began = time.process_time()
+                layer(values)
+                measured.append(time.process_time() - began)
+    assert min(seconds[False]) > 1.1 * min(seconds[True])
