@@ -99,4 +99,4 @@ class Step:
             loss = loss + weight * F.mse_loss(gram(ours[name]), self.grams[name].expand(len(photos), -1, -1))
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return float(loss)
+        return float(loss.detach())
