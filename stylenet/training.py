@@ -53,7 +53,7 @@ class StyleTraining(LightningModule):
             out at this scale, in pixels of the photo.
         style_weights: share of each style picture; equal by default.
         init: a trained style (name or file) to start from: another style is then learnt in a fraction of the time.
-        optimizer: ``muon`` (of the inner convolutions; Adam for the rest), which learns a style in half of the steps, or
+        optimizer: ``muon`` (of the inner convolutions; Adam for the rest), which learns a style in two thirds of the time, or
             ``adam``, as the papers have it.
         learning_rate: of the optimizer, at its height.
         half_size: share of the training, from its beginning, that sees photos at half their size: a step then costs a quarter,
