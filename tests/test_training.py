@@ -55,12 +55,14 @@ class Each(Callback):
 # --- what it minimises ------------------------------------------------------------------------------------------------
 
 
-def test_objective_falls(folder: Path) -> None:
-    model = module(learning_rate=5e-3)
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_objective_falls(folder: Path, optimizer: str) -> None:
+    """To 0.32 .. 0.48 of its beginning, by three seeds and both optimizers."""
+    model = module(learning_rate=5e-3, optimizer=optimizer)
     objectives = Each(lambda m, _: float(m.trainer.callback_metrics["train/objective"]))
     fit(model, photos(folder), 40, objectives)
     assert len(objectives.seen) == 40
-    assert sum(objectives.seen[-5:]) < 0.4 * sum(objectives.seen[:5])
+    assert sum(objectives.seen[-5:]) < 0.6 * sum(objectives.seen[:5])
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
@@ -124,6 +126,7 @@ def test_init_from_a_style(folder: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"learning_rate": -1.0}, "learning_rate is -1"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd': it is muon or adam"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
         ({"warmup": -1}, "warmup is -1"),
         ({"half_size": 1.5}, "half_size is 1.5"),
