@@ -4,8 +4,9 @@ times faster the networks are.
     python benchmarks/table1.py [--sizes 256x256 512x512 1024x1024 1920x1080] [--presets standard half quarter]
         [--repeats 5] [--gatys_steps 5 | --full] [--output benchmarks/results]
 
-Gatys: plain L-BFGS on the loss that networks are trained on, in the precision that ``stylenet optimize`` picks; without reading
-files and the activations of photo and painting. Networks: as ``stylenet stylize`` runs them, whole.
+Gatys: L-BFGS on pixels, projected to 0..1 after each step, on the loss that networks are trained on, in the precision that
+``stylenet optimize`` picks; without reading files and the activations of photo and painting. Networks: as ``stylenet stylize``
+runs them, whole.
 
 A few hundred iterations take minutes to hours, so that ``--gatys_steps`` of them are timed after warming up, and the seconds of
 100, 300 and 500 iterations are **multiples** of the median step; ``--full`` really takes 500. The first steps have little

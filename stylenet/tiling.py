@@ -30,6 +30,7 @@ from stylenet.transform_net import (
     TransformNet,
     check_sides,
     instance_statistics,
+    joined,
 )
 
 # Values of the widest layer in one strip: 64 MB in float32. Larger strips are no faster.
@@ -112,7 +113,7 @@ def style_picture(
     results = [
         style_in_strips(net, single, strip, folder, dtype, pools, report).clamp_(0, 1) for single in torch.split(picture, 1)
     ]
-    return results[0] if len(results) == 1 else torch.cat(results)
+    return joined(results)
 
 
 def _scratch_folder() -> str:

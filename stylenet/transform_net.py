@@ -261,7 +261,8 @@ class ConvLayer(nn.Module):
         """
         dtype, conv = _convolution_type(values), self.conv
         with torch.autocast(values.device.type, enabled=False):
-            values, weight, bias = values.to(dtype), conv.weight.to(dtype), _bias(conv).to(dtype)
+            assert conv.bias is not None
+            values, weight, bias = values.to(dtype), conv.weight.to(dtype), conv.bias.to(dtype)
             if isinstance(conv, nn.ConvTranspose2d):
                 return F.conv_transpose2d(values, weight, bias, conv.stride, self.padding, conv.output_padding)
             values = F.pad(values, padding, mode="reflect")
@@ -290,11 +291,6 @@ def _in_squares(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     places = [F.pad(weight, (right, 1 - right, below, 1 - below)) for below in (0, 1) for right in (0, 1)]
     squares = F.conv2d(values, torch.stack(places, dim=1).flatten(0, 1), bias.repeat_interleave(4), stride=2)
     return F.pixel_shuffle(squares, 2)
-
-
-def _bias(conv: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
-    assert conv.bias is not None
-    return conv.bias
 
 
 def _convolution_type(values: Tensor) -> torch.dtype:
@@ -332,19 +328,24 @@ class InstanceNorm(nn.Module):
 
     def forward(self, values: Tensor, statistics: GivenStatistics | None = None) -> Tensor:
         """``[B, C, h, w]`` to the same, with statistics of the values unless others are given."""
-        short = _batch_norm_serves(values)
-        if statistics is None:
-            if short:
-                return _joined([self._batch_norm(picture, None, None) for picture in torch.split(values, 1)])
+        given = statistics(values) if callable(statistics) else statistics
+        if _batch_norm_serves(values):
+            return self._by_batch_norm(values, given)
+        if given is None:
             normalised: Tensor = _Normalise.apply(values, self.weight, self.bias, self.eps)
             return normalised
-        mean, variance = statistics(values) if callable(statistics) else statistics
-        if short and len(mean) == len(values):
-            return _joined([self._batch_norm(*given) for given in zip(torch.split(values, 1), mean, variance, strict=True)])
+        mean, variance = given
         return _scaled(values.float(), mean, (variance + self.eps).rsqrt(), self.weight, self.bias).to(values.dtype)
 
-    def _batch_norm(self, picture: Tensor, mean: Tensor | None, variance: Tensor | None) -> Tensor:
-        return F.batch_norm(picture, mean, variance, self.weight, self.bias, mean is None, 0.0, self.eps)
+    def _by_batch_norm(self, values: Tensor, given: Statistics | None) -> Tensor:
+        """One picture at a time; statistics of one picture are for all."""
+        means, variances = ([None] * len(values),) * 2 if given is None else (part.expand(len(values), -1) for part in given)
+        return joined(
+            [
+                F.batch_norm(picture, mean, variance, self.weight, self.bias, given is None, 0.0, self.eps)
+                for picture, mean, variance in zip(torch.split(values, 1), means, variances, strict=True)
+            ]
+        )
 
 
 # Positions up to which torch's batch normalisation sums a channel well enough for 16 bits: it adds one to the next in float32,
@@ -359,7 +360,8 @@ def _batch_norm_serves(values: Tensor) -> bool:
     return values.device.type == "cpu" and values.dtype in (torch.bfloat16, torch.float16) and 1 < positions <= _SUMS_WELL
 
 
-def _joined(pictures: Sequence[Tensor]) -> Tensor:
+def joined(pictures: Sequence[Tensor]) -> Tensor:
+    """One batch of several; a single one is not copied."""
     return pictures[0] if len(pictures) == 1 else torch.cat(list(pictures))
 
 

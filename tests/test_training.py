@@ -57,12 +57,11 @@ class Each(Callback):
 
 @pytest.mark.parametrize("optimizer", ["muon", "adam"])
 def test_objective_falls(folder: Path, optimizer: str) -> None:
-    """To 0.32 .. 0.48 of its beginning, by three seeds and both optimizers."""
     model = module(learning_rate=5e-3, optimizer=optimizer)
     objectives = Each(lambda m, _: float(m.trainer.callback_metrics["train/objective"]))
-    fit(model, photos(folder), 40, objectives)
-    assert len(objectives.seen) == 40
-    assert sum(objectives.seen[-5:]) < 0.6 * sum(objectives.seen[:5])
+    fit(model, photos(folder), 80, objectives)
+    assert len(objectives.seen) == 80
+    assert sum(objectives.seen[-5:]) < 0.4 * sum(objectives.seen[:5])
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
