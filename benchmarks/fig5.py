@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from machine import setting, write_record
+from machine import photo_count, setting, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -192,9 +192,7 @@ def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves) -> No
 
 
 def _level(subject: Subject, photo: Tensor) -> float:
-    styled = subject.style(photo)
-    assert isinstance(styled, Tensor)
-    return objective_of(styled, photo, subject.painting, subject.loss)
+    return objective_of(subject.style(photo), photo, subject.painting, subject.loss)
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -286,7 +284,7 @@ def _draw(axes: Any, panel: Panel, colour: str) -> None:
     result = _result(panel)
     curve, level, equivalent = result["curve"], result["network"], result["equivalent"]
     steps = range(panel.iterations + 1)
-    axes.plot(steps, curve["median"], color=colour, label=f"Gatys from {panel.start} ({result['photos']} photos)")
+    axes.plot(steps, curve["median"], color=colour, label=f"Gatys from {panel.start} ({photo_count(result['photos'])})")
     axes.fill_between(steps, curve["lower"], curve["upper"], color=colour, alpha=0.2, linewidth=0)
     axes.axhline(level["median"], color="black", linestyle="--", linewidth=1)
     axes.axhspan(level["lower"], level["upper"], color="black", alpha=0.07, linewidth=0)

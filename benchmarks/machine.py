@@ -55,6 +55,11 @@ def megapixels(size: str) -> float:
     return width * height / 1e6
 
 
+def photo_count(count: int) -> str:
+    """``1 photo``, ``2 photos``."""
+    return f"{count} photo" if count == 1 else f"{count} photos"
+
+
 def write_record(record: dict[str, Any], folder: Path, name: str) -> None:
     """Writes ``name.json`` and says where."""
     folder.mkdir(parents=True, exist_ok=True)

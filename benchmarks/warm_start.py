@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fig5 import STARTS
-from machine import plot, setting, write_record
+from machine import photo_count, plot, setting, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -71,7 +71,6 @@ def _warm(style: Style, photo: Tensor, painting: Tensor | Grams, loss: LossSetti
     """Our search from the network's picture: the objective after 0, 1, ..., ``steps`` steps."""
     curve: list[float] = []
     styled = style(photo)
-    assert isinstance(styled, Tensor)
     settings = OptimizeSettings(steps=steps + 1, history=history, scales=1, plateau=0.0, device=str(photo.device))
     optimize(photo, [painting], loss, settings, init=styled, observe=lambda iterate: curve.append(iterate.objective))
     return curve
@@ -138,12 +137,13 @@ def _report(arguments: argparse.Namespace, style: Style, photos: Sequence[dict[s
 def draw(path: Path, record: dict[str, Any]) -> None:
     """Medians over the photos."""
     labels = {"xlabel": "iteration", "ylabel": "objective", "xscale": "log", "yscale": "log"}
-    with plot(path, title=f"{record['style']}, {record['size']} pixels, {len(record['per_photo'])} photos", **labels) as axes:
-        for engine, title in (("gatys", "Gatys, from"), ("ours", "from the network's picture, history")):
+    title = f"{record['style']}, {record['size']} pixels, {photo_count(len(record['per_photo']))}"
+    with plot(path, title=title, **labels) as axes:
+        for engine, label in (("gatys", "Gatys, from"), ("ours", "from the network's picture, history")):
             for name in record["per_photo"][0][engine]:
                 curves = zip(*(photo[engine][name] for photo in record["per_photo"]), strict=True)
                 medians = [quartiles(values)[1] for values in curves]
-                axes.plot(range(1, len(medians) + 1), medians, label=f"{title} {name}")
+                axes.plot(range(1, len(medians) + 1), medians, label=f"{label} {name}")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,6 @@ def trained(folder: Path, size: str, budget: str) -> Sheet:
         photo = read_image(skimage_photo(name, folder), size).pixels
         begun = time.monotonic()
         styled = network(photo)
-        assert isinstance(styled, Tensor)
         path = write_image(styled, folder / f"{name}_{TRAINED}_network.jpg")
         print(f"{path}: one pass of the network, {time.monotonic() - begun:.2f} s", flush=True)
         sheet += [(name, photo), (TRAINED, read_image(STYLES / f"{TRAINED}.jpg").pixels), (f"{name}, network", styled)]

@@ -170,7 +170,6 @@ def _of_photo(
     style: Style, photo: Tensor, painting: _Painting, judge: VGG, loss: PerceptualLoss, most: int
 ) -> dict[str, float]:
     styled = style(photo)
-    assert isinstance(styled, Tensor)
     row = _measure(judge, photo, styled, painting.judged)
     row["objective"] = objective_of(styled, photo, painting.trained, loss)
     row["equivalent"] = equivalent_iterations(photo, [painting.trained], loss.settings, row["objective"], most) if most else 0

@@ -11,6 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import torch
 from safetensors import safe_open
@@ -36,6 +37,12 @@ class Style:
 
     net: TransformNet
     card: Card
+
+    @overload
+    def __call__(self, picture: Tensor) -> Tensor: ...
+
+    @overload
+    def __call__(self, picture: Picture) -> Picture: ...
 
     def __call__(self, picture: Picture | Tensor) -> Picture | Tensor:
         """A picture in the style, of the same size and kind; values in 0..1, transparency carried over. One that memory would

@@ -64,7 +64,6 @@ def test_picture_keeps_size_and_alpha(tmp_path: Path) -> None:
     save_style(network(), Card("a"), tmp_path / "a.safetensors")
     alpha = torch.rand(1, 1, 29, 42)
     styled = load_style(tmp_path / "a.safetensors")(Picture(PICTURES, alpha, "photo"))
-    assert isinstance(styled, Picture)
     assert styled.pixels.shape == PICTURES.shape
     assert 0 <= styled.pixels.min() <= styled.pixels.max() <= 1
     assert styled.alpha is alpha
