@@ -158,7 +158,8 @@ class PhotoDataModule(LightningDataModule):
         subset: use this many of the training photos only.
         size: of the square crops, pixels.
         val_size: of the validation photos, pixels; as ``size`` by default.
-        smallest_crop: a crop's side is drawn from this share of the photo's shorter side to all of it.
+        smallest_crop: a crop's side is drawn from this share of the photo's shorter side to all of it: what a network will see in
+            photos up to three times the size of its crops.
         batch_size: photos a step and process.
         workers: processes that read photos; ``auto`` fits the machine.
         seed: of crops and order.
@@ -172,7 +173,7 @@ class PhotoDataModule(LightningDataModule):
         subset: int | None = None,
         size: int = 256,
         val_size: int | None = None,
-        smallest_crop: float = 0.7,
+        smallest_crop: float = 0.35,
         batch_size: int = 4,
         workers: Literal["auto"] | int = "auto",
         seed: int = 0,
