@@ -2,7 +2,7 @@
 that a network reaches at once.
 
     python benchmarks/fig5.py STYLE [STYLE ...] --photos FOLDER [--count 20] [--sizes 256 512 1024]
-        [--iterations 500 [500 200]] [--start content noise] [--budget 20m] [--output benchmarks/results]
+        [--iterations 500 [500 200]] [--start content noise] [--budget 20m] [--curves RECORD ...] [--output benchmarks/results]
 
 Photos are held-out ones, brought to each size (longest side), enlarged where they are smaller. Objectives are of the loss that
 the style was trained on, in each photo's own units; curves and levels are medians over the same photos, with quartiles. The
@@ -13,11 +13,16 @@ how many those are.
 
 A full run takes hours on a processor. Results are written after every photo. A budget goes to what fits into the rest of it, by
 the seconds measured so far, so that sizes may have different numbers of photos: each says how many.
+
+Curves do not depend on the network: ``--curves`` takes those of earlier records where the search was the same, so that a style
+trained on is measured in seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +42,9 @@ from stylenet.styles import Style, load_style
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = {"content": "content", "noise": "normal"}
+
+# A curve of another record is of the same search if that began from the same objective, but for rounding.
+_SAME = 2e-3
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,17 @@ class Panel:
 
 Search = tuple[str | int, ...]
 Curves = dict[Search, list[float]]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A curve of an earlier record."""
+
+    size: int
+    start: str
+    photo: str
+    curve: list[float]
+    record: str
 
 
 class Remaining:
@@ -110,8 +129,9 @@ def main() -> None:
         for size, iterations in zip(arguments.sizes, arguments.iterations, strict=True)
         for start in arguments.start
     ]
+    known = [curve for path in arguments.curves for curve in _known(path)]
     for photo in spread(find_photos(arguments.photos), arguments.count):
-        if not _measure(photo, panels, remaining):
+        if not _measure(photo, panels, remaining, known):
             break
         _report(arguments, panels)
     _tell(panels)
@@ -126,6 +146,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, nargs="+", default=[500], help="for all sizes, or for each")
     parser.add_argument("--start", nargs="+", choices=list(STARTS), default=list(STARTS))
     parser.add_argument("--budget", help="90s, 20m, 8h: ends in time, with fewer photos")
+    parser.add_argument("--curves", type=Path, nargs="+", default=[], metavar="RECORD", help="earlier records (JSON)")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     arguments = parser.parse_args()
     if len(arguments.iterations) == 1:
@@ -143,26 +164,45 @@ def _subject(name: str) -> Subject:
     return Subject(style, PerceptualLoss(settings).to(pick_device()), painting)
 
 
+def _search_settings() -> dict[str, Any]:
+    """What every search of a record has in common."""
+    convolutions = str(pick_precision("auto", pick_device())).removeprefix("torch.")
+    return {"convolutions": convolutions, "history": PLAIN_LBFGS.history, "projected": PLAIN_LBFGS.clamp}
+
+
+def _known(path: Path) -> Iterator[Known]:
+    """The curves of a record whose searches had today's settings."""
+    record = json.loads(path.read_text())
+    if record | _search_settings() != record:
+        return
+    for result in record["results"]:
+        for photo in result["per_photo"]:
+            yield Known(result["size"], result["start"], photo["photo"], photo["curve"], photo.get("curve_of", path.name))
+
+
 # --- measuring --------------------------------------------------------------------------------------------------------
 
 
-def _measure(photo: Photo, panels: Sequence[Panel], remaining: Remaining) -> bool:
+def _measure(photo: Photo, panels: Sequence[Panel], remaining: Remaining, known: Sequence[Known]) -> bool:
     """One photo in every panel; False if the budget suffices for none."""
     begun = False
     curves: Curves = {}
     for panel in panels:
         if panel.search in curves or remaining.fits(panel.size, panel.iterations):
-            _add(panel, photo, remaining, curves)
+            _add(panel, photo, remaining, curves, known)
             begun = True
     return begun
 
 
-def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves) -> None:
+def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves, known: Sequence[Known]) -> None:
     """One photo's curve and the network's objective; nothing if the budget or a value that is not finite ends it early."""
     picture = read_image(photo_source(photo), panel.size, upscale=True)
     pixels, subject = picture.pixels.to(pick_device()), panel.subject
     objective = _level(subject, pixels)
-    if panel.search not in curves:
+    taken = _taken(panel, photo, pixels, known)
+    if taken is not None:
+        curves[panel.search] = taken.curve[: panel.iterations + 1]
+    elif panel.search not in curves:
         began, start, left = time.monotonic(), STARTS[panel.start], remaining.seconds()
         curve = objective_curve(pixels, [subject.painting], subject.loss.settings, panel.iterations, start, budget=left)
         remaining.measured(panel.size, len(curve), time.monotonic() - began)
@@ -182,6 +222,7 @@ def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves) -> No
             "equivalent": equivalent,
             "reached": min(curve) <= objective,
             "curve": [float(f"{value:.6g}") for value in curve],
+            **({"curve_of": taken.record} if taken is not None else {}),
         }
     )
     print(
@@ -189,6 +230,17 @@ def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves) -> No
         f"{'' if min(curve) <= objective else ' and more'} iterations",
         flush=True,
     )
+
+
+def _taken(panel: Panel, photo: Photo, pixels: Tensor, known: Sequence[Known]) -> Known | None:
+    """The known curve of this photo, if one is long enough and began where this search would."""
+    wanted = (panel.size, panel.start, Path(str(photo)).name)
+    candidates = [one for one in known if (one.size, one.start, one.photo) == wanted and len(one.curve) > panel.iterations]
+    if not candidates:
+        return None
+    subject = panel.subject
+    (first,) = objective_curve(pixels, [subject.painting], subject.loss.settings, 0, STARTS[panel.start])
+    return next((one for one in candidates if math.isclose(one.curve[0], first, rel_tol=_SAME)), None)
 
 
 def _level(subject: Subject, photo: Tensor) -> float:
@@ -203,9 +255,7 @@ def _report(arguments: argparse.Namespace, panels: Sequence[Panel]) -> None:
     measured = [panel for panel in panels if panel.photos]
     record = {
         **setting(),
-        "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
-        "history": PLAIN_LBFGS.history,
-        "projected": PLAIN_LBFGS.clamp,
+        **_search_settings(),
         "budget": arguments.budget,
         "photos_asked_for": arguments.count,
         "results": [_result(panel) for panel in measured],

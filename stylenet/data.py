@@ -158,8 +158,8 @@ class PhotoDataModule(LightningDataModule):
         subset: use this many of the training photos only.
         size: of the square crops, pixels.
         val_size: of the validation photos, pixels; as ``size`` by default.
-        smallest_crop: a crop's side is drawn from this share of the photo's shorter side to all of it: what a network will see in
-            photos up to three times the size of its crops.
+        smallest_crop: a crop's side is drawn from this share of the photo's shorter side to all of it, so that a network knows
+            what photos of up to three times the size of its crops look like.
         batch_size: photos a step and process.
         workers: processes that read photos; ``auto`` fits the machine.
         seed: of crops and order.

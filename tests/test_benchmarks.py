@@ -75,6 +75,26 @@ def test_fig5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> N
             assert photo["equivalent"] == (below.index(True) if any(below) else row["iterations"])
 
 
+def test_fig5_takes_the_curves_of_the_same_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
+    words = ["--photos", photos, "--count", "2", "--sizes", "64", "--start", "noise", "--iterations"]
+    first = run(monkeypatch, tmp_path / "first", "fig5", "starry_night", *words, "3")
+    (written,) = (tmp_path / "first").glob("*.json")
+    changed = json.loads(written.read_text())
+    changed["results"][0]["per_photo"][0]["curve"][1] = 123.0
+    changed["results"][0]["per_photo"][1]["curve"][0] *= 1.01
+    written.write_text(json.dumps(changed))
+    again = run(monkeypatch, tmp_path / "again", "fig5", "starry_night_swift", *words, "2", "--curves", str(written))
+    taken, own = again["results"][0]["per_photo"]
+    assert taken["curve"] == changed["results"][0]["per_photo"][0]["curve"][:3]
+    assert taken["curve_of"] == written.name
+    # The other one has been told to begin elsewhere: it is another search, and done again.
+    assert own["curve"] == pytest.approx(first["results"][0]["per_photo"][1]["curve"][:3], rel=1e-3)
+    assert "curve_of" not in own
+    other = run(monkeypatch, tmp_path / "other", "fig5", "great_wave", *words, "2", "--curves", str(written))
+    longer = run(monkeypatch, tmp_path / "longer", "fig5", "starry_night", *words, "4", "--curves", str(written))
+    assert not any("curve_of" in photo for record in (other, longer) for photo in record["results"][0]["per_photo"])
+
+
 def test_fig5_ends_with_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
     words = ["starry_night", "--photos", photos, "--sizes", "64", "--iterations", "5000", "--budget", "2s"]
     assert run(monkeypatch, tmp_path / "out", "fig5", *words)["results"] == []
