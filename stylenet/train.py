@@ -186,6 +186,7 @@ def _card(cli: TrainCLI, seconds: float, metrics: Any) -> Card:
             "batch": photos_a_step(trainer),
             "size": data.size,
             "half_size": module.hparams["half_size"],
+            "margin": module.hparams["margin"],
             "init": Path(module.hparams["init"]).stem if module.hparams["init"] else None,  # no path of this machine
             "style_size": module.hparams["style_size"],
             "optimizer": module.hparams["optimizer"],

@@ -58,6 +58,8 @@ class StyleTraining(LightningModule):
         learning_rate: of the optimizer, at its height.
         half_size: share of the training, from its beginning, that sees photos at half their size: a step then costs a quarter,
             and colours and strokes are learnt as well. Photos below 192 pixels keep their size.
+        margin: pixels that photos and styled photos are extended by, mirrored, before the loss network sees them. Its
+            convolutions pad with zeros, and a network answers them with stripes along the edges. Papers have 0.
         warmup: steps in which the learning rate rises.
         schedule: ``cosine`` (to a hundredth at the end) or ``constant`` after that.
         budget: ``15m``: ends in time, with the schedule stretched to fit.
@@ -77,6 +79,7 @@ class StyleTraining(LightningModule):
         optimizer: Literal["muon", "adam"] = "muon",
         learning_rate: float = 2e-3,
         half_size: float = 0.5,
+        margin: int = 8,
         warmup: int = 50,
         schedule: Literal["cosine", "constant"] = "cosine",
         budget: str | float | None = None,
@@ -90,7 +93,7 @@ class StyleTraining(LightningModule):
         plain["network"] = asdict(network) if isinstance(network, NetSettings) else network
         plain["loss"] = asdict(loss) if isinstance(loss, LossSettings) else loss
         self.save_hyperparameters(plain)
-        least = {"learning_rate": 0, "warmup": 0, "most_bad_steps": 1}
+        least = {"learning_rate": 0, "margin": 0, "warmup": 0, "most_bad_steps": 1}
         for name, lowest in least.items():
             if not math.isfinite(plain[name]) or plain[name] < lowest:
                 raise InputError(f"{name} is {plain[name]}: it must be {lowest} or more")
@@ -220,10 +223,16 @@ class StyleTraining(LightningModule):
         with torch.autocast(photos.device.type, enabled=False):
             # The photo's features are needed to the deepest content layer alone, and without a gradient.
             with torch.no_grad():
-                content = loss.vgg(photos, only=list(self.loss_settings.content_layers))
+                content = loss.vgg(self._extended(photos), only=list(self.loss_settings.content_layers))
             trained = [*self.loss_settings.content_layers, *self.loss_settings.style_layers]
             targets: Targets = replace(self._frozen["targets"], content=content)
-            return loss.compare(loss.vgg(styled, only=trained), styled, targets), saturation(styled.detach())
+            ours = loss.vgg(self._extended(styled), only=trained)
+            return loss.compare(ours, styled, targets), saturation(styled.detach())
+
+    def _extended(self, pictures: Tensor) -> Tensor:
+        """Pictures ``[B, 3, S, S]`` with their mirrored margin, as far as there is something to mirror."""
+        margin = min(self.hparams["margin"], pictures.shape[-1] - 1)
+        return F.pad(pictures, (margin,) * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Warm-up, then a cosine over what is left of the steps or of the budget."""

@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn import ReflectionPad2d
 from training_kit import LOSS, PAINTING, TINY, fit, make_photos, module, photos
 
 from stylenet.averaging import AveragedWeights
@@ -64,11 +65,11 @@ def test_objective_falls(folder: Path, optimizer: str) -> None:
     assert sum(objectives.seen[-5:]) < 0.4 * sum(objectives.seen[:5])
 
 
-@pytest.mark.parametrize("calibrated", [True, False])
-def test_objective_is_the_loss_of_optimize(folder: Path, calibrated: bool) -> None:
-    """A step's objective is what PerceptualLoss says of the same pictures, each on its own."""
+@pytest.mark.parametrize(("calibrated", "margin"), [(True, 0), (False, 0), (True, 8), (True, 100)])
+def test_objective_is_the_loss_of_optimize(folder: Path, calibrated: bool, margin: int) -> None:
+    """A step's objective is what PerceptualLoss says of the same pictures with their margins, each on its own."""
     settings = LOSS if calibrated else LOSS.__class__(**{**vars(LOSS), "calibrated": False})
-    model, data = module(loss=settings), photos(folder)
+    model, data = module(loss=settings, margin=margin), photos(folder)
     fit(model, data, 0)
     batch = torch.rand(2, 3, 48, 48)
     losses, outside = model.losses(batch)
@@ -76,11 +77,12 @@ def test_objective_is_the_loss_of_optimize(folder: Path, calibrated: bool) -> No
     painting = read_image(PAINTING, 96).pixels
     units = loss.targets(data.calibration_photos(2), [painting])
     expected = {}
+    mirror = ReflectionPad2d(min(margin, 47))
     for photo, styled in zip(batch.split(1), model.network(batch).split(1), strict=True):
-        alone = loss.targets(photo, [painting])
+        alone = loss.targets(mirror(photo), [painting])
         alone.content_units.update(units.content_units)
         alone.style_units[0].update(units.style_units[0])
-        for name, value in loss(styled, alone).parts.items():
+        for name, value in loss.compare(loss.vgg(mirror(styled)), styled, alone).parts.items():
             expected[name] = expected.get(name, 0.0) + float(value.detach()) / 2
     assert {name: float(value.detach()) for name, value in losses.parts.items()} == pytest.approx(expected, rel=1e-4)
     assert float(losses.total.detach()) == pytest.approx(sum(expected.values()), rel=1e-4)
@@ -127,6 +129,7 @@ def test_init_from_a_style(folder: Path, tmp_path: Path) -> None:
         ({"learning_rate": -1.0}, "learning_rate is -1"),
         ({"optimizer": "sgd"}, "optimizer is 'sgd': it is muon or adam"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
+        ({"margin": -1}, "margin is -1"),
         ({"warmup": -1}, "warmup is -1"),
         ({"half_size": 1.5}, "half_size is 1.5"),
         ({"half_size": math.nan}, "half_size is nan"),
