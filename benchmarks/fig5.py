@@ -79,7 +79,8 @@ class Panel:
 
 
 Search = tuple[str | int, ...]
-Curves = dict[Search, list[float]]
+# The curve of a search, and the record it was taken from, if from one.
+Curves = dict[Search, tuple[list[float], str | None]]
 
 
 @dataclass(frozen=True)
@@ -199,15 +200,10 @@ def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves, known
     picture = read_image(photo_source(photo), panel.size, upscale=True)
     pixels, subject = picture.pixels.to(pick_device()), panel.subject
     objective = _level(subject, pixels)
-    taken = _taken(panel, photo, pixels, known)
-    if taken is not None:
-        curves[panel.search] = taken.curve[: panel.iterations + 1]
-    elif panel.search not in curves:
-        began, start, left = time.monotonic(), STARTS[panel.start], remaining.seconds()
-        curve = objective_curve(pixels, [subject.painting], subject.loss.settings, panel.iterations, start, budget=left)
-        remaining.measured(panel.size, len(curve), time.monotonic() - began)
-        curves[panel.search] = curve
-    curve = curves[panel.search]
+    if panel.search not in curves:
+        taken = _taken(panel, photo, pixels, known)
+        curves[panel.search] = taken or (_searched(panel, pixels, remaining), None)
+    curve, record = curves[panel.search]
     head = f"{subject.style.card.name}  {panel.size}  from {panel.start:<8}{photo}"
     if len(curve) <= panel.iterations:
         print(f"{head}  left out: it ended after {len(curve)} of {panel.iterations} iterations", flush=True)
@@ -222,7 +218,7 @@ def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves, known
             "equivalent": equivalent,
             "reached": min(curve) <= objective,
             "curve": [float(f"{value:.6g}") for value in curve],
-            **({"curve_of": taken.record} if taken is not None else {}),
+            **({"curve_of": record} if record else {}),
         }
     )
     print(
@@ -232,15 +228,24 @@ def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves, known
     )
 
 
-def _taken(panel: Panel, photo: Photo, pixels: Tensor, known: Sequence[Known]) -> Known | None:
-    """The known curve of this photo, if one is long enough and began where this search would."""
+def _searched(panel: Panel, pixels: Tensor, remaining: Remaining) -> list[float]:
+    """A new curve, shorter than asked for where the budget ends it."""
+    began, start, left, subject = time.monotonic(), STARTS[panel.start], remaining.seconds(), panel.subject
+    curve = objective_curve(pixels, [subject.painting], subject.loss.settings, panel.iterations, start, budget=left)
+    remaining.measured(panel.size, len(curve), time.monotonic() - began)
+    return curve
+
+
+def _taken(panel: Panel, photo: Photo, pixels: Tensor, known: Sequence[Known]) -> tuple[list[float], str] | None:
+    """The known curve of this photo and its record, if one is long enough and began where this search would."""
     wanted = (panel.size, panel.start, Path(str(photo)).name)
     candidates = [one for one in known if (one.size, one.start, one.photo) == wanted and len(one.curve) > panel.iterations]
     if not candidates:
         return None
     subject = panel.subject
     (first,) = objective_curve(pixels, [subject.painting], subject.loss.settings, 0, STARTS[panel.start])
-    return next((one for one in candidates if math.isclose(one.curve[0], first, rel_tol=_SAME)), None)
+    same = (one for one in candidates if math.isclose(one.curve[0], first, rel_tol=_SAME))
+    return next(((one.curve[: panel.iterations + 1], one.record) for one in same), None)
 
 
 def _level(subject: Subject, photo: Tensor) -> float:

@@ -107,7 +107,7 @@ def test_quality_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phot
     assert [(one["preset"], one["ema"]) for one in record["runs"]] == [("quarter", 0.9), ("quarter", 0)]
     for one in record["runs"]:
         assert one["rows"]
-        assert one["rows"][-1]["seconds"] < 8  # the last step ends after the budget, on a busy machine by much
+        assert one["rows"][-1]["seconds"] < 4
         for row in one["rows"]:
             assert row.keys() == {"seconds", "step", "objective", "content", "style", "checkerboard"}
             assert 0 < row["content"] < row["objective"]
