@@ -138,5 +138,5 @@ def look(path: Path) -> Seen:
 def tiny_style(path: Path, **options: Any) -> Style:
     """A style of random weights, as a file too."""
     net = randomised(TransformNet(NetSettings(width=4, residual_blocks=1, **options)))
-    save_style(net, Card("tiny"), path, half=False)
+    save_style(net, Card("tiny"), path, bits=32)
     return Style(net, Card("tiny"))

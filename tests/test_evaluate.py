@@ -34,7 +34,7 @@ def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
         loss=dataclasses.asdict(LOSS),
         training={"style_size": 96},
     )
-    save_style(TransformNet(TINY), card, path, half=False)
+    save_style(TransformNet(TINY), card, path, bits=32)
     return path
 
 

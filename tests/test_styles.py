@@ -17,7 +17,7 @@ from stylenet import cards
 from stylenet.cards import Card, list_styles
 from stylenet.errors import InputError
 from stylenet.images import Picture
-from stylenet.styles import load_style, save_style
+from stylenet.styles import Bits, load_style, save_style
 from stylenet.transform_net import NetSettings, TransformNet
 
 PICTURES = torch.rand(1, 3, 29, 42, generator=torch.Generator().manual_seed(3))
@@ -34,7 +34,7 @@ def network(**options: Any) -> TransformNet:
 def test_written_is_read(tmp_path: Path, options: dict[str, Any]) -> None:
     net = network(**options)
     card = Card("waves", credit="Hokusai, 1831", metrics={"val/objective": 1.5}, training={"steps": 7})
-    save_style(net, card, tmp_path / "waves.safetensors", half=False)
+    save_style(net, card, tmp_path / "waves.safetensors", bits=32)
     style = load_style(tmp_path / "waves.safetensors")
     assert (style.card.name, style.card.credit, style.card.metrics) == ("waves", "Hokusai, 1831", {"val/objective": 1.5})
     assert NetSettings(**style.card.network) == net.settings
@@ -51,13 +51,31 @@ def test_weights_that_are_not_finite(tmp_path: Path) -> None:
         load_style(tmp_path / "a.safetensors")
 
 
-def test_half_precision_is_the_default(tmp_path: Path) -> None:
-    net = TransformNet()
+@pytest.mark.parametrize(("bits", "size", "apart"), [(8, 1.7e6, 0.06), (16, 3.4e6, 3e-3), (32, 6.7e6, 1e-6)])
+@pytest.mark.parametrize("upsample", ["bilinear", "transposed"])
+def test_bits(tmp_path: Path, bits: Bits, size: float, apart: float, upsample: Any) -> None:
+    net = randomised(TransformNet(NetSettings(upsample=upsample)))
+    save_style(net, Card("a"), tmp_path / "a.safetensors", bits)
+    assert (tmp_path / "a.safetensors").stat().st_size == pytest.approx(size, rel=0.02)
+    read = load_style(tmp_path / "a.safetensors").net
+    for name, value in net.state_dict().items():
+        assert read.state_dict()[name].dtype == torch.float32
+        assert torch.allclose(read.state_dict()[name], value, atol=float(value.abs().max()) / 254 if bits == 8 else 1e-3)
+    error = (read(PICTURES) - net(PICTURES)).abs().mean() / net(PICTURES).std()
+    assert error < apart
+
+
+def test_eight_bits_are_the_default_and_hold_the_largest_weight(tmp_path: Path) -> None:
+    net = network()
     save_style(net, Card("a"), tmp_path / "a.safetensors")
-    assert (tmp_path / "a.safetensors").stat().st_size == pytest.approx(3.4e6, rel=0.02)
-    style = load_style(tmp_path / "a.safetensors")
-    assert next(style.net.parameters()).dtype == torch.float32
-    assert torch.allclose(style.net(PICTURES), net(PICTURES), atol=5e-3)
+    kernel, read = net.up1.conv.weight, load_style(tmp_path / "a.safetensors").net.up1.conv.weight
+    largest = kernel.abs().amax(dim=(1, 2, 3))
+    assert torch.allclose(read.abs().amax(dim=(1, 2, 3)), largest, rtol=1e-5)
+    assert ((read - kernel).abs() <= largest[:, None, None, None] / 253).all()
+    assert not torch.equal(read, kernel)
+    net.up1.conv.weight.data.zero_()
+    save_style(net, Card("a"), tmp_path / "zero.safetensors")
+    assert not load_style(tmp_path / "zero.safetensors").net.up1.conv.weight.any()
 
 
 def test_picture_keeps_size_and_alpha(tmp_path: Path) -> None:
@@ -69,12 +87,12 @@ def test_picture_keeps_size_and_alpha(tmp_path: Path) -> None:
     assert styled.alpha is alpha
 
 
-@pytest.mark.parametrize("value", [float("nan"), 1e6])
-def test_broken_weights_are_not_written(tmp_path: Path, value: float) -> None:
+@pytest.mark.parametrize(("value", "bits"), [(float("nan"), 8), (float("inf"), 8), (float("nan"), 32), (1e6, 16)])
+def test_broken_weights_are_not_written(tmp_path: Path, value: float, bits: Bits) -> None:
     net = network()
     net.up1.conv.weight.data[0, 0, 0, 0] = value
     with pytest.raises(InputError, match=r"up1\.conv\.weight holds numbers that are not finite"):
-        save_style(net, Card("a"), tmp_path / "a.safetensors")
+        save_style(net, Card("a"), tmp_path / "a.safetensors", bits)
     assert list(tmp_path.iterdir()) == []
 
 

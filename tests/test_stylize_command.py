@@ -35,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for seed, name in enumerate(("waves", "stars")):
         torch.manual_seed(seed)
         net = randomised(TransformNet(NetSettings(width=4, residual_blocks=1)))
-        save_style(net, Card(name), tmp_path / f"{name}.safetensors", half=False)
+        save_style(net, Card(name), tmp_path / f"{name}.safetensors", bits=32)
     for number, name in enumerate(("a.png", "b.jpg", "deep/c.webp", "deep/er/d.gif")):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -131,7 +131,7 @@ def test_a_device_that_is_not_there() -> None:
 
 def test_from_python(tmp_path: Path) -> None:
     """The three lines of the README."""
-    save_style(STYLE.net, Card("one"), tmp_path / "one.safetensors", half=False)
+    save_style(STYLE.net, Card("one"), tmp_path / "one.safetensors", bits=32)
     write_image(PHOTO, tmp_path / "photo.png")
     picture = stylenet.read_image(tmp_path / "photo.png")
     called = stylenet.load_style(tmp_path / "one.safetensors")(picture)

@@ -115,7 +115,7 @@ def test_two_styles(folder: Path, norm: str) -> None:
 
 def test_init_from_a_style(folder: Path, tmp_path: Path) -> None:
     net = TransformNet(TINY)
-    save_style(net, Card("a"), tmp_path / "a.safetensors", half=False)
+    save_style(net, Card("a"), tmp_path / "a.safetensors", bits=32)
     assert torch.equal(
         weights(module(init=str(tmp_path / "a.safetensors"))), torch.cat([p.flatten() for p in net.parameters()])
     )
