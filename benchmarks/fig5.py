@@ -29,10 +29,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from machine import photo_count, setting, write_record
+from machine import convolutions, photo_count, setting, write_record
 from torch import Tensor
 
-from stylenet.devices import keep_freed_memory, pick_device, pick_precision
+from stylenet.devices import keep_freed_memory, pick_device
 from stylenet.evaluate import PLAIN_LBFGS, iterations_to, objective_curve, objective_of, quartiles, spread, trained_on
 from stylenet.images import read_image
 from stylenet.losses import Grams, PerceptualLoss
@@ -167,8 +167,7 @@ def _subject(name: str) -> Subject:
 
 def _search_settings() -> dict[str, Any]:
     """What every search of a record has in common."""
-    convolutions = str(pick_precision("auto", pick_device())).removeprefix("torch.")
-    return {"convolutions": convolutions, "history": PLAIN_LBFGS.history, "projected": PLAIN_LBFGS.clamp}
+    return {"convolutions": convolutions(), "history": PLAIN_LBFGS.history, "projected": PLAIN_LBFGS.clamp}
 
 
 def _known(path: Path) -> Iterator[Known]:

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import torch
 from baseline import network
-from machine import SECONDS_BY_SIZE, megapixels, plot, setting, synchronise, write_record
+from machine import SECONDS_BY_SIZE, convolutions, megapixels, plot, setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -57,7 +57,7 @@ def main() -> None:
         rows.append({"size": size, "seconds": timed, "median": medians})
     record = {
         **setting(),
-        "convolutions": str(dtype).removeprefix("torch."),
+        "convolutions": convolutions(),
         "rows": rows,
     }
     name = f"inference_{record['date']}_{record['convolutions']}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from stylenet.devices import pick_device, pick_precision
 from stylenet.monitor import versions
 
 
@@ -33,6 +34,11 @@ def synchronise() -> None:
     """Waits for the GPU, where there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def convolutions() -> str:
+    """The type that networks compute in here: ``float32``, ``bfloat16``."""
+    return str(pick_precision("auto", pick_device())).removeprefix("torch.")
 
 
 def setting() -> dict[str, Any]:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import plot, setting, synchronise, write_record
+from machine import convolutions, plot, setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.descent import Descent
@@ -228,7 +228,6 @@ def _judged(artist: Any, picture: Tensor | None, clamped: bool) -> float:
 
 
 def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    dtype = pick_precision("auto", pick_device())
     rows = [("", "pastiche", "stylenet", "ratio")]
     medians = rates["median"]
     rows.append(
@@ -250,7 +249,7 @@ def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[s
     record = {
         **head,
         "versions": {**head["versions"], "pastiche": version("pastiche")},
-        "convolutions": str(dtype).removeprefix("torch."),
+        "convolutions": convolutions(),
         "content": Path(arguments.content).name if arguments.content else "skimage chelsea",
         "style": Path(arguments.style).name if arguments.style else "brush_strokes",
         "pixels": PIXELS,

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import SECONDS_BY_SIZE, megapixels, plot, setting, synchronise, write_record
+from machine import SECONDS_BY_SIZE, convolutions, megapixels, plot, setting, synchronise, write_record
 
 from stylenet.descent import Descent
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -56,7 +56,7 @@ def main() -> None:
     arguments = _arguments()
     record = {
         **setting(),
-        "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
+        "convolutions": convolutions(),
         "gatys_steps": arguments.gatys_steps,
         "gatys": "measured to the last iteration" if arguments.full else "multiples of the median step",
         "history": PLAIN_LBFGS.history,

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from baseline import Step
-from machine import plot, setting, synchronise, write_record
+from machine import convolutions, plot, setting, synchronise, write_record
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.images import read_image
@@ -92,7 +92,7 @@ def _report(arguments: argparse.Namespace, seconds: dict[str, list[float]]) -> N
     print(f"ratio {ratio:.2f}")
     record = {
         **setting(),
-        "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
+        "convolutions": convolutions(),
         "compiled": arguments.compile,
         "batch": arguments.batch,
         "size": arguments.size,

@@ -26,7 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from machine import plot, setting, synchronise, write_record
+from machine import convolutions, plot, setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -150,7 +150,7 @@ def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor],
         print(f"{name:<8}{row['warping_error']:>15.5f}{row['flicker']:>11.5f}{row['detail']:>9.2f}{speed:>10}")
     record = {
         **setting(),
-        "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
+        "convolutions": convolutions(),
         "style": style.card.name,
         "network": style.card.network,
         "sintel": arguments.sintel.name,

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from fig5 import STARTS
-from machine import photo_count, plot, setting, write_record
+from machine import convolutions, photo_count, plot, setting, write_record
 from torch import Tensor
 
-from stylenet.devices import keep_freed_memory, pick_device, pick_precision
+from stylenet.devices import keep_freed_memory, pick_device
 from stylenet.evaluate import iterations_to, objective_curve, quartiles, spread, trained_on
 from stylenet.images import read_image
 from stylenet.losses import Grams, LossSettings
@@ -121,7 +121,7 @@ def _rows(photos: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> li
 def _report(arguments: argparse.Namespace, style: Style, photos: Sequence[dict[str, Any]]) -> None:
     record = {
         **setting(),
-        "convolutions": str(pick_precision("auto", pick_device())).removeprefix("torch."),
+        "convolutions": convolutions(),
         "style": style.card.name,
         "size": arguments.size,
         "iterations": arguments.iterations,
