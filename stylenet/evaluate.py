@@ -44,7 +44,8 @@ class SizeResult:
         content_lost: squared difference at relu4_2 over the photo's variance, median.
         checkerboard, border, saturation: see ``metrics.py``.
         equivalent: for each photo the iteration of projected L-BFGS, from the photo and without preconditioning, whose
-            objective is first as low as the network's; the limit where none is.
+            objective is first as low as the network's; the last one where none is; empty where none was searched for.
+        not_reached: photos for which none was.
     """
 
     size: int
@@ -56,6 +57,7 @@ class SizeResult:
     border: float
     saturation: float
     equivalent: list[int]
+    not_reached: int = 0
 
     @property
     def quartiles(self) -> tuple[float, float, float]:
@@ -89,7 +91,7 @@ def evaluate(
         photos: folder, zip archive or list of photos, or single ones, that it was not trained on.
         picture: the style picture that it was trained on, for a style file without Gram matrices. Its hash is compared with
             the card's.
-        sizes: longest sides to measure at.
+        sizes: longest sides to measure at; smaller photos are enlarged.
         count: photos to measure on, spread over the set.
         most_iterations: where the search for the equivalent iteration ends; 0 leaves it out.
         device: ``auto``, ``cpu``, ``cuda``, ...
@@ -108,14 +110,20 @@ def evaluate(
     targets = _targets(painting, judge, loss, where)
     results = []
     for size in sizes:
-        rows = []
+        rows: list[dict[str, float]] = []
+        found: list[tuple[int, bool]] = []
         for chosen_photo in chosen:
-            photo = read_image(photo_source(chosen_photo), size).pixels.to(where)
-            rows.append(_of_photo(loaded, photo, targets, judge, loss, most_iterations))
+            photo = read_image(photo_source(chosen_photo), size, upscale=True).pixels.to(where)
+            rows.append(_of_photo(loaded, photo, targets, judge, loss))
             if report is not None:
                 report(f"{size}  {chosen_photo}  " + "  ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()))
-        medians = {name: statistics.median(row[name] for row in rows) for name in rows[0] if name != "equivalent"}
-        results.append(SizeResult(size=size, photos=len(rows), equivalent=[int(row["equivalent"]) for row in rows], **medians))
+            if most_iterations:
+                found.append(equivalent_iterations(photo, [targets.trained], settings, rows[-1]["objective"], most_iterations))
+                if report is not None:
+                    report(f"{size}  {chosen_photo}  equivalent {found[-1][0]}{'' if found[-1][1] else ' and more'}")
+        medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+        equivalent, reached = [iteration for iteration, _ in found], [reached for _, reached in found]
+        results.append(SizeResult(size, len(rows), equivalent=equivalent, not_reached=reached.count(False), **medians))
     return results
 
 
@@ -166,13 +174,10 @@ def _targets(painting: Tensor | Grams, judge: VGG, loss: PerceptualLoss, device:
     return _Painting(loss.grams(painting.to(device)), judged)
 
 
-def _of_photo(
-    style: Style, photo: Tensor, painting: _Painting, judge: VGG, loss: PerceptualLoss, most: int
-) -> dict[str, float]:
+def _of_photo(style: Style, photo: Tensor, painting: _Painting, judge: VGG, loss: PerceptualLoss) -> dict[str, float]:
     styled = style(photo)
     row = _measure(judge, photo, styled, painting.judged)
     row["objective"] = objective_of(styled, photo, painting.trained, loss)
-    row["equivalent"] = equivalent_iterations(photo, [painting.trained], loss.settings, row["objective"], most) if most else 0
     return row
 
 
@@ -202,11 +207,14 @@ def equivalent_iterations(
     objective: float,
     most: int,
     precision: Precision = "auto",
-) -> int:
-    """The iteration of projected L-BFGS, from the photo at one scale, whose objective is first at most ``objective``; ``most``
-    if none is. (Johnson et al. start from noise, which takes more iterations to the same objective: ``benchmarks/fig5.py``.)"""
+) -> tuple[int, bool]:
+    """The iteration of projected L-BFGS, from the photo at one scale, whose objective is first at most ``objective``, and True;
+    the last one of ``most``, or before a value that is not finite, and False if none is.
+
+    Johnson et al. start from noise, which takes more iterations to the same objective: ``benchmarks/fig5.py``.
+    """
     curve = objective_curve(photo, paintings, loss, most, precision=precision, until=objective)
-    return iterations_to(objective, curve, most)
+    return iterations_to(objective, curve, max(len(curve) - 1, 0)), min(curve, default=math.inf) <= objective
 
 
 def iterations_to(objective: float, curve: Sequence[float], most: int) -> int:
@@ -254,8 +262,7 @@ def objective_curve(
 
 def as_dictionary(result: SizeResult) -> dict[str, object]:
     """For JSON."""
-    lower, median, upper = result.quartiles
-    return {**asdict(result), "equivalent_quartiles": [lower, median, upper]}
+    return {**asdict(result), **({"equivalent_quartiles": result.quartiles} if result.equivalent else {})}
 
 
 def as_table(results: Sequence[SizeResult]) -> str:
@@ -263,11 +270,18 @@ def as_table(results: Sequence[SizeResult]) -> str:
     titles = (
         f"{'size':>5}{'photos':>8}{'objective':>11}{'style error':>13}{'content lost':>14}{'checkerboard':>14}{'border':>8}"
     )
-    lines = [f"{titles}  Gatys-equivalent iterations (quartiles)"]
+    lines = [f"{titles}  iterations of Gatys' from the photo (quartiles)" if any(row.equivalent for row in results) else titles]
     for result in results:
-        lower, median, upper = result.quartiles
         lines.append(
             f"{result.size:>5}{result.photos:>8}{result.objective:>11.4g}{result.style_error:>13.3f}{result.content_lost:>14.3f}"
-            f"{result.checkerboard:>14.2f}{result.border:>8.3f}  {median:.0f} ({lower:.0f} to {upper:.0f})"
+            f"{result.checkerboard:>14.2f}{result.border:>8.3f}{_equivalent(result)}"
         )
     return "\n".join(lines)
+
+
+def _equivalent(result: SizeResult) -> str:
+    if not result.equivalent:
+        return ""
+    lower, median, upper = result.quartiles
+    missed = f", not reached by {result.not_reached}" if result.not_reached else ""
+    return f"  {median:g} ({lower:g} to {upper:g}{missed})"

@@ -15,7 +15,7 @@ from training_kit import LOSS, PAINTING, TINY, make_photos
 from stylenet.cards import Card
 from stylenet.cli import main
 from stylenet.descent import Descent
-from stylenet.evaluate import STYLE_LAYERS, SizeResult, as_table, equivalent_iterations, evaluate
+from stylenet.evaluate import STYLE_LAYERS, SizeResult, as_dictionary, as_table, equivalent_iterations, evaluate
 from stylenet.images import read_image
 from stylenet.losses import LossSettings, PerceptualLoss
 from stylenet.settings import OptimizeSettings
@@ -53,23 +53,30 @@ def test_equivalent_iterations_are_those_of_the_optimizer(photos: Path) -> None:
     best = objectives.index(min(objectives))
     assert best > 0
     goal = (objectives[best] + min(objectives[:best])) / 2
-    assert equivalent_iterations(photo, [painting], LOSS, goal, 20, "32") == best
-    assert equivalent_iterations(photo, [painting], LOSS, objectives[0] * 1.1, 20, "32") == 0
-    assert equivalent_iterations(photo, [painting], LOSS, objectives[best] / 100, 3, "32") == 3
+    assert equivalent_iterations(photo, [painting], LOSS, goal, 20, "32") == (best, True)
+    assert equivalent_iterations(photo, [painting], LOSS, objectives[0] * 1.1, 20, "32") == (0, True)
+    assert equivalent_iterations(photo, [painting], LOSS, objectives[best] / 100, 3, "32") == (3, False)
+
+
+def test_a_search_that_breaks_is_worth_what_it_had(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for curve, expected in (([3.0, 2.0], (1, False)), ([], (0, False)), ([3.0, 0.5], (1, True))):
+        monkeypatch.setattr("stylenet.evaluate.objective_curve", lambda *_, curve=curve, **__: curve)
+        assert equivalent_iterations(torch.zeros(1, 3, 64, 64), [], LOSS, 1.0, 20) == expected
 
 
 def test_numbers(style: Path, photos: Path) -> None:
     lines: list[str] = []
-    small, large = evaluate(str(style), str(photos), PAINTING, [64, 96], 3, 4, "cpu", lines.append)
-    assert (small.size, large.size, small.photos, len(small.equivalent)) == (64, 96, 3, 3)
-    assert len(lines) == 6
+    small, large = evaluate(str(style), str(photos), PAINTING, [64, 120], 3, 4, "cpu", lines.append)
+    assert (small.size, large.size, small.photos, len(small.equivalent)) == (64, 120, 3, 3)
+    assert len(lines) == 12
+    assert large.not_reached == sum("and more" in line for line in lines[6:])
     # The same by hand, for the middle one of three photos.
     values = []
     network = load_style(style)
     vgg = VGG(["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1", "relu4_2"])
     layers = [f"relu{block}_1" for block in range(1, 6)]
     for index in (0, 1, 3):
-        photo = read_image(photos / f"{index:03d}.png", 96).pixels
+        photo = read_image(photos / f"{index:03d}.png", 120, upscale=True).pixels  # of 96 x 80 pixels
         pictures = [network(photo), photo, read_image(PAINTING, 96).pixels]
         features = [vgg(picture) for picture in pictures]
         grams = [
@@ -83,7 +90,7 @@ def test_numbers(style: Path, photos: Path) -> None:
 
 
 def test_table() -> None:
-    result = SizeResult(256, 4, 1.5, 0.25, 1.0, 1.25, 0.01, 0.0, [10, 20, 30, 40])
+    result = SizeResult(256, 4, 1.5, 0.25, 1.0, 1.25, 0.01, 0.0, [10, 20, 30, 40], 1)
     assert result.quartiles == (17.5, 25.0, 32.5)
     assert as_table([result]).splitlines()[1].split() == [
         "256",
@@ -94,11 +101,18 @@ def test_table() -> None:
         "1.25",
         "0.010",
         "25",
-        "(18",
+        "(17.5",
         "to",
-        "32)",
+        "32.5,",
+        "not",
+        "reached",
+        "by",
+        "1)",
     ]
     assert dataclasses.replace(result, equivalent=[7]).quartiles == (7, 7, 7)
+    unsearched = dataclasses.replace(result, equivalent=[], not_reached=0)
+    assert "Gatys" not in as_table([unsearched])
+    assert "equivalent_quartiles" not in as_dictionary(unsearched)
 
 
 def test_command(style: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +134,7 @@ def test_command(style: Path, photos: Path, capsys: pytest.CaptureFixture[str]) 
     rows = json.loads(capsys.readouterr().out)
     assert [(row["size"], row["photos"], len(row["equivalent"])) for row in rows] == [(64, 2, 2), (72, 2, 2)]
     assert main(["evaluate", *words, "--device", "cpu"]) == 0
-    assert "Gatys-equivalent" in capsys.readouterr().out
+    assert "iterations of Gatys' from the photo" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
