@@ -1,5 +1,6 @@
-"""Training a style as the field writes it: float32, eager, channels first, ``nn.InstanceNorm2d``, the loss network run in full
-on photos and on their styled selves. What stylenet is measured against; nothing in it is stylenet's but the VGG weights."""
+"""Training a style, and searching a picture, as the field writes them: float32, eager, channels first, ``nn.InstanceNorm2d``,
+the loss network run in full on photos and on their styled selves. What stylenet is measured against; nothing in it is
+stylenet's but the VGG weights."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def network() -> nn.Sequential:
 
 
 class Vgg(nn.Module):
-    """VGG-19 up to a block's first ReLU, returning the activations of the layers named."""
+    """VGG-19 up to the deepest of the layers named, returning their activations."""
 
     def __init__(self, layers: list[str]) -> None:
         super().__init__()
@@ -100,3 +101,31 @@ class Step:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return float(loss.detach())
+
+
+class Search:
+    """L-BFGS on the pixels of one photo, one evaluation a step, in the field's way."""
+
+    def __init__(self, content: dict[str, float], style: dict[str, float], photo: Tensor, painting: Tensor) -> None:
+        self.content, self.style = content, style
+        self.vgg = Vgg([*content, *style]).to(photo.device)
+        with torch.no_grad():
+            self.grams = {name: gram(features) for name, features in self.vgg(painting).items() if name in style}
+            self.photo = self.vgg(photo)
+        self.picture = photo.clone().requires_grad_()
+        self.optimizer = torch.optim.LBFGS([self.picture], max_iter=1, history_size=100)
+
+    def __call__(self) -> float:
+        """The loss before the step."""
+        return float(self.optimizer.step(self._closure))  # type: ignore[no-untyped-call]
+
+    def _closure(self) -> Tensor:
+        self.optimizer.zero_grad()
+        ours = self.vgg(self.picture)
+        loss = self.picture.new_zeros(())
+        for name, weight in self.content.items():
+            loss = loss + weight * F.mse_loss(ours[name], self.photo[name])
+        for name, weight in self.style.items():
+            loss = loss + weight * F.mse_loss(gram(ours[name]), self.grams[name])
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss

@@ -29,16 +29,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from machine import convolutions, photo_count, setting, write_record
+from machine import convolutions, photo_count, record_name, setting, write_record
 from torch import Tensor
 
+from stylenet.cards import find_style
 from stylenet.devices import keep_freed_memory, pick_device
 from stylenet.evaluate import PLAIN_LBFGS, iterations_to, objective_curve, objective_of, quartiles, spread, trained_on
 from stylenet.images import read_image
 from stylenet.losses import Grams, PerceptualLoss
 from stylenet.photos import Photo, find_photos, photo_source
 from stylenet.settings import parse_seconds
-from stylenet.styles import Style, load_style
+from stylenet.styles import Style, load_style, sha256
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = {"content": "content", "noise": "normal"}
@@ -54,6 +55,7 @@ class Subject:
     style: Style
     loss: PerceptualLoss
     painting: Tensor | Grams
+    file: str  # the beginning of its hash
 
     @property
     def problem(self) -> tuple[str, ...]:
@@ -162,7 +164,9 @@ def _arguments() -> argparse.Namespace:
 def _subject(name: str) -> Subject:
     style = load_style(name, pick_device())
     settings, painting = trained_on(name, style.card)
-    return Subject(style, PerceptualLoss(settings).to(pick_device()), painting)
+    if not isinstance(painting, Tensor):
+        painting = {layer: gram.to(pick_device()) for layer, gram in painting.items()}
+    return Subject(style, PerceptualLoss(settings).to(pick_device()), painting, sha256(find_style(name))[:12])
 
 
 def _search_settings() -> dict[str, Any]:
@@ -174,6 +178,7 @@ def _known(path: Path) -> Iterator[Known]:
     """The curves of a record whose searches had today's settings."""
     record = json.loads(path.read_text())
     if record | _search_settings() != record:
+        print(f"{path}: of another search ({_search_settings()} is wanted); nothing is taken from it")
         return
     for result in record["results"]:
         for photo in result["per_photo"]:
@@ -258,14 +263,12 @@ def _report(arguments: argparse.Namespace, panels: Sequence[Panel]) -> None:
     """Everything so far, over what was written before."""
     measured = [panel for panel in panels if panel.photos]
     record = {
-        **setting(),
+        **setting(arguments),
         **_search_settings(),
-        "budget": arguments.budget,
-        "photos_asked_for": arguments.count,
         "results": [_result(panel) for panel in measured],
     }
     names = dict.fromkeys([panel.subject.style.card.name for panel in panels] + [str(panel.size) for panel in panels])
-    name = f"fig5_{record['date']}_{'_'.join(names)}"
+    name = record_name("fig5", *names)
     write_record(record, arguments.output, name)
     if measured:
         _plot(arguments.output / f"{name}.png", measured)
@@ -275,6 +278,7 @@ def _result(panel: Panel) -> dict[str, Any]:
     lower, median, upper = zip(*_quartiles(panel), strict=True)
     return {
         "style": panel.subject.style.card.name,
+        "file": panel.subject.file,
         "size": panel.size,
         "start": panel.start,
         "iterations": panel.iterations,
@@ -308,8 +312,8 @@ def _tell(panels: Sequence[Panel]) -> None:
         level, equivalent = result["network"], result["equivalent"]
         missed = f", not reached by {result['not_reached']} in {panel.iterations}" if result["not_reached"] else ""
         print(
-            f"{head}{level['median']:>9.4g}  {equivalent['median']:.0f}"
-            f" ({equivalent['lower']:.0f} to {equivalent['upper']:.0f}){missed}"
+            f"{head}{level['median']:>9.4g}  {equivalent['median']:g}"
+            f" ({equivalent['lower']:g} to {equivalent['upper']:g}){missed}"
         )
 
 
@@ -343,7 +347,7 @@ def _draw(axes: Any, panel: Panel, colour: str) -> None:
     axes.axhline(level["median"], color="black", linestyle="--", linewidth=1)
     axes.axhspan(level["lower"], level["upper"], color="black", alpha=0.07, linewidth=0)
     more = " or more" if result["not_reached"] * 2 >= result["photos"] else ""
-    label = f"network: {equivalent['median']:.0f}{more} iterations from {panel.start}"
+    label = f"network: {equivalent['median']:g}{more} iterations from {panel.start}"
     axes.plot(equivalent["median"], level["median"], "o", color=colour, label=label)
 
 

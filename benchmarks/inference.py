@@ -14,16 +14,15 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from baseline import network
-from machine import SECONDS_BY_SIZE, convolutions, megapixels, plot, setting, synchronise, write_record
+from machine import SECONDS_BY_SIZE, convolutions, megapixels, plot, record_name, runner, setting, synchronise, write_record
 from torch import Tensor
 
-from stylenet.devices import keep_freed_memory, pick_device, pick_precision
-from stylenet.tiling import style_picture
-from stylenet.transform_net import PRESETS, TransformNet
+from stylenet.devices import keep_freed_memory, pick_device
+from stylenet.transform_net import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,9 +31,8 @@ def main() -> None:
     arguments = _arguments()
     keep_freed_memory()
     device = pick_device()
-    dtype = pick_precision("auto", device)
-    ways = {"baseline": _baseline(device)} | {name: _preset(name, device, dtype) for name in PRESETS}
-    ways |= {f"{name} compiled": _preset(name, device, dtype, compiled=True) for name in arguments.compile}
+    ways = {"baseline": _baseline(device)} | {name: runner(name) for name in PRESETS}
+    ways |= {f"{name} compiled": runner(name, compiled=True) for name in arguments.compile}
     rows = []
     for size in arguments.sizes:
         width, height = (int(side) for side in size.split("x"))
@@ -56,11 +54,11 @@ def main() -> None:
             )
         rows.append({"size": size, "seconds": timed, "median": medians})
     record = {
-        **setting(),
+        **setting(arguments),
         "convolutions": convolutions(),
         "rows": rows,
     }
-    name = f"inference_{record['date']}_{record['convolutions']}"
+    name = record_name("inference", record["convolutions"])
     write_record(record, arguments.output, name)
     draw(arguments.output / f"{name}.png", record)
 
@@ -83,12 +81,6 @@ def _baseline(device: torch.device) -> Callable[[Tensor], Tensor]:
         return result
 
     return run
-
-
-def _preset(name: str, device: torch.device, dtype: torch.dtype, compiled: bool = False) -> Callable[[Tensor], Tensor]:
-    net = TransformNet(PRESETS[name]).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    ready = cast(TransformNet, torch.compile(net, dynamic=False)) if compiled else net
-    return lambda photo: style_picture(ready, photo, 0, dtype)
 
 
 def draw(path: Path, record: dict[str, Any]) -> None:

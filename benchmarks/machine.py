@@ -1,20 +1,29 @@
-"""What a benchmark ran on."""
+"""What benchmarks share: what they ran on, and how they write what they found."""
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
+import os
 import platform
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from stylenet.devices import pick_device, pick_precision
 from stylenet.monitor import versions
+from stylenet.tiling import style_picture
+from stylenet.transform_net import PRESETS, TransformNet
+
+# When this process began.
+_BEGAN = datetime.datetime.now(datetime.UTC)
 
 
 def processor() -> str:
@@ -32,8 +41,8 @@ def processor() -> str:
 
 def synchronise() -> None:
     """Waits for the GPU, where there is one."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
 
 
 def convolutions() -> str:
@@ -41,14 +50,49 @@ def convolutions() -> str:
     return str(pick_precision("auto", pick_device())).removeprefix("torch.")
 
 
-def setting() -> dict[str, Any]:
-    """When, on what and with which versions: the head of every record."""
+def setting(arguments: argparse.Namespace) -> dict[str, Any]:
+    """When, on what, with which versions and of which commit, and what was asked for: the head of every record."""
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": _BEGAN.date().isoformat(),
+        "time": _BEGAN.strftime("%H:%M:%S"),
         "device": processor(),
         "threads": torch.get_num_threads(),
         "versions": versions(),
+        "commit": _commit(),
+        "arguments": {name: _plain(value) for name, value in vars(arguments).items() if name != "output"},
     }
+
+
+def record_name(benchmark: str, *parts: object) -> str:
+    """A file's name without its suffix: with day and time, so that no run writes over another's record."""
+    return "_".join([benchmark, _BEGAN.strftime("%Y-%m-%d_%H%M%S"), *map(str, parts)])
+
+
+def _commit() -> str:
+    """Of the checkout, ``+`` with changes; empty outside of one."""
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return told.stdout.strip()
+
+
+def _plain(value: Any) -> Any:
+    """An argument for JSON; of a path its last part, as the rest is of this machine alone."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return Path(value).name if isinstance(value, Path) or (isinstance(value, str) and os.sep in value) else value
+
+
+def runner(preset: str, compiled: bool = False) -> Callable[[Tensor], Tensor]:
+    """A network, untrained, from ``[B, 3, H, W]`` to the same as ``stylenet stylize`` runs it, whole."""
+    device = pick_device()
+    dtype = pick_precision("auto", device)
+    net = TransformNet(PRESETS[preset]).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    ready = cast(TransformNet, torch.compile(net, dynamic=False)) if compiled else net
+    return lambda photo: style_picture(ready, photo, 0, dtype)
 
 
 # Labels of :func:`plot` for what a picture costs by its size.

@@ -1,13 +1,15 @@
-"""Per-image optimization against the installed ``pastiche``: iterations a second, and time to its objective.
+"""Per-image optimization against the installed ``pastiche`` and the field's way (``baseline.py``): iterations a second, and
+time to pastiche's objective.
 
-Both minimise pastiche's own objective on the same pictures at its default size (500 x 500 pixels), in one run, in turns.
+All see the same pictures at pastiche's default size (500 x 500 pixels), in one run, in turns.
 pastiche has a process of its own, as it would have on a user's machine: what stylenet asks of the C library would help it too.
 
     python benchmarks/optimize.py [--content PHOTO --style PICTURE] [--steps 200] [--output benchmarks/results]
 
 Three things are measured:
 
-1. steps a second on the identical problem (recipe ``pastiche``: same loss, same variables, L-BFGS), in alternating stretches;
+1. seconds a step on the identical problem (recipe ``pastiche``: same loss, same variables, L-BFGS), in alternating stretches,
+   and of the baseline's with the layers of that recipe;
 2. the objective that pastiche reaches after ``--steps`` steps, and how long it takes: of its numbers, which leave 0..255, and
    of the picture that is saved, where they are clamped;
 3. how long stylenet's own search (preconditioned, clamped at every step) takes to a picture that is as good by each. It is
@@ -21,6 +23,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -28,7 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import convolutions, plot, setting, synchronise, write_record
+from baseline import Search
+from machine import convolutions, plot, record_name, setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.descent import Descent
@@ -93,6 +97,7 @@ class Rival:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, content, style), daemon=True)
         self._process.start()
+        theirs.close()  # a process that dies then ends the pipe
 
     def ask(self, command: str, value: Any = None) -> Any:
         """``begin`` afresh; ``draw`` so many steps (seconds, objective before the last one's update); ``judge`` a picture, or
@@ -129,26 +134,41 @@ def _rates(content: str, style: str, repeats: int, rival: Rival) -> dict[str, An
     """Seconds a step on the identical problem, in alternating stretches of five steps."""
     rival.ask("begin")
     descent = _identical(content, style)
-    seconds: dict[str, list[float]] = {"pastiche": [], "stylenet": []}
+    baseline = _baseline(content, style)
+    seconds: dict[str, list[float]] = {"pastiche": [], "baseline": [], "stylenet": []}
     for _ in range(3):  # kernels, memory and the first curvature pairs
         rival.ask("draw", 1)
+        baseline()
         descent.step()
     for _ in range(repeats):
         spent, objective = rival.ask("draw", 5)
         seconds["pastiche"].append(spent / 5)
-        before = time.perf_counter()
-        for _ in range(5):
-            descent.step()
-        synchronise()
-        seconds["stylenet"].append((time.perf_counter() - before) / 5)
+        seconds["baseline"].append(_stretch(baseline))
+        seconds["stylenet"].append(_stretch(descent.step))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     return {
         "seconds_per_step": seconds,
         "median": medians,
-        "ratio": medians["pastiche"] / medians["stylenet"],
+        "ratio": {name: medians[name] / medians["stylenet"] for name in ("pastiche", "baseline")},
         "objective_pastiche": objective,
         "objective_stylenet": float(descent.step().total),
     }
+
+
+def _stretch(step: Callable[[], object]) -> float:
+    """Seconds a step, of five."""
+    before = time.perf_counter()
+    for _ in range(5):
+        step()
+    synchronise()
+    return (time.perf_counter() - before) / 5
+
+
+def _baseline(content: str, style: str) -> Callable[[], object]:
+    """A step of the field's search, on the layers of the recipe ``pastiche``."""
+    loss, _ = load_recipe("pastiche")
+    photo, painting = (read_image(path).pixels.to(pick_device()) for path in (content, style))
+    return Search(dict(loss.content_layers), dict(loss.style_layers), photo, painting)
 
 
 def _identical(content: str, style: str) -> Descent:
@@ -228,16 +248,11 @@ def _judged(artist: Any, picture: Tensor | None, clamped: bool) -> float:
 
 
 def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    rows = [("", "pastiche", "stylenet", "ratio")]
+    rows = [("", "theirs", "stylenet", "ratio")]
     medians = rates["median"]
-    rows.append(
-        (
-            "seconds a step, identical problem",
-            f"{medians['pastiche']:.3f}",
-            f"{medians['stylenet']:.3f}",
-            f"{rates['ratio']:.2f}",
-        )
-    )
+    for name, title in (("pastiche", "identical problem"), ("baseline", "the field's way")):
+        numbers = (f"{medians[name]:.3f}", f"{medians['stylenet']:.3f}", f"{rates['ratio'][name]:.2f}")
+        rows.append((f"seconds a step, {title}", *numbers))
     for name, title in (("saved", "of the picture as saved"), ("objective", "of unclamped numbers")):
         row = ours["reached"].get(name)
         mine = f"{row['seconds']:.1f}" if row else f"not reached ({ours['judged']:.0f})"
@@ -245,7 +260,7 @@ def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[s
         rows.append((f"seconds to objective {theirs[name]:.0f} {title}", f"{theirs['seconds']:.1f}", mine, ratio))
     for row in rows:
         print(f"{row[0]:<56}{row[1]:>10}{row[2]:>22}{row[3]:>8}")
-    head = setting()
+    head = setting(arguments)
     record = {
         **head,
         "versions": {**head["versions"], "pastiche": version("pastiche")},
@@ -258,7 +273,7 @@ def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[s
         "pastiche": theirs,
         "stylenet": ours,
     }
-    name = f"optimize_{record['date']}_{record['convolutions']}"
+    name = record_name("optimize", record["convolutions"])
     write_record(record, arguments.output, name)
     _plot(arguments.output / f"{name}.png", theirs, ours["trace"])
 

@@ -28,7 +28,7 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
-from machine import setting, synchronise, write_record
+from machine import record_name, setting, synchronise, write_record
 
 from stylenet.data import PhotoDataModule
 from stylenet.devices import keep_freed_memory
@@ -87,7 +87,13 @@ def _train(arguments: argparse.Namespace, choice: Mapping[str, Any]) -> dict[str
         curve = QualityCurve(every)
         cli.trainer.callbacks.append(curve)  # type: ignore[attr-defined]  # after the averaging of weights
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
-    return {"precision": str(cli.trainer.precision), "data": cli.datamodule.fingerprint, "rows": curve.rows}
+    return {
+        "precision": str(cli.trainer.precision),
+        "margin": cli.model.hparams["margin"],
+        "smallest_crop": cli.datamodule.smallest_crop,
+        "data": cli.datamodule.fingerprint,
+        "rows": curve.rows,
+    }
 
 
 def _words(arguments: argparse.Namespace, choice: Mapping[str, Any], folder: str) -> list[str]:
@@ -195,16 +201,11 @@ def _summary(metrics: Mapping[str, float]) -> dict[str, float]:
 def _report(arguments: argparse.Namespace, runs: Sequence[dict[str, Any]]) -> None:
     """Everything so far, over what was written before."""
     record = {
-        **setting(),
-        "style": Path(arguments.style).name,
-        "budget": arguments.budget,
-        "every": arguments.every,
-        "val_size": arguments.val_size,
-        "val_count": arguments.val_count,
+        **setting(arguments),
         "runs": runs,
     }
-    varied = [f"_{name}" for name in CHOICES if len(getattr(arguments, name)) > 1]
-    name = f"quality_over_time_{record['date']}_{Path(arguments.style).stem}{''.join(varied)}"
+    varied = [name for name in CHOICES if len(getattr(arguments, name)) > 1]
+    name = record_name("quality_over_time", Path(arguments.style).stem, *varied)
     write_record(record, arguments.output, name)
     _plot(arguments.output / f"{name}.png", runs)
 

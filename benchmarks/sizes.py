@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import SECONDS_BY_SIZE, plot, setting, write_record
+from machine import SECONDS_BY_SIZE, plot, record_name, setting, write_record
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,13 +33,13 @@ def main() -> None:
             ways = {"strips": "128", "whole": "0"} if megapixels <= arguments.whole else {"strips": "auto"}
             for way, tile in ways.items():
                 words = ["stylize", str(photo), "-s", arguments.style, "-o", str(Path(folder) / "out.jpg")]
-                seconds, peak = _run(*words, "--tile", tile, "--allow_huge", "--overwrite", "--precision", "32")
+                seconds, peak = _run(*words, "--tile", tile, "--allow_huge", "--overwrite")
                 rows.append({"megapixels": megapixels, "way": way, "seconds": seconds, "peak_gb": peak})
                 print(
                     f"{megapixels:>6} MP  {way:<7}{seconds:>8.1f} s{seconds / megapixels:>8.2f} s/MP{peak:>8.2f} GB", flush=True
                 )
-                record = {**setting(), "cores": os.cpu_count(), "style": arguments.style, "start_seconds": start, "rows": rows}
-                name = f"sizes_{record['date']}"
+                record = {**setting(arguments), "cores": os.cpu_count(), "start_seconds": start, "rows": rows}
+                name = record_name("sizes")
                 write_record(record, arguments.output, name)  # after each: the next may take minutes
                 draw(arguments.output / f"{name}.png", record)
             photo.unlink()

@@ -1,7 +1,7 @@
 """Table 1 of Johnson et al. (ECCV 2016): seconds a picture, by the optimizer of Gatys et al. and by each network, and how many
 times faster the networks are.
 
-    python benchmarks/table1.py [--sizes 256x256 512x512 1024x1024 1920x1080] [--presets standard half quarter]
+    python benchmarks/table1.py [--sizes 256x256 512x512 1024x1024 1920x1080] [--presets standard half quarter swift]
         [--repeats 5] [--gatys_steps 5 | --full] [--output benchmarks/results]
 
 Gatys: L-BFGS on pixels, projected to 0..1 after each step, on the loss that networks are trained on, in the precision that
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import SECONDS_BY_SIZE, convolutions, megapixels, plot, setting, synchronise, write_record
+from machine import SECONDS_BY_SIZE, convolutions, megapixels, plot, record_name, runner, setting, synchronise, write_record
 
 from stylenet.descent import Descent
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -40,8 +40,7 @@ from stylenet.evaluate import PLAIN_LBFGS
 from stylenet.images import read_image
 from stylenet.losses import LossSettings, PerceptualLoss
 from stylenet.planning import short_of_memory
-from stylenet.tiling import style_picture
-from stylenet.transform_net import PRESETS, TransformNet
+from stylenet.transform_net import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 STYLE = ROOT / "examples" / "styles" / "brush_strokes.jpg"
@@ -55,16 +54,15 @@ def main() -> None:
 
     arguments = _arguments()
     record = {
-        **setting(),
+        **setting(arguments),
         "convolutions": convolutions(),
-        "gatys_steps": arguments.gatys_steps,
         "gatys": "measured to the last iteration" if arguments.full else "multiples of the median step",
         "history": PLAIN_LBFGS.history,
         "memory": "tensors on the GPU" if torch.cuda.is_available() else "the whole process",
         "paper": {"device": "Titan X", "seconds": PAPER},
         "rows": [],
     }
-    name = f"table1_{record['date']}_{record['convolutions']}{'_full' * arguments.full}"
+    name = record_name("table1", record["convolutions"])
     for size in arguments.sizes:
         record["rows"].append(_row(size, arguments, TRAINING_LOSS))
         _tell(record["rows"][-1], arguments.full)
@@ -138,11 +136,8 @@ def _maker(way: str, loss: LossSettings) -> Make:
 
 def _network(preset: str, width: int, height: int) -> Callable[[], object]:
     """One picture."""
-    device = pick_device()
-    dtype = pick_precision("auto", device)
-    net = TransformNet(PRESETS[preset]).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    photo = torch.rand(1, 3, height, width, device=device)
-    return lambda: style_picture(net, photo, 0, dtype)
+    run, photo = runner(preset), torch.rand(1, 3, height, width, device=pick_device())
+    return lambda: run(photo)
 
 
 def _gatys(settings: LossSettings, width: int, height: int) -> Callable[[], object]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from baseline import Step
-from machine import convolutions, plot, setting, synchronise, write_record
+from machine import convolutions, plot, record_name, setting, synchronise, write_record
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.images import read_image
@@ -30,11 +31,12 @@ def main() -> None:
     arguments = _arguments()
     keep_freed_memory()
     photos = torch.rand(arguments.batch, 3, arguments.size, arguments.size, device=pick_device())
-    steps = {"baseline": _baseline(photos), "stylenet": _stylenet(photos, arguments.compile)}
+    steps = {"baseline": _baseline(photos), "stylenet": stylenet_step(photos, arguments.compile)}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():  # kernels, memory, the compiler
         step()
         step()
+    synchronise()
     for _ in range(arguments.repeats):
         for name, step in steps.items():
             before = time.perf_counter()
@@ -55,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _baseline(photos: torch.Tensor) -> Any:
+def _baseline(photos: torch.Tensor) -> Callable[[], object]:
     step = Step(TRAINING_LOSS.content_layers, TRAINING_LOSS.style_layers, read_image(STYLE, 384).pixels)
     step.net.to(photos.device)
     step.vgg.to(photos.device)
@@ -63,7 +65,7 @@ def _baseline(photos: torch.Tensor) -> Any:
     return lambda: step(photos)
 
 
-def _stylenet(photos: torch.Tensor, compiled: bool) -> Any:
+def stylenet_step(photos: torch.Tensor, compiled: bool) -> Callable[[], object]:
     """The module's own step, with what the trainer adds: autocast, clipping, the optimizer."""
     dtype = pick_precision("auto", photos.device)
     module = StyleTraining(str(STYLE))
@@ -91,16 +93,13 @@ def _report(arguments: argparse.Namespace, seconds: dict[str, list[float]]) -> N
         print(f"{name:<10}{medians[name]:>8.3f} s a step  ({min(values):.3f} to {max(values):.3f})")
     print(f"ratio {ratio:.2f}")
     record = {
-        **setting(),
+        **setting(arguments),
         "convolutions": convolutions(),
-        "compiled": arguments.compile,
-        "batch": arguments.batch,
-        "size": arguments.size,
         "seconds_per_step": seconds,
         "median": medians,
         "ratio": ratio,
     }
-    name = f"training_{record['date']}_{record['convolutions']}{'_compiled' * arguments.compile}"
+    name = record_name("training", record["convolutions"])
     write_record(record, arguments.output, name)
     draw(arguments.output / f"{name}.png", record)
 

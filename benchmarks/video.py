@@ -26,7 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from machine import convolutions, plot, setting, synchronise, write_record
+from machine import convolutions, plot, record_name, setting, synchronise, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
@@ -149,7 +149,7 @@ def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor],
         speed = f"{row['frames_per_second']:.1f}" if "frames_per_second" in row else ""
         print(f"{name:<8}{row['warping_error']:>15.5f}{row['flicker']:>11.5f}{row['detail']:>9.2f}{speed:>10}")
     record = {
-        **setting(),
+        **setting(arguments),
         "convolutions": convolutions(),
         "style": style.card.name,
         "network": style.card.network,
@@ -160,7 +160,7 @@ def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor],
         "options": {name: {"smooth": smooth, "steady": steady} for name, (smooth, steady) in VARIANTS.items()},
         "results": rows,
     }
-    name = f"video_{record['date']}_{style.card.name}"
+    name = record_name("video", style.card.name)
     write_record(record, arguments.output, name)
     draw(arguments.output / f"{name}.png", record)
 

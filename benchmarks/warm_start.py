@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fig5 import STARTS
-from machine import convolutions, photo_count, plot, setting, write_record
+from machine import convolutions, photo_count, plot, record_name, setting, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device
@@ -120,7 +120,7 @@ def _rows(photos: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> li
 
 def _report(arguments: argparse.Namespace, style: Style, photos: Sequence[dict[str, Any]]) -> None:
     record = {
-        **setting(),
+        **setting(arguments),
         "convolutions": convolutions(),
         "style": style.card.name,
         "size": arguments.size,
@@ -129,7 +129,7 @@ def _report(arguments: argparse.Namespace, style: Style, photos: Sequence[dict[s
         "results": _rows(photos, arguments),
         "per_photo": photos,
     }
-    name = f"warm_start_{record['date']}_{style.card.name}_{arguments.size}"
+    name = record_name("warm_start", style.card.name, arguments.size)
     write_record(record, arguments.output, name)
     draw(arguments.output / f"{name}.png", record)
 
