@@ -117,7 +117,8 @@ class Search:
 
     def __call__(self) -> float:
         """The loss before the step."""
-        return float(self.optimizer.step(self._closure))  # type: ignore[no-untyped-call]
+        loss: Tensor = self.optimizer.step(self._closure)  # type: ignore[no-untyped-call]
+        return float(loss.detach())
 
     def _closure(self) -> Tensor:
         self.optimizer.zero_grad()

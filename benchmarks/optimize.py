@@ -1,10 +1,11 @@
 """Per-image optimization against the installed ``pastiche`` and the field's way (``baseline.py``): iterations a second, and
 time to pastiche's objective.
 
-All see the same pictures at pastiche's default size (500 x 500 pixels), in one run, in turns.
+All see the same pictures, at pastiche's default size, in one run, in turns.
 pastiche has a process of its own, as it would have on a user's machine: what stylenet asks of the C library would help it too.
 
-    python benchmarks/optimize.py [--content PHOTO --style PICTURE] [--steps 200] [--output benchmarks/results]
+    python benchmarks/optimize.py [--content PHOTO --style PICTURE] [--steps 200] [--pixels 250000]
+        [--output benchmarks/results]
 
 Three things are measured:
 
@@ -43,7 +44,6 @@ from stylenet.optimize import Iterate, optimize
 from stylenet.recipes import load_recipe
 from stylenet.settings import OptimizeSettings
 
-PIXELS = 500**2
 # stylenet's search for the third measurement.
 SEARCH = {"variables": "spectrum", "clamp": True, "scales": 1, "history": 30, "steps": 200}
 
@@ -53,8 +53,8 @@ def main() -> None:
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         content, style = _pictures(arguments, Path(folder))
-        print(f"{content} + {style}, {PIXELS} pixels", flush=True)
-        rival = Rival(content, style)
+        print(f"{arguments.pixels} pixels", flush=True)
+        rival = Rival(content, style, arguments.pixels)
         rates = _rates(content, style, arguments.repeats, rival)
         theirs = _pastiche(arguments.steps, rival)
         ours = _stylenet(content, style, theirs, rival)
@@ -67,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--content", help="photo; skimage's 'chelsea' by default")
     parser.add_argument("--style", help="style picture; examples/styles/brush_strokes.jpg by default")
     parser.add_argument("--steps", type=int, default=200, help="of pastiche")
+    parser.add_argument("--pixels", type=int, default=500**2, help="of the result")
     parser.add_argument("--repeats", type=int, default=5, help="stretches of five steps each, in turns")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     return parser.parse_args()
@@ -84,7 +85,7 @@ def _pictures(arguments: argparse.Namespace, folder: Path) -> tuple[str, str]:
     style = read_image(arguments.style or root / "examples" / "styles" / "brush_strokes.jpg")
     paths = []
     for name, picture in (("content.png", photo), ("style.png", style)):
-        write_image(picture.resized(f"{PIXELS / 1e6}mp", upscale=True), folder / name)
+        write_image(picture.resized(f"{arguments.pixels / 1e6}mp", upscale=True), folder / name)
         paths.append(str(folder / name))
     return paths[0], paths[1]
 
@@ -92,10 +93,10 @@ def _pictures(arguments: argparse.Namespace, folder: Path) -> tuple[str, str]:
 class Rival:
     """pastiche in a process of its own; it works only while it is asked to."""
 
-    def __init__(self, content: str, style: str) -> None:
+    def __init__(self, content: str, style: str, pixels: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, content, style), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, content, style, pixels), daemon=True)
         self._process.start()
         theirs.close()  # a process that dies then ends the pipe
 
@@ -110,7 +111,7 @@ class Rival:
         self._process.terminate()
 
 
-def _serve(pipe: Connection, content: str, style: str) -> None:
+def _serve(pipe: Connection, content: str, style: str, pixels: int) -> None:
     from pastiche.pastiche import PasticheArtist
 
     artist: Any = None
@@ -118,7 +119,7 @@ def _serve(pipe: Connection, content: str, style: str) -> None:
         command, value = pipe.recv()
         started = time.perf_counter()
         if command == "begin":
-            artist = PasticheArtist(content, [style], size_pixels=PIXELS, device=str(pick_device()))
+            artist = PasticheArtist(content, [style], size_pixels=pixels, device=str(pick_device()))
         elif command == "draw":
             for _ in range(value):
                 artist.draw()
@@ -267,7 +268,6 @@ def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[s
         "convolutions": convolutions(),
         "content": Path(arguments.content).name if arguments.content else "skimage chelsea",
         "style": Path(arguments.style).name if arguments.style else "brush_strokes",
-        "pixels": PIXELS,
         "search": SEARCH,
         "identical_problem": rates,
         "pastiche": theirs,

@@ -38,7 +38,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def gains_from_bf16(device: torch.device) -> bool:
     """Whether convolutions run faster in bfloat16: tensor cores from Ampere on, AMX, and some processors with AVX512-BF16.
-    Elsewhere it is emulated, at a quarter of the speed of float32."""
+    Elsewhere it is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":

@@ -61,7 +61,7 @@ def save_style(net: TransformNet, card: Card, path: str | Path, bits: Bits = 8, 
         net: the network.
         card: what is known about it.
         path: file to write.
-        bits: of a weight. With 8 a kernel is integers and a unit of each output channel, all else float16: pictures differ
+        bits: of a weight. With 8 a kernel is integers and a unit for each of its rows, all else is float16: pictures differ
             by 0.1 to 0.2 of 255 in the mean, as they do where the network computes in bfloat16.
         grams: Gram matrices of the style picture (0.6 MB), by which the style can be measured without it.
 

@@ -26,7 +26,7 @@ from stylenet.transform_net import PRESETS, NetSettings, Preset, TransformNet
 from stylenet.vgg import VGG
 
 # What a network learns by default. Deeper style layers bring the painting's objects, shallower content keeps the photo's: the
-# weights stand between the two (docs/architecture.md has the comparison).
+# weights stand between the two.
 TRAINING_LOSS = LossSettings(
     content_layers={"relu3_3": 0.5, "relu4_2": 0.5},
     style_layers={"relu1_1": 0.2, "relu2_1": 0.2, "relu3_1": 0.2, "relu4_1": 0.2, "relu5_1": 0.2},
@@ -63,7 +63,7 @@ class StyleTraining(LightningModule):
         warmup: steps in which the learning rate rises.
         schedule: ``cosine`` (to a hundredth at the end) or ``constant`` after that.
         budget: ``15m``: ends in time, with the schedule stretched to fit.
-        compile: compile network and loss; pays from about a thousand steps. Needs a C++ compiler on a processor.
+        compile: compile network and loss. Brought nothing on the processor it was measured on; needs a C++ compiler there.
         calibration_photos: held-out photos that the units of a calibrated loss are measured on.
         most_bad_steps: the run ends after so many steps in a row whose gradient is not finite; each is skipped.
     """
@@ -99,6 +99,8 @@ class StyleTraining(LightningModule):
                 raise InputError(f"{name} is {plain[name]}: it must be {lowest} or more")
         if optimizer not in ("muon", "adam"):
             raise InputError(f"optimizer is {optimizer!r}: it is muon or adam")
+        if schedule not in ("cosine", "constant"):
+            raise InputError(f"schedule is {schedule!r}: it is cosine or constant")
         if not 0 <= half_size <= 1:
             raise InputError(f"half_size is {half_size}: it is a share of the training, 0 to 1")
         self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**loss)
@@ -204,16 +206,17 @@ class StyleTraining(LightningModule):
 
     def _sized(self, photos: Tensor) -> Tensor:
         """Photos ``[B, 3, S, S]`` at the size of this part of the training."""
-        early = self.progress(self.global_step) < self._half_size(photos.shape[-1])
+        early = self.progress(self.global_step) < self._half_share(photos.shape[-1])
         return F.avg_pool2d(photos, 2) if early else photos
 
-    def _half_size(self, side: int) -> float:
+    def _half_share(self, side: int) -> float:
+        """Share of the training at half the size of photos of this side."""
         return float(self.hparams["half_size"]) if side >= 2 * _SMALLEST_HALF else 0.0
 
     def cost(self, step: float) -> float:
         """Of all steps before this one, in steps at the whole size, where no budget changes the plan."""
         total = float(self.trainer.estimated_stepping_batches)
-        half = self._half_size(cast(Any, self.trainer).datamodule.size) * total
+        half = self._half_share(cast(Any, self.trainer).datamodule.size) * total
         return step - 0.75 * min(step, half) if half else step
 
     def losses(self, photos: Tensor) -> tuple[Losses, Tensor]:

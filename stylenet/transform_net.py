@@ -339,11 +339,15 @@ class InstanceNorm(nn.Module):
 
     def _by_batch_norm(self, values: Tensor, given: Statistics | None) -> Tensor:
         """One picture at a time; statistics of one picture are for all."""
-        means, variances = ([None] * len(values),) * 2 if given is None else (part.expand(len(values), -1) for part in given)
+        pictures = torch.split(values, 1)
+        if given is None:
+            normalised = [F.batch_norm(one, None, None, self.weight, self.bias, True, 0.0, self.eps) for one in pictures]
+            return joined(normalised)
+        means, variances = (part.expand(len(values), -1) for part in given)
         return joined(
             [
-                F.batch_norm(picture, mean, variance, self.weight, self.bias, given is None, 0.0, self.eps)
-                for picture, mean, variance in zip(torch.split(values, 1), means, variances, strict=True)
+                F.batch_norm(one, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
+                for one, mean, variance in zip(pictures, means, variances, strict=True)
             ]
         )
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from training_kit import PAINTING, make_photos
+
+from stylenet.transform_net import PRESETS
 
 STARTS = ("content", "noise")
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -28,7 +31,8 @@ def run(monkeypatch: pytest.MonkeyPatch, output: Path, name: str, *words: str) -
     (written,) = output.glob("*.json")
     record: dict[str, Any] = json.loads(written.read_text())
     assert written.with_suffix(".png").exists() == (record.get("results") != [])
-    assert record.keys() >= {"date", "device", "threads", "versions"}
+    assert record.keys() >= {"date", "time", "device", "threads", "versions", "commit", "arguments"}
+    assert "/" not in json.dumps(record["arguments"])
     return record
 
 
@@ -48,12 +52,63 @@ def test_table1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_inference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = run(monkeypatch, tmp_path / "out", "inference", "--sizes", "64x48", "32x32", "--repeats", "2")
     assert [row["size"] for row in record["rows"]] == ["64x48", "32x32"]
-    assert all(len(seconds) == 2 for row in record["rows"] for seconds in row["seconds"].values())
+    for row in record["rows"]:
+        assert row["seconds"].keys() == {"baseline", *PRESETS}
+        assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in row["seconds"].values())
+        assert row["median"] == {way: pytest.approx(sum(seconds) / 2) for way, seconds in row["seconds"].items()}
 
 
 def test_training_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = run(monkeypatch, tmp_path / "out", "training", "--batch", "1", "--size", "64", "--repeats", "2")
-    assert record["ratio"] == pytest.approx(record["median"]["baseline"] / record["median"]["stylenet"])
+    seconds = record["seconds_per_step"]
+    assert [len(seconds[name]) for name in ("baseline", "stylenet")] == [2, 2]
+    assert record["ratio"] == pytest.approx(sum(seconds["baseline"]) / sum(seconds["stylenet"]))
+
+
+def test_optimize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--content", PAINTING.replace("brush_strokes", "woodcut"), "--pixels", "6400", "--steps", "4", "--repeats", "2"]
+    record = run(monkeypatch, tmp_path / "out", "optimize", *words)
+    rates, theirs, ours = record["identical_problem"], record["pastiche"], record["stylenet"]
+    assert {name: len(seconds) for name, seconds in rates["seconds_per_step"].items()} == {
+        "pastiche": 2,
+        "baseline": 2,
+        "stylenet": 2,
+    }
+    assert rates["objective_stylenet"] == pytest.approx(rates["objective_pastiche"], rel=0.5)
+    assert len(theirs["trace"]) == 5
+    # In four steps theirs has hardly begun.
+    assert ours["reached"]["objective"]["judged"] <= theirs["objective"]
+    assert ours["reached"]["saved"]["judged"] <= theirs["saved"]
+
+
+def test_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = run(monkeypatch, tmp_path / "out", "sizes", "udnie", PAINTING, "--megapixels", "0.01", "0.02", "--whole", "0.01")
+    assert [(row["megapixels"], row["way"]) for row in record["rows"]] == [(0.01, "strips"), (0.01, "whole"), (0.02, "strips")]
+    assert all(row["seconds"] > record["start_seconds"] and row["peak_gb"] > 0.1 for row in record["rows"])
+
+
+def test_styles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
+    words = ["udnie", "starry_night_swift", "--photos", photos, "--sizes", "64", "96", "--count", "2"]
+    record = run(monkeypatch, tmp_path / "out", "styles", *words)
+    names = ("udnie", "starry_night_swift")
+    assert [(row["style"], row["size"]) for row in record["results"]] == [(name, size) for name in names for size in (64, 96)]
+    assert all(row["photos"] == 2 and row["objective"] > 0 for row in record["results"])
+    half = record["convolutions"] != "float32"
+    assert all(0 <= row["rounding"] < 1 and (row["rounding"] > 0) == half for row in record["results"])
+
+
+def test_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = torch.get_num_threads()
+    try:
+        record = run(monkeypatch, tmp_path / "out", "where", "--presets", "quarter", "--size", "64", "--crop", "64")
+    finally:
+        torch.set_num_threads(threads)
+    forward, step = record["results"].values()
+    for shares in (forward, step):
+        assert sum(shares.values()) == pytest.approx(1)
+        assert shares["convolutions"] > 0.05
+    assert "convolutions, backward" not in forward
+    assert step["convolutions, backward"] > 0.05
 
 
 def test_fig5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:

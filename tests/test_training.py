@@ -110,6 +110,9 @@ def test_two_styles(folder: Path, norm: str) -> None:
     )
     trainer = fit(model, photos(folder), 3)
     assert trainer.global_step == 3
+    targets = model._frozen["targets"]
+    assert targets.style_weights == pytest.approx([0.25, 0.75])
+    assert len(targets.styles) == 2
     assert math.isfinite(float(trainer.callback_metrics["train/objective"]))
 
 
@@ -130,6 +133,7 @@ def test_init_from_a_style(folder: Path, tmp_path: Path) -> None:
         ({"optimizer": "sgd"}, "optimizer is 'sgd': it is muon or adam"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
         ({"margin": -1}, "margin is -1"),
+        ({"schedule": "linear"}, "schedule is 'linear': it is cosine or constant"),
         ({"warmup": -1}, "warmup is -1"),
         ({"half_size": 1.5}, "half_size is 1.5"),
         ({"half_size": math.nan}, "half_size is nan"),

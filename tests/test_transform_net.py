@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -185,17 +186,25 @@ def test_statistics_from_outside() -> None:
 
 
 @pytest.mark.parametrize("upsample", ["bilinear", "nearest", "transposed"])
-def test_all_layers_work_in_autocasts_type(upsample: str) -> None:
+def test_all_layers_work_in_autocasts_type(monkeypatch: pytest.MonkeyPatch, upsample: str) -> None:
     """Left to itself, autocast would pad and enlarge in float32."""
     net = small(upsample=upsample)
-    seen = []
-    for layer in net.modules():
-        if isinstance(layer, ConvLayer):
-            layer.register_forward_hook(lambda _, inputs, output: seen.append(output.dtype))
+    seen: dict[str, set[torch.dtype]] = {}
+    for name in ("pad", "interpolate", "conv2d", "batch_norm"):
+        kept = getattr(transform_net.F, name)
+
+        def noted(values: torch.Tensor, *others: Any, name: str = name, kept: Any = kept, **options: Any) -> torch.Tensor:
+            result: torch.Tensor = kept(values, *others, **options)
+            seen.setdefault(name, set()).add(result.dtype)
+            return result
+
+        monkeypatch.setattr(transform_net.F, name, noted)
     with torch.autocast("cpu", torch.bfloat16):
         styled = net(pictures(24, 36))
     assert styled.dtype == torch.float32
-    assert set(seen) == {torch.bfloat16}
+    assert seen.keys() == {"pad", "conv2d", "batch_norm"} | ({"interpolate"} if upsample != "transposed" else set())
+    assert set().union(*seen.values()) == {torch.bfloat16}
+    monkeypatch.undo()
     assert 1e-4 < float((styled - net(pictures(24, 36))).detach().abs().mean()) < 0.02
 
 
