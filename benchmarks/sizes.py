@@ -1,4 +1,5 @@
-"""What a picture costs by its size, from the command line to the written file: seconds and peak memory, whole and in strips.
+"""What a picture costs by its size, from the command line to the written file: seconds and peak memory, whole and in strips,
+and for the larger ones in what ``stylenet stylize`` picks by itself.
 
     python benchmarks/sizes.py STYLE PHOTO [--megapixels 1 4 16 36 100] [--whole 16] [--output benchmarks/results]
 
@@ -30,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for megapixels in arguments.megapixels:
             photo = _enlarged(arguments.photo, megapixels, Path(folder))
-            ways = {"strips": "128", "whole": "0"} if megapixels <= arguments.whole else {"strips": "auto"}
+            ways = {"strips": "128", "whole": "0"} if megapixels <= arguments.whole else {"auto": "auto"}
             for way, tile in ways.items():
                 words = ["stylize", str(photo), "-s", arguments.style, "-o", str(Path(folder) / "out.jpg")]
                 seconds, peak = _run(*words, "--tile", tile, "--allow_huge", "--overwrite")

@@ -46,9 +46,9 @@ def main() -> None:
     }
     ways[f"training step, {arguments.crop} pixels"] = stylenet_step(torch.rand(1, 3, arguments.crop, arguments.crop), False)
     results = {name: _shares(way) for name, way in ways.items()}
+    print(f"{'':<24}" + "".join(f"{name:>28}" for name in results))
     for kind in [*KINDS, "other"]:
-        print(f"{kind:<24}" + "".join(f"{shares.get(kind, 0.0):>24.1%}" for shares in results.values()))
-    print(f"{'':<24}" + "".join(f"{name:>24}" for name in results))
+        print(f"{kind:<24}" + "".join(f"{shares.get(kind, 0.0):>28.1%}" for shares in results.values()))
     record = {**setting(arguments), "convolutions": convolutions(), "results": results}
     name = record_name("where", record["convolutions"])
     write_record(record, arguments.output, name)

@@ -83,7 +83,7 @@ def test_optimize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = run(monkeypatch, tmp_path / "out", "sizes", "udnie", PAINTING, "--megapixels", "0.01", "0.02", "--whole", "0.01")
-    assert [(row["megapixels"], row["way"]) for row in record["rows"]] == [(0.01, "strips"), (0.01, "whole"), (0.02, "strips")]
+    assert [(row["megapixels"], row["way"]) for row in record["rows"]] == [(0.01, "strips"), (0.01, "whole"), (0.02, "auto")]
     assert all(row["seconds"] > record["start_seconds"] and row["peak_gb"] > 0.1 for row in record["rows"])
 
 
