@@ -247,9 +247,9 @@ class ConvLayer(nn.Module):
 
     def enlarge(self, values: Tensor) -> Tensor:
         """Twice the size where the layer begins with that, in the type of the convolution."""
-        values = values.to(_convolution_type(values))
         if self.upsample not in ("bilinear", "nearest"):
             return values
+        values = values.to(_convolution_type(values))
         with torch.autocast(values.device.type, enabled=False):
             return F.interpolate(values, scale_factor=2, mode=self.upsample)
 
@@ -262,13 +262,29 @@ class ConvLayer(nn.Module):
         dtype, conv = _convolution_type(values), self.conv
         with torch.autocast(values.device.type, enabled=False):
             assert conv.bias is not None
-            values, weight, bias = values.to(dtype), conv.weight.to(dtype), conv.bias.to(dtype)
+            weight, bias = conv.weight.to(dtype), conv.bias.to(dtype)
             if isinstance(conv, nn.ConvTranspose2d):
-                return F.conv_transpose2d(values, weight, bias, conv.stride, self.padding, conv.output_padding)
+                return F.conv_transpose2d(values.to(dtype), weight, bias, conv.stride, self.padding, conv.output_padding)
+            if values.dtype != dtype:
+                values, weight = _in_two_parts(values, weight)
             values = F.pad(values, padding, mode="reflect")
             if conv.stride == (1, 1) and _pays_in_squares(values, weight):
                 return _in_squares(values, weight, bias)
             return F.conv2d(values, weight, bias, conv.stride)
+
+
+def _in_two_parts(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Float32 values ``[B, I, h, w]`` as ``[B, 2 I, h, w]`` in the kernel's shorter type, rounded and what that left, and the
+    kernel ``[O, 2 I, k, k]`` that adds them up.
+
+    Only the first layer gets float32. bfloat16 has fewer levels than a photo, and a network paints the steps that rounding
+    leaves in an even sky: three photos' pictures differed from float32's by 1.0 to 1.3 of 255 in the mean, and by 0.3 to 0.5
+    so. Convolutions pad a handful of input channels to more anyway.
+    """
+    rounded = values.to(weight.dtype)
+    left = (values - rounded.float()).to(weight.dtype)
+    both = torch.cat([rounded, left], dim=1)
+    return both.contiguous(memory_format=torch.channels_last), torch.cat([weight, weight], dim=1)
 
 
 # Instructions that work out 8 or 16 channels at once, whether so many are wanted or not.

@@ -56,8 +56,15 @@ def test_bf16_stays_near() -> None:
 
 @pytest.mark.parametrize("name", list(shipped_styles()))
 def test_bf16_of_a_shipped_style_is_within_1_of_255(name: str) -> None:
-    fast, exact = (Stylizer(name, precision=precision)(PHOTO).pixels for precision in ("bf16", "32"))
-    assert 0 < float((fast - exact).abs().mean()) < 1 / 255
+    """Of noise; and near it of a made-up even sky over a town, with grain of 1 of 255: the steps of bfloat16 there are as wide
+    as that, and pictures differed by up to 2.9 while the first layer saw the photo in them."""
+    generator = torch.Generator().manual_seed(1)
+    sky = torch.linspace(0.90, 0.97, 96)[:, None].expand(96, 128) * torch.tensor([0.7, 0.85, 1.0]).view(3, 1, 1)
+    town = 0.5 * torch.rand(3, 96, 128, generator=generator)
+    view = torch.where(torch.arange(96)[:, None] > 60, town, sky) + 0.004 * torch.randn(3, 96, 128, generator=generator)
+    for photo, bound in ((PHOTO, 1.0), (Picture(view[None].clamp(0, 1)), 1.5)):
+        fast, exact = (Stylizer(name, precision=precision)(photo).pixels for precision in ("bf16", "32"))
+        assert 0 < float((fast - exact).abs().mean()) < bound / 255
 
 
 def test_transparency_and_name_are_kept() -> None:
