@@ -265,9 +265,9 @@ class ConvLayer(nn.Module):
             weight, bias = conv.weight.to(dtype), conv.bias.to(dtype)
             if isinstance(conv, nn.ConvTranspose2d):
                 return F.conv_transpose2d(values.to(dtype), weight, bias, conv.stride, self.padding, conv.output_padding)
-            if values.dtype != dtype:
+            if values.dtype != dtype and values.shape[1] == _COLOURS:
                 values, weight = _in_two_parts(values, weight)
-            values = F.pad(values, padding, mode="reflect")
+            values = F.pad(values.to(dtype), padding, mode="reflect")
             if conv.stride == (1, 1) and _pays_in_squares(values, weight):
                 return _in_squares(values, weight, bias)
             return F.conv2d(values, weight, bias, conv.stride)
@@ -279,13 +279,16 @@ def _in_two_parts(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
     Only the first layer gets float32. bfloat16 has fewer levels than a photo, and a network paints the steps that rounding
     leaves in an even sky: three photos' pictures differed from float32's by 1.0 to 1.3 of 255 in the mean, and by 0.3 to 0.5
-    so. Convolutions pad a handful of input channels to more anyway.
+    so, for a thirtieth of the time. Squares of pixels (``stem``) are rounded as they are: their pictures differed by 0.7 at
+    most, and twice as many channels would take a fourteenth of the time.
     """
     rounded = values.to(weight.dtype)
     left = (values - rounded.float()).to(weight.dtype)
     both = torch.cat([rounded, left], dim=1)
     return both.contiguous(memory_format=torch.channels_last), torch.cat([weight, weight], dim=1)
 
+
+_COLOURS = 3
 
 # Instructions that work out 8 or 16 channels at once, whether so many are wanted or not.
 _WIDE_VECTORS = torch.backends.cpu.get_cpu_capability().startswith("AVX")

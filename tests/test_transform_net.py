@@ -210,11 +210,11 @@ def test_all_layers_work_in_autocasts_type(monkeypatch: pytest.MonkeyPatch, upsa
 
 def test_the_first_layer_sees_finer_steps_than_16_bits_have() -> None:
     """Around 9 the steps of bfloat16 are 1/16 wide."""
-    layer = ConvLayer(1, 8, norm=None, relu=False)
+    layer = ConvLayer(3, 8, norm=None, relu=False)
     layer.conv.weight.data.zero_()
     layer.conv.weight.data[:, 0, 1, 1], layer.conv.weight.data[:, 0, 1, 2] = 1.0, -1.0
     layer.conv.bias.data.zero_()
-    values = 9 + 0.02 * pictures(16, 16)[:, :1]
+    values = 9 + 0.02 * pictures(16, 16)
     with torch.autocast("cpu", torch.bfloat16):
         steps = layer(values)
     assert steps.dtype == torch.bfloat16
