@@ -139,12 +139,14 @@ def test_what_is_there_is_skipped(here: Path, capsys: pytest.CaptureFixture[str]
 
 def test_every_file_once_on_two_devices(here: Path) -> None:
     (here / "photos/broken.png").write_bytes(b"no picture")
-    process = stylize_aside(here, *["photos", "-s", "waves.safetensors", "-o", "out", "--devices", "2", "--device", "cpu"])
+    # In 16 bits the number of threads decides how a sum is rounded, and lossy WebP makes 10 levels of one.
+    words = ["photos", "-s", "waves.safetensors", "--precision", "32"]
+    process = stylize_aside(here, *words, "-o", "out", "--devices", "2", "--device", "cpu")
     _, told = process.communicate(timeout=180)
     assert process.returncode == 1
     assert "out: 4 of 5 styled" in told.decode()
     assert told.decode().count("not styled: photos/broken.png") == 1
-    stylize("photos", "-s", "waves.safetensors", "-o", "alone")
+    stylize(*words, "-o", "alone")
     for name in files(here / "alone"):
         one, other = (np.asarray(Image.open(folder / name)).astype(int) for folder in (here / "out", here / "alone"))
         assert np.abs(one - other).max() <= 1
