@@ -29,17 +29,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from machine import convolutions, photo_count, record_name, setting, write_record
+from machine import convolutions, file_hash, photo_count, record_name, setting, write_record
 from torch import Tensor
 
-from stylenet.cards import find_style
 from stylenet.devices import keep_freed_memory, pick_device
 from stylenet.evaluate import PLAIN_LBFGS, iterations_to, objective_curve, objective_of, quartiles, spread, trained_on
 from stylenet.images import read_image
 from stylenet.losses import Grams, PerceptualLoss
+from stylenet.optimize import moved
 from stylenet.photos import Photo, find_photos, photo_source
 from stylenet.settings import parse_seconds
-from stylenet.styles import Style, load_style, sha256
+from stylenet.styles import Style, load_style
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = {"content": "content", "noise": "normal"}
@@ -164,9 +164,7 @@ def _arguments() -> argparse.Namespace:
 def _subject(name: str) -> Subject:
     style = load_style(name, pick_device())
     settings, painting = trained_on(name, style.card)
-    if not isinstance(painting, Tensor):
-        painting = {layer: gram.to(pick_device()) for layer, gram in painting.items()}
-    return Subject(style, PerceptualLoss(settings).to(pick_device()), painting, sha256(find_style(name))[:12])
+    return Subject(style, PerceptualLoss(settings).to(pick_device()), moved(painting, pick_device()), file_hash(name))
 
 
 def _search_settings() -> dict[str, Any]:

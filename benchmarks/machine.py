@@ -17,8 +17,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from stylenet.cards import find_style
 from stylenet.devices import pick_device, pick_precision
 from stylenet.monitor import versions
+from stylenet.styles import sha256
 from stylenet.tiling import style_picture
 from stylenet.transform_net import PRESETS, TransformNet
 
@@ -84,6 +86,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(one) for one in value]
     return Path(value).name if isinstance(value, Path) or (isinstance(value, str) and os.sep in value) else value
+
+
+def file_hash(style: str) -> str:
+    """The beginning of a style file's SHA-256: which training of a name it is."""
+    return sha256(find_style(style))[:12]
 
 
 def runner(preset: str, compiled: bool = False) -> Callable[[Tensor], Tensor]:

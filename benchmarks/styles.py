@@ -14,15 +14,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from machine import convolutions, plot, record_name, setting, write_record
+from machine import convolutions, file_hash, plot, record_name, setting, write_record
 
-from stylenet.cards import find_style, shipped_styles
+from stylenet.cards import shipped_styles
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.evaluate import as_table, evaluate, spread
 from stylenet.images import read_image
 from stylenet.photos import find_photos, photo_source
-from stylenet.styles import load_style, sha256
+from stylenet.styles import load_style
 from stylenet.tiling import style_picture
+from stylenet.transform_net import TransformNet
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,11 +34,11 @@ def main() -> None:
     results: list[dict[str, Any]] = []
     for style in arguments.styles:
         measured = evaluate(style, arguments.photos, sizes=arguments.sizes, count=arguments.count, most_iterations=0)
-        rounding = [_rounding(style, arguments, size) for size in arguments.sizes]
+        net = load_style(style, pick_device()).net
+        rounding = [_rounding(net, arguments, size) for size in arguments.sizes]
         print(f"{style}: {max(rounding):.2f} of 255 from float32 in {convolutions()}\n{as_table(measured)}", flush=True)
-        file = sha256(find_style(style))[:12]
         results += [
-            {"style": Path(style).stem, "file": file, **asdict(row), "rounding": value}
+            {"style": Path(style).stem, "file": file_hash(style), **asdict(row), "rounding": value}
             for row, value in zip(measured, rounding, strict=True)
         ]
     record = {**setting(arguments), "convolutions": convolutions(), "results": results}
@@ -58,10 +59,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _rounding(style: str, arguments: argparse.Namespace, size: int) -> float:
+def _rounding(net: TransformNet, arguments: argparse.Namespace, size: int) -> float:
     """Of 255, of the photo where it is largest."""
-    device = pick_device()
-    net, dtype = load_style(style, device).net, pick_precision("auto", device)
+    dtype = pick_precision("auto", pick_device())
     differences = []
     for photo in spread(find_photos(arguments.photos), arguments.count):
         pixels = read_image(photo_source(photo), size, upscale=True).pixels

@@ -80,13 +80,11 @@ def _shares(way: Callable[[], object]) -> dict[str, float]:
 def draw(path: Path, record: dict[str, Any]) -> None:
     """A bar for each way, in layers."""
     with plot(path, ylabel="share of the time", title=f"{record['device']}, one thread, {record['convolutions']}") as axes:
+        below = [0.0] * len(record["results"])
         for kind in [*KINDS, "other"]:
             shares = [result.get(kind, 0.0) for result in record["results"].values()]
-            below = [
-                sum(result.get(other, 0.0) for other in list(KINDS)[: [*KINDS, "other"].index(kind)])
-                for result in record["results"].values()
-            ]
             axes.bar(list(record["results"]), shares, bottom=below, label=kind)
+            below = [start + share for start, share in zip(below, shares, strict=True)]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from stylenet.errors import InputError
 from stylenet.images import read_image
 from stylenet.losses import Grams, GramTarget, LossSettings, PerceptualLoss, gram_matrix
 from stylenet.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
-from stylenet.optimize import Iterate, optimize
+from stylenet.optimize import Iterate, moved, optimize
 from stylenet.photos import Photo, find_photos, photo_source
 from stylenet.settings import OptimizeSettings
 from stylenet.styles import Style, load_grams, load_style, sha256
@@ -166,12 +166,12 @@ def trained_on(style: str, card: Card, picture: str | None = None) -> tuple[Loss
 
 @torch.no_grad()
 def _targets(painting: Tensor | Grams, judge: VGG, loss: PerceptualLoss, device: torch.device) -> _Painting:
+    painting = moved(painting, device)
     if not isinstance(painting, Tensor):
-        grams = {name: target.to(device) for name, target in painting.items()}
-        return _Painting(grams, grams)
-    features = judge(painting.to(device))
+        return _Painting(painting, painting)
+    features = judge(painting)
     judged = {name: GramTarget(gram_matrix(features[name]), features[name][0, 0].numel()) for name in STYLE_LAYERS}
-    return _Painting(loss.grams(painting.to(device)), judged)
+    return _Painting(loss.grams(painting), judged)
 
 
 def _of_photo(style: Style, photo: Tensor, painting: _Painting, judge: VGG, loss: PerceptualLoss) -> dict[str, float]:

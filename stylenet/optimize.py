@@ -140,7 +140,7 @@ class _Search:
         dtype = pick_precision(settings.precision, self.device)
         self.memory_format = torch.contiguous_format if dtype == torch.float32 else torch.channels_last
         self.content = content.to(self.device)
-        self.styles = [_moved(style, self.device) for style in styles]
+        self.styles = [moved(style, self.device) for style in styles]
         self.loss = PerceptualLoss(loss, vgg).to(self.device)
         # The network alone computes in a shorter type; Gram matrices, losses and pixels are float32.
         self.loss.vgg.convolutions.to(dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
@@ -269,7 +269,8 @@ def _flat(objectives: list[float], plateau: float) -> bool:
     return bool(plateau) and len(objectives) > 10 and min(objectives[-10:]) > min(objectives[:-10]) * (1 - plateau)
 
 
-def _moved(style: Tensor | Grams, device: torch.device) -> Tensor | Grams:
+def moved(style: Tensor | Grams, device: torch.device) -> Tensor | Grams:
+    """A style picture, or its Gram matrices, on a device."""
     if isinstance(style, Tensor):
         return style.to(device)
     return {name: target.to(device) for name, target in style.items()}
