@@ -13,6 +13,9 @@ from stylenet.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parent
 
+# How the names of files begin that hold a body, for styles to be trained on.
+BODY_PREFIX = "body_"
+
 # Where a style file's metadata hold the card.
 CARD_KEY = "stylenet"
 
@@ -33,6 +36,7 @@ class Card:
         metrics: of the held-out photos, by name.
         versions: of the software.
         date: of the training's end, ISO.
+        looks: titles of the looks that the network was trained with, where it is a body that many styles share.
         source: who made the file: ``stylenet``, or the repository whose layout was recognised.
     """
 
@@ -47,6 +51,7 @@ class Card:
     versions: dict[str, str] = field(default_factory=dict)
     date: str = ""
     source: str = "stylenet"
+    looks: list[str] = field(default_factory=list)
 
 
 def find_style(style: str | Path) -> Path:
@@ -54,10 +59,10 @@ def find_style(style: str | Path) -> Path:
     path = Path(style)
     if path.is_file():
         return path
-    shipped = shipped_styles()
+    shipped = _shipped_files()
     if str(style) in shipped:
         return shipped[str(style)]
-    names = ", ".join(shipped) or "none"
+    names = ", ".join(shipped_styles()) or "none"
     raise InputError(f"no style {str(style)!r}: give the path of a style file, or one that comes with stylenet: {names}")
 
 
@@ -68,7 +73,11 @@ def style_folder() -> Path:
 
 
 def shipped_styles() -> dict[str, Path]:
-    """The files of the styles that come with stylenet, by name."""
+    """Return the files of the styles that come with stylenet, by name. Bodies are no styles, and left out."""
+    return {name: path for name, path in _shipped_files().items() if not name.startswith(BODY_PREFIX)}
+
+
+def _shipped_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(style_folder().glob("*.safetensors"))}
 
 

@@ -121,8 +121,14 @@ def style_loss(features: Tensor, target: GramTarget, form: StyleForm = "johnson"
     - ``raw``: mean of ``(G - A)²``, divided by ``N M``.
     - ``keras``: ``sum (G - A)² / (4 * 3² * pixels²)`` with the pixels of the whole picture (Keras' example code).
     """
-    channels, positions = features.shape[1], features.shape[2] * features.shape[3]
-    gram = gram_matrix(features)
+    return gram_distance(gram_matrix(features), features.shape[2] * features.shape[3], target, form, pixels)
+
+
+def gram_distance(
+    gram: Tensor, positions: int, target: GramTarget, form: StyleForm = "johnson", pixels: int | None = None
+) -> Tensor:
+    """Return what :func:`style_loss` does from a Gram matrix ``[B, C, C]`` that is at hand, averaged over ``positions``."""
+    channels = gram.shape[1]
     if form == "gatys":
         return (gram - target.matrix).square().mean() / 4
     if form == "johnson":
@@ -132,7 +138,7 @@ def style_loss(features: Tensor, target: GramTarget, form: StyleForm = "johnson"
         return unnormalised.mean() / (channels * positions)
     if pixels is None:
         raise ValueError("the form 'keras' needs the number of pixels of the picture")
-    return unnormalised.sum() / len(features) / (4 * 3**2 * pixels**2)
+    return unnormalised.sum() / len(gram) / (4 * 3**2 * pixels**2)
 
 
 def total_variation(picture: Tensor, form: VariationForm = "l2", reduction: Literal["mean", "sum"] = "mean") -> Tensor:
@@ -335,16 +341,16 @@ class PerceptualLoss(nn.Module):
             spread = features - features.mean(dim=(0, 2, 3), keepdim=True)
             unrelated = 2 * content_loss(spread, nothing, self.settings.content_form)
             content_units[name] = _unit(unrelated, content_loss(features, nothing, self.settings.content_form))
-        form = self.settings.style_form
-        style_units = [
-            {
-                name: _unit(
-                    style_loss(photo[name], gram, form, pixels), style_loss(torch.zeros_like(photo[name]), gram, form, pixels)
+        style_units: list[dict[str, float]] = [{} for _ in targets.styles]
+        for name in self.settings.style_layers:
+            # Once for all styles: a training of many looks has a hundred.
+            gram, positions = gram_matrix(photo[name]), photo[name].shape[2] * photo[name].shape[3]
+            for units, style in zip(style_units, targets.styles, strict=True):
+                distance, magnitude = (
+                    gram_distance(matrix, positions, style[name], self.settings.style_form, pixels)
+                    for matrix in (gram, torch.zeros_like(gram))
                 )
-                for name, gram in grams.items()
-            }
-            for grams in targets.styles
-        ]
+                units[name] = _unit(distance, magnitude)
         return replace(targets, content_units=content_units, style_units=style_units)
 
     def _convert(self, targets: Targets, content: Tensor) -> Targets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,10 @@ class Muon(torch.optim.Optimizer):
             first and the last one.
         others: what Adam moves.
         lr: of both.
+        tables: ``[K, N]``, of which a step uses a few rows: Adam moves these alone, with moments and a count of steps for each
+            row. Plain Adam would move every row at every step by what is left of its momentum.
+        table_lr: of the tables; ``lr`` by default.
+        norms, norm_lr: weights that Adam moves at a rate of their own.
         momentum: of the matrices' gradients, in Nesterov's form.
         betas, eps: of Adam.
     """
@@ -37,8 +41,18 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        tables: Iterable[nn.Parameter] = (),
+        table_lr: float | None = None,
+        norms: Iterable[nn.Parameter] = (),
+        norm_lr: float | None = None,
     ) -> None:
-        groups = [{"params": list(matrices), "orthogonal": True}, {"params": list(others), "orthogonal": False}]
+        groups: list[dict[str, Any]] = [
+            {"params": list(matrices), "orthogonal": True},
+            {"params": list(others), "orthogonal": False},
+            {"params": list(norms), "orthogonal": False, "lr": norm_lr or lr},
+            {"params": list(tables), "orthogonal": False, "by_rows": True, "lr": table_lr or lr},
+        ]
+        groups = [group for group in groups if group["params"]]
         super().__init__(groups, {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps})
 
     @overload
@@ -58,6 +72,8 @@ class Muon(torch.optim.Optimizer):
             for weight in (weight for weight in group["params"] if weight.grad is not None):
                 if group["orthogonal"]:
                     self._muon(weight, weight.grad, group["lr"], group["momentum"])
+                elif group.get("by_rows"):
+                    self._adam_by_rows(weight, weight.grad, group["lr"], group["betas"], group["eps"])
                 else:
                     self._adam(weight, weight.grad, group["lr"], group["betas"], group["eps"])
         return loss
@@ -82,6 +98,21 @@ class Muon(torch.optim.Optimizer):
         state["square"].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
         mean_share, square_share = (1 - beta ** float(state["step"]) for beta in betas)
         weight.addcdiv_(state["mean"] / mean_share, (state["square"] / square_share).sqrt_().add_(eps), value=-rate)
+
+    def _adam_by_rows(self, table: Tensor, gradient: Tensor, rate: float, betas: tuple[float, float], eps: float) -> None:
+        """Take a step of Adam for the rows ``[R, N]`` whose gradient is not zero, as ``torch.optim.SparseAdam`` does."""
+        state = self.state[table]
+        if not state:
+            state["step"] = torch.zeros(len(table), 1, device=table.device)
+            state["mean"], state["square"] = torch.zeros_like(table), torch.zeros_like(table)
+        rows = gradient.ne(0).any(dim=1).nonzero()[:, 0]
+        slope = gradient[rows]
+        step = state["step"][rows] + 1
+        mean = state["mean"][rows].lerp_(slope, 1 - betas[0])
+        square = state["square"][rows].mul_(betas[1]).addcmul_(slope, slope, value=1 - betas[1])
+        state["step"][rows], state["mean"][rows], state["square"][rows] = step, mean, square
+        mean_share, square_share = (1 - beta**step for beta in betas)
+        table[rows] -= rate * (mean / mean_share) / ((square / square_share).sqrt() + eps)
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:

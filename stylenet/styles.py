@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
@@ -22,13 +21,15 @@ from stylenet.cards import CARD_KEY, Card, find_style, read_card
 from stylenet.errors import InputError
 from stylenet.files import write_atomic
 from stylenet.foreign import read_foreign
+from stylenet.gram_packing import pack_grams, unpack_grams
 from stylenet.images import Picture
-from stylenet.losses import Grams, GramTarget
+from stylenet.looks import LookTable
+from stylenet.losses import Grams
 from stylenet.tiling import style_picture
 from stylenet.transform_net import NetSettings, TransformNet
 
 # Names of tensors beside those of the network.
-_GRAM, _SCALE = "gram.", ".scale"
+_GRAM, _LOOKS, _SCALE = "gram.", "looks.", ".scale"
 
 Bits = Literal[8, 16, 32]
 
@@ -54,7 +55,14 @@ class Style:
         return dataclasses.replace(picture, pixels=style_picture(self.net, picture.pixels))
 
 
-def save_style(net: TransformNet, card: Card, path: str | Path, bits: Bits = 8, grams: Grams | None = None) -> None:
+def save_style(
+    net: TransformNet,
+    card: Card,
+    path: str | Path,
+    bits: Bits = 8,
+    grams: Grams | None = None,
+    looks: LookTable | None = None,
+) -> None:
     """Writes a style: with 8 bits 1.7 MB for the ``standard`` network, with 16 3.4, with 32 6.7.
 
     Args:
@@ -64,6 +72,7 @@ def save_style(net: TransformNet, card: Card, path: str | Path, bits: Bits = 8, 
         bits: of a weight. With 8 a kernel is integers and a unit for each of its rows, all else is float16: pictures differ
             by 0.1 to 0.2 of 255 in the mean, as they do where the network computes in bfloat16.
         grams: Gram matrices of the style picture (0.6 MB), by which the style can be measured without it.
+        looks: the looks that the network was trained with as their body (6 kB each); see :func:`load_looks`.
 
     Raises:
         InputError: for weights that are not finite, or too large for float16.
@@ -74,7 +83,10 @@ def save_style(net: TransformNet, card: Card, path: str | Path, bits: Bits = 8, 
     broken = [name.removesuffix(_SCALE) for name, value in state.items() if not torch.isfinite(value).all()]
     if broken:
         raise InputError(f"{path} is not written: {broken[0]} holds numbers that are not finite")
-    state |= _packed(grams or {})
+    state |= {_GRAM + name: value.cpu() for name, value in pack_grams(grams or {}).items()}
+    if looks is not None:
+        state[_LOOKS + "table"] = looks.table.detach().cpu().to(torch.float32 if bits == 32 else torch.float16)
+        card = dataclasses.replace(card, looks=looks.titles)
     card = dataclasses.replace(card, network=dataclasses.asdict(net.settings))
     write_atomic(Path(path), save(state, {CARD_KEY: json.dumps(dataclasses.asdict(card))}))
 
@@ -125,6 +137,22 @@ def _restored(name: str, state: dict[str, Tensor]) -> Tensor:
     return value.float() if value.is_floating_point() else value
 
 
+def load_looks(style: str | Path) -> tuple[list[str], Tensor]:
+    """Return the titles of the looks in a body's file, and the looks ``[K, N]`` in float32; none for another style's file.
+
+    Raises:
+        InputError: if there is no such style, or the looks do not fit their titles.
+    """
+    path = find_style(style)
+    card = read_card(path)
+    if card is None or not card.looks:
+        return [], torch.empty(0, 0)
+    table = _read_tensors(path, _LOOKS).get("table", torch.empty(0, 0)).float()
+    if len(table) != len(card.looks) or not torch.isfinite(table).all():
+        raise InputError(f"{path} is damaged: its looks do not fit their {len(card.looks)} titles")
+    return list(card.looks), table
+
+
 def load_grams(style: str | Path) -> Grams:
     """Gram matrices of the picture that a style was trained on, by layer of its loss network; empty if the file has none.
 
@@ -134,35 +162,14 @@ def load_grams(style: str | Path) -> Grams:
     path = find_style(style)
     if read_card(path) is None:
         return {}
-    tensors = _read_tensors(path, grams=True)
-    names = [name.removeprefix(_GRAM) for name in tensors if not name.endswith(_SCALE)]
-    return {name: _unpacked(tensors[_GRAM + name], tensors[_GRAM + name + _SCALE]) for name in names}
+    return unpack_grams(_read_tensors(path, _GRAM))
 
 
-def _packed(grams: Grams) -> dict[str, Tensor]:
-    """The upper triangle in float16, as a share of the largest value; beside it that value and the number of positions."""
-    packed = {}
-    for name, target in grams.items():
-        matrix = target.matrix[0].detach().float().cpu()
-        largest = matrix.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
-        rows, columns = torch.triu_indices(*matrix.shape)
-        packed[_GRAM + name] = (matrix / largest)[rows, columns].half()
-        packed[_GRAM + name + _SCALE] = torch.stack([largest, torch.tensor(float(target.positions))])
-    return packed
-
-
-def _unpacked(triangle: Tensor, scale: Tensor) -> GramTarget:
-    channels = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
-    rows, columns = torch.triu_indices(channels, channels)
-    matrix = torch.empty(channels, channels)
-    matrix[rows, columns] = matrix[columns, rows] = triangle.float() * scale[0]
-    return GramTarget(matrix[None], int(scale[1]))
-
-
-def _read_tensors(path: Path, grams: bool = False) -> dict[str, Tensor]:
-    """Those of the network, or those of the Gram matrices."""
+def _read_tensors(path: Path, group: str = "") -> dict[str, Tensor]:
+    """Read the tensors whose names begin with ``group``, without it; by default those of the network."""
     with safe_open(path, "pt") as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys() if name.startswith(_GRAM) == grams}  # noqa: SIM118
+        names = [name for name in opened.keys() if name.startswith(group or (_GRAM, _LOOKS)) == bool(group)]  # noqa: SIM118
+        return {name.removeprefix(group): opened.get_tensor(name) for name in names}
 
 
 def sha256(path: str | Path) -> str:

@@ -160,7 +160,8 @@ def _fit(cli: TrainCLI) -> str:
     seconds = time.monotonic() - (module.began or time.monotonic())
     metrics = trainer.validate(module, datamodule=data, verbose=False)[0]
     if trainer.is_global_zero:
-        save_style(module.network, _card(cli, seconds, metrics), config.output, grams=module.style_grams())
+        network, card = module.worn_network(), _card(cli, seconds, metrics)
+        save_style(network, card, config.output, grams=module.style_grams(), looks=module.looks)
         print(f"{config.output}: {trainer.global_step} steps in {clock(seconds)}, {_summary(metrics)}")
     if module.broken:
         raise RunError(f"{module.broken} ({config.output})")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
@@ -17,13 +19,15 @@ from torch.nn import functional as F
 
 from stylenet.errors import InputError
 from stylenet.images import read_image
-from stylenet.losses import Grams, Losses, LossSettings, PerceptualLoss, Targets, gram_matrix
-from stylenet.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
+from stylenet.looks import Learns, LookTable, look_names, norm_names, wear_look
+from stylenet.losses import Grams, Losses, LossSettings
+from stylenet.metrics import saturation
 from stylenet.muon import Muon
+from stylenet.objective import Objective
+from stylenet.photos import SUFFIXES
 from stylenet.settings import parse_seconds
-from stylenet.styles import load_style
+from stylenet.styles import load_looks, load_style
 from stylenet.transform_net import PRESETS, NetSettings, Preset, TransformNet
-from stylenet.vgg import VGG
 
 # What a network learns by default. Deeper style layers bring the painting's objects, shallower content keeps the photo's: the
 # weights stand between the two.
@@ -38,21 +42,29 @@ TRAINING_LOSS = LossSettings(
 # Photos are not halved to less: the deepest style layer would have fewer than 6 x 6 positions.
 _SMALLEST_HALF = 96
 
-# Layers to measure the style at that no default trains on.
-_HELD_OUT = ["relu1_2", "relu2_2", "relu3_2", "relu4_2"]
+# Rates of the scales and shifts, as multiples of the learning rate: of looks that are trained with their body, and of one that
+# is learnt on a body that stays as it is.
+_TABLE_RATE, _LOOK_RATE = 5.0, 10.0
+
+# Seed of the order in which photos are dealt to looks.
+_DEALING = 1
 
 
 class StyleTraining(LightningModule):
-    """Trains a :class:`~stylenet.transform_net.TransformNet` on one style.
+    """Trains a :class:`~stylenet.transform_net.TransformNet` on one style, or on many that share a body.
 
     Args:
-        style: style picture, or several that are mixed.
+        style: style picture, several, or folders of them.
+        several: what several style pictures are: ``mixed`` into one style, or ``looks``, a style each on one body.
+        leave_out: names (without their endings) of pictures in folders that are not trained on.
         network: ``standard``, ``half``, ``quarter`` or ``swift``, or the fields of a network.
         loss: what is minimised; calibrated, or a paper's own form.
         style_size: size of the style pictures, as in optimize: ``384`` (longest side), ``short:256``, ``full``. Strokes come
             out at this scale, in pixels of the photo.
-        style_weights: share of each style picture; equal by default.
+        style_weights: share of each style picture in a mixture; equal by default.
         init: a trained style (name or file) to start from: another style is then learnt in a fraction of the time.
+        learns: ``all`` of the network, ``norms`` (the look alone: scale and shift of every instance normalisation), or
+            ``norms+ends`` (the first and the last convolution too).
         optimizer: ``muon`` (of the inner convolutions; Adam for the rest), which learns a style in two thirds of the time, or
             ``adam``, as the papers have it.
         learning_rate: of the optimizer, at its height.
@@ -71,11 +83,14 @@ class StyleTraining(LightningModule):
     def __init__(
         self,
         style: str | list[str],
+        several: Literal["mixed", "looks"] = "mixed",
+        leave_out: list[str] | None = None,
         network: Preset | NetSettings = "standard",
         loss: LossSettings = TRAINING_LOSS,
         style_size: str | int = 384,
         style_weights: list[float] | None = None,
         init: str | None = None,
+        learns: Learns = "all",
         optimizer: Literal["muon", "adam"] = "muon",
         learning_rate: float = 2e-3,
         half_size: float = 0.5,
@@ -104,32 +119,53 @@ class StyleTraining(LightningModule):
         if not 0 <= half_size <= 1:
             raise InputError(f"half_size is {half_size}: it is a share of the training, 0 to 1")
         self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**loss)
-        self.styles = [style] if isinstance(style, str) else list(style)
+        if several not in ("mixed", "looks"):
+            raise InputError(f"several is {several!r}: it is mixed or looks")
+        if several == "looks" and compile:
+            raise InputError("compile is for one style: with several set to looks, leave it false")
+        self.styles = find_pictures(style, leave_out or [])
         self.budget = parse_seconds(budget)
         self.learning_rate, self.warmup, self.schedule = learning_rate, warmup, schedule
         self.network = _make_network(network, init).to(memory_format=torch.channels_last)
         self.bad_steps = self.bad_in_a_row = 0
         self.began: float | None = None
         self.broken = ""
-        # Not registered as a module: the loss network is frozen, and belongs neither into checkpoints nor into averages.
-        self._frozen: dict[str, Any] = {}
+        self.looks = self._make_looks(several, learns, init)
+        self._objective: Objective | None = None
+        self._compiled: Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]] | None = None
 
-    def forward(self, photos: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` in 0..1 to the same, styled."""
-        styled: Tensor = self.network(photos)
+    def _make_looks(self, several: str, learns: Learns, init: str | None) -> LookTable | None:
+        """Freeze what is not learnt; return the table of looks where there are many."""
+        learnt = set(look_names(self.network, learns))
+        looks = LookTable(self.network, [Path(path).stem for path in self.styles]) if several == "looks" else None
+        if looks is not None and init:
+            looks.take(*load_looks(init))
+        if looks is not None:  # they stand in for the network's own
+            learnt -= set(looks.names)
+        for name, weight in self.network.named_parameters():
+            weight.requires_grad_(name in learnt)
+        return looks
+
+    def forward(self, photos: Tensor, looks: Sequence[int] = ()) -> Tensor:
+        """Return photos ``[B, 3, H, W]`` in 0..1 styled, each in its look where there are many."""
+        styled: Tensor = self.network(photos) if self.looks is None else self.looks(self.network, photos, looks)
         return styled
 
     # --- set-up -------------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Loads the loss network and the style pictures, so that what is wrong with them is said before anything starts."""
-        held_out = [name for name in _HELD_OUT if name not in self.loss_settings.style_layers]
-        trained = [*self.loss_settings.content_layers, *self.loss_settings.style_layers]
-        settings = self.loss_settings
-        vgg = VGG([*trained, *held_out], settings.vgg, settings.vgg_weights, settings.pooling, settings.vgg_space)
-        self._frozen["loss"] = PerceptualLoss(settings, vgg)
-        self._frozen["held_out"] = held_out
-        self._frozen["pictures"] = [read_image(path, self.hparams["style_size"]).pixels for path in self.styles]
+        pictures = [read_image(path, self.hparams["style_size"]).pixels for path in self.styles]
+        weights, margin = self.hparams["style_weights"], self.hparams["margin"]
+        self._objective = Objective(self.loss_settings, pictures, weights, self.looks is not None, margin)
+
+    @property
+    def objective(self) -> Objective:
+        """What styled photos are judged by; loaded when it is asked for first."""
+        if self._objective is None:
+            self.setup("fit")
+        assert self._objective is not None
+        return self._objective
 
     def on_fit_start(self) -> None:
         """Moves everything to the device, and measures the units of the loss on the same photos in every process."""
@@ -139,43 +175,25 @@ class StyleTraining(LightningModule):
 
     def on_validation_start(self) -> None:
         """The same for ``trainer.validate`` alone."""
-        if "targets" not in self._frozen:
+        if self.objective.targets is None:
             self._prepare_loss()
 
     def _prepare_loss(self) -> None:
         half = str(self.trainer.precision).startswith("bf16")
         self.prepare(self._calibration_photos(), self.device, torch.bfloat16 if half else torch.float32)
 
-    @torch.no_grad()
     def prepare(self, photos: Tensor, device: torch.device, dtype: torch.dtype) -> None:
         """Puts the loss network on a device, in the type of its convolutions, and works out what styled photos are compared
         with; ``photos [N, 3, S, S]`` give the units of a calibrated loss. The trainer does this when it starts."""
-        if "loss" not in self._frozen:
-            self.setup("fit")
-        loss: PerceptualLoss = self._frozen["loss"].to(device)
-        loss.vgg.convolutions.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        pictures = [picture.to(device) for picture in self._frozen["pictures"]]
-        photos = photos.to(device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, enabled=False):
-            self._frozen["targets"] = loss.targets(photos, pictures, self.hparams["style_weights"])
-            shares = self._frozen["targets"].style_weights
-            grams = [_grams(loss.vgg, picture, self._frozen["held_out"]) for picture in pictures]
-        self._frozen["held_out_grams"] = {
-            name: torch.stack([share * gram[name] for share, gram in zip(shares, grams, strict=True)]).sum(dim=0)
-            for name in self._frozen["held_out"]
-        }
+        self.objective.prepare(photos, device, dtype)
 
     def style_grams(self) -> Grams | None:
-        """Gram matrices of the style picture at the layers that were trained on and those that every style is measured at, for
-        the style file; None where several pictures are mixed."""
-        styles = self._frozen["targets"].styles
-        if len(styles) > 1:
-            return None
-        missing = {name: 1.0 for name in STYLE_LAYERS if name not in styles[0]}
-        if not missing:
-            return dict(styles[0])
-        wider = PerceptualLoss(replace(self.loss_settings, style_layers=missing, content_layers={}))
-        return {**styles[0], **wider.grams(self._frozen["pictures"][0])}
+        """Gram matrices of the style picture for the style file; None where there are several pictures."""
+        return self.objective.style_grams()
+
+    def worn_network(self) -> TransformNet:
+        """Return the network as a style holds it: a body of many looks wears their mean."""
+        return self.network if self.looks is None else wear_look(self.network, self.looks.table.detach().mean(dim=0))
 
     def _calibration_photos(self) -> Tensor:
         module = getattr(self.trainer, "datamodule", None)
@@ -184,25 +202,37 @@ class StyleTraining(LightningModule):
         photos: Tensor = module.calibration_photos(self.hparams["calibration_photos"])
         return photos
 
-    def _function(self) -> Callable[[Tensor], tuple[Losses, Tensor]]:
+    def _function(self) -> Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]]:
         """:meth:`losses`, compiled where that is asked for. Validation has another size and is done as it is."""
         if not self.hparams["compile"]:
             return self.losses
-        if "compiled" not in self._frozen:
-            self._frozen["compiled"] = torch.compile(self.losses, dynamic=False)
-        compiled: Callable[[Tensor], tuple[Losses, Tensor]] = self._frozen["compiled"]
-        return compiled
+        if self._compiled is None:
+            self._compiled = torch.compile(self.losses, dynamic=False)
+        return self._compiled
 
     # --- training -----------------------------------------------------------------------------------------------------
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         """The objective of a batch ``[B, 3, S, S]`` in 0..1."""
-        losses, outside = self._function()(self._sized(photos))
+        losses, outside = self._function()(self._sized(photos), self._drawn_looks(batch_idx, len(photos)))
         self.log("train/objective", losses.total.detach())
         self.log("train/saturation", outside)
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.parts.items()})
         total: Tensor = losses.total
         return total
+
+    def _drawn_looks(self, batch_idx: int, count: int) -> list[int]:
+        """The look of each photo of a batch, where there are many.
+
+        Photos are dealt to the looks in rounds, each round in an order of its own. The order depends on the place in the
+        training alone, so that a run which is resumed, or shared among processes, deals the same.
+        """
+        if self.looks is None:
+            return []
+        looks, batches = len(self.looks.titles), int(self.trainer.num_training_batches)
+        first = ((self.current_epoch * batches + batch_idx) * self.trainer.world_size + self.global_rank) * count
+        rounds = [divmod(place, looks) for place in range(first, first + count)]
+        return [int(np.random.default_rng((_DEALING, number)).permutation(looks)[place]) for number, place in rounds]
 
     def _sized(self, photos: Tensor) -> Tensor:
         """Photos ``[B, 3, S, S]`` at the size of this part of the training."""
@@ -219,23 +249,10 @@ class StyleTraining(LightningModule):
         half = self._half_share(cast(Any, self.trainer).datamodule.size) * total
         return step - 0.75 * min(step, half) if half else step
 
-    def losses(self, photos: Tensor) -> tuple[Losses, Tensor]:
+    def losses(self, photos: Tensor, looks: Sequence[int] = ()) -> tuple[Losses, Tensor]:
         """The objective of a batch ``[B, 3, S, S]`` in 0..1 and its parts, and the share of values that left 0..1."""
-        styled = self.network(photos)
-        loss: PerceptualLoss = self._frozen["loss"]
-        with torch.autocast(photos.device.type, enabled=False):
-            # The photo's features are needed to the deepest content layer alone, and without a gradient.
-            with torch.no_grad():
-                content = loss.vgg(self._extended(photos), only=list(self.loss_settings.content_layers))
-            trained = [*self.loss_settings.content_layers, *self.loss_settings.style_layers]
-            targets: Targets = replace(self._frozen["targets"], content=content)
-            ours = loss.vgg(self._extended(styled), only=trained)
-            return loss.compare(ours, styled, targets), saturation(styled.detach())
-
-    def _extended(self, pictures: Tensor) -> Tensor:
-        """Pictures ``[B, 3, S, S]`` with their mirrored margin, as far as there is something to mirror."""
-        margin = min(self.hparams["margin"], pictures.shape[-1] - 1)
-        return F.pad(pictures, (margin,) * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
+        styled = self(photos, looks)
+        return self.objective.compare(styled, photos, looks), saturation(styled.detach())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Warm-up, then a cosine over what is left of the steps or of the budget."""
@@ -244,13 +261,23 @@ class StyleTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """What moves the network's weights."""
+        """What moves the weights that are learnt."""
+        rate = self.learning_rate
+        learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
         if self.hparams["optimizer"] == "adam":
-            return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
-        inner = self.network.inner_convolutions
-        known = {id(weight) for weight in inner}
-        others = [weight for weight in self.network.parameters() if id(weight) not in known]
-        return Muon(inner, others, self.learning_rate)
+            groups: list[dict[str, Any]] = [{"params": list(learnt.values())}]
+            if self.looks is not None:
+                groups.append({"params": [self.looks.table], "lr": rate * _TABLE_RATE})
+            return torch.optim.Adam(groups, lr=rate)
+        inner = {id(weight) for weight in self.network.inner_convolutions}
+        matrices = [weight for weight in learnt.values() if id(weight) in inner]
+        others = [weight for weight in learnt.values() if id(weight) not in inner]
+        if self.looks is not None:
+            return Muon(matrices, others, rate, tables=[self.looks.table], table_lr=rate * _TABLE_RATE)
+        if self.hparams["learns"] == "all":
+            return Muon(matrices, others, rate)
+        norms = [learnt.pop(name) for name in norm_names(self.network)]
+        return Muon([], learnt.values(), rate, norms=norms, norm_lr=rate * _LOOK_RATE)
 
     def _rate(self, step: int) -> float:
         rising = min((step + 1) / self.warmup, 1.0) if self.warmup else 1.0
@@ -269,7 +296,7 @@ class StyleTraining(LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Skips a step whose gradient is not finite: without gradients nothing changes. Under DDP gradients are averaged
         before, so that all processes skip together."""
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if torch.isfinite(norm):
             self.bad_in_a_row = 0
@@ -289,39 +316,50 @@ class StyleTraining(LightningModule):
 
     def validation_step(self, photos: Tensor, batch_idx: int) -> None:
         """The objective and what it does not see, on held-out photos."""
-        self.log_dict(self.measure(photos), on_epoch=True, sync_dist=True, batch_size=len(photos))
+        if self.looks is None:
+            self.log_dict(self.measure(photos), on_epoch=True, sync_dist=True, batch_size=len(photos))
+            return
+        for looks in self._validated_looks(batch_idx, len(photos)):
+            self.log_dict(self.measure(photos, looks), on_epoch=True, sync_dist=True, batch_size=len(photos))
+
+    def _validated_looks(self, batch_idx: int, count: int) -> list[list[int]]:
+        """Looks for the photos of a batch, as often as it takes for every look to have its turn in a validation."""
+        assert self.looks is not None
+        looks = len(self.looks.titles)
+        photos = len(cast(Any, self.trainer).datamodule.val_set)
+        first = (batch_idx * self.trainer.world_size + self.global_rank) * count
+        return [
+            [(turn * photos + place) % looks for place in range(first, first + count)] for turn in range(-(-looks // photos))
+        ]
 
     @torch.no_grad()
-    def measure(self, photos: Tensor) -> dict[str, Tensor]:
-        """Metrics of held-out photos ``[B, 3, S, S]`` in 0..1, by name. Parts of a calibrated loss are given without their
-        weights: 1 is "not there at all", 0 "perfect"."""
+    def measure(self, photos: Tensor, looks: Sequence[int] = ()) -> dict[str, Tensor]:
+        """Metrics of held-out photos ``[B, 3, S, S]`` in 0..1, by name; see :meth:`Objective.measure`."""
         photos = photos.contiguous(memory_format=torch.channels_last)
-        styled = self.network(photos)
-        loss: PerceptualLoss = self._frozen["loss"]
-        with torch.autocast(self.device.type, enabled=False):
-            ours, theirs = loss.vgg(styled), loss.vgg(photos)
-            content = {name: theirs[name] for name in self.loss_settings.content_layers}
-            losses = loss.compare(ours, styled, replace(self._frozen["targets"], content=content))
-            held_out = style_errors(ours, theirs, self._frozen["held_out_grams"])
-            lost = {name: content_lost(ours[name], theirs[name]) for name in content}
-        metrics = {"val/objective": losses.total}
-        metrics |= {f"val/{name}": value / self._weight(name) for name, value in losses.parts.items() if self._weight(name)}
-        if held_out:
-            metrics["val/style_held_out"] = torch.stack(list(held_out.values())).mean()
-        metrics |= {f"val/content_lost/{name}": value for name, value in lost.items()}
-        metrics["val/checkerboard"] = checkerboard_index(styled, photos)
-        metrics["val/border"] = border_index(styled, photos)
-        metrics["val/saturation"] = saturation(styled)
-        return metrics
+        return self.objective.measure(self(photos, looks), photos, looks)
 
-    def _weight(self, part: str) -> float:
-        kind, _, layer = part.partition("/")
-        settings = self.loss_settings
-        if kind == "content":
-            return settings.content_weight * settings.content_layers[layer]
-        if kind == "style":
-            return settings.style_weight * settings.style_layers[layer]
-        return settings.tv_weight if kind == "tv" else settings.lattice_weight
+
+def find_pictures(style: str | Sequence[str], leave_out: Sequence[str]) -> list[str]:
+    """Return the paths of style pictures; a folder stands for the pictures in it, in the order of their names.
+
+    Args:
+        style: paths, or addresses.
+        leave_out: names, without their endings, of pictures in folders to leave out.
+
+    Raises:
+        InputError: for a folder without pictures.
+    """
+    found: list[str] = []
+    for source in [style] if isinstance(style, str) else style:
+        if not Path(source).is_dir():
+            found.append(source)
+            continue
+        pictures = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in SUFFIXES)
+        pictures = [path for path in pictures if path.stem not in leave_out]
+        if not pictures:
+            raise InputError(f"{source!r} holds no style pictures ({', '.join(sorted(SUFFIXES))})")
+        found += map(str, pictures)
+    return found
 
 
 def _make_network(network: Preset | NetSettings | dict[str, Any], init: str | None) -> TransformNet:
@@ -334,9 +372,3 @@ def _make_network(network: Preset | NetSettings | dict[str, Any], init: str | No
             raise InputError(f"{init} has another network ({trained.settings}) than the one to be trained ({settings})")
         net.load_state_dict(trained.state_dict())
     return net
-
-
-@torch.no_grad()
-def _grams(vgg: VGG, picture: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    features = vgg(picture, only=layers)
-    return {name: gram_matrix(features[name]) for name in layers}

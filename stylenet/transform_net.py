@@ -337,6 +337,9 @@ class InstanceNorm(nn.Module):
 
     The same as ``nn.InstanceNorm2d(channels, affine=True)``, which copies channels-last tensors to the other layout and back:
     half of the time of a network in training. Statistics are float32 whatever the type of the values.
+
+    ``weight`` and ``bias`` are ``[C]``, or ``[B, C]`` where each picture of a batch has a scale and shift of its own
+    (Dumoulin, Shlens & Kudlur, "A Learned Representation for Artistic Style", ICLR 2017, eq. 5).
     """
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
@@ -357,16 +360,16 @@ class InstanceNorm(nn.Module):
         return _scaled(values.float(), mean, (variance + self.eps).rsqrt(), self.weight, self.bias).to(values.dtype)
 
     def _by_batch_norm(self, values: Tensor, given: Statistics | None) -> Tensor:
-        """One picture at a time; statistics of one picture are for all."""
-        pictures = torch.split(values, 1)
-        if given is None:
-            normalised = [F.batch_norm(one, None, None, self.weight, self.bias, True, 0.0, self.eps) for one in pictures]
-            return joined(normalised)
-        means, variances = (part.expand(len(values), -1) for part in given)
+        """Normalise one picture at a time; statistics, scale and shift of one picture are for all."""
+        count, own = len(values), given is None
+        weights, biases = self.weight.expand(count, -1), self.bias.expand(count, -1)
+        means, variances = ([None] * count,) * 2 if given is None else (part.expand(count, -1) for part in given)
         return joined(
             [
-                F.batch_norm(one, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
-                for one, mean, variance in zip(pictures, means, variances, strict=True)
+                F.batch_norm(picture, mean, variance, weight, bias, own, 0.0, self.eps)
+                for picture, mean, variance, weight, bias in zip(
+                    torch.split(values, 1), means, variances, weights, biases, strict=True
+                )
             ]
         )
 
@@ -420,7 +423,7 @@ class _Normalise(torch.autograd.Function):
         centred, mean, variance = _centred(values.float())
         inverse = (variance + eps).rsqrt()
         ctx.save_for_backward(values, weight, mean, inverse)
-        torch.addcmul(bias[:, None, None], centred, (weight * inverse)[..., None, None], out=centred)
+        torch.addcmul(bias[..., None, None], centred, (weight * inverse)[..., None, None], out=centred)
         return centred.to(values.dtype)
 
     @staticmethod
@@ -436,4 +439,6 @@ class _Normalise(torch.autograd.Function):
         lowered = torch.addcmul(
             wide - by_bias[..., None, None] / positions, standard, by_weight[..., None, None], value=-1 / positions
         )
-        return lowered.mul_(factor).to(values.dtype), by_weight.sum(dim=0), by_bias.sum(dim=0), None
+        if weight.ndim == 1:  # one scale and shift for all pictures
+            by_weight, by_bias = by_weight.sum(dim=0), by_bias.sum(dim=0)
+        return lowered.mul_(factor).to(values.dtype), by_weight, by_bias, None
