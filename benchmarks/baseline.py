@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylenet.vgg import INPUT_SPACES, load_weights
+from stylenet.losses.vgg import INPUT_SPACES, load_weights
 
 _WIDTHS = {1: (64, 2), 2: (128, 2), 3: (256, 4), 4: (512, 4), 5: (512, 4)}
 

@@ -33,13 +33,21 @@ from machine import convolutions, file_hash, photo_count, record_name, setting, 
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device
-from stylenet.evaluate import PLAIN_LBFGS, iterations_to, objective_curve, objective_of, quartiles, spread, trained_on
-from stylenet.images import read_image
-from stylenet.losses import Grams, PerceptualLoss
-from stylenet.optimize import moved
-from stylenet.photos import Photo, find_photos, photo_source
-from stylenet.settings import parse_seconds
-from stylenet.styles import Style, load_style
+from stylenet.evaluation.measures import (
+    PLAIN_LBFGS,
+    iterations_to,
+    objective_curve,
+    objective_of,
+    quartiles,
+    spread,
+    trained_on,
+)
+from stylenet.images.picture import read_image
+from stylenet.losses.perceptual import Grams, PerceptualLoss
+from stylenet.network.styles import Style, load_style
+from stylenet.optimization.engine import moved
+from stylenet.optimization.settings import parse_seconds
+from stylenet.training.photos import Photo, find_photos, photo_source
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = {"content": "content", "noise": "normal"}

@@ -22,7 +22,7 @@ from machine import SECONDS_BY_SIZE, convolutions, megapixels, plot, record_name
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device
-from stylenet.transform_net import PRESETS
+from stylenet.network.transform_net import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 

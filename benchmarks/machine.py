@@ -17,12 +17,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from stylenet.cards import find_style
 from stylenet.devices import pick_device, pick_precision
-from stylenet.monitor import versions
-from stylenet.styles import sha256
-from stylenet.tiling import style_picture
-from stylenet.transform_net import PRESETS, TransformNet
+from stylenet.network.cards import find_style
+from stylenet.network.styles import sha256
+from stylenet.network.tiling import style_picture
+from stylenet.network.transform_net import PRESETS, TransformNet
+from stylenet.progress import versions
 
 # When this process began.
 _BEGAN = datetime.datetime.now(datetime.UTC)

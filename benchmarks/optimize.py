@@ -36,13 +36,13 @@ from baseline import Search
 from machine import convolutions, plot, record_name, setting, synchronise, write_record
 from torch import Tensor
 
-from stylenet.descent import Descent
+from stylenet.commands.recipes import load_recipe
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
-from stylenet.images import Picture, read_image, write_image
-from stylenet.losses import PerceptualLoss
-from stylenet.optimize import Iterate, optimize
-from stylenet.recipes import load_recipe
-from stylenet.settings import OptimizeSettings
+from stylenet.images.picture import Picture, read_image, write_image
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.optimization.descent import Descent
+from stylenet.optimization.engine import Iterate, optimize
+from stylenet.optimization.settings import OptimizeSettings
 
 # stylenet's search for the third measurement.
 SEARCH = {"variables": "spectrum", "clamp": True, "scales": 1, "history": 30, "steps": 200}

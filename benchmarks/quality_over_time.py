@@ -30,13 +30,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from machine import record_name, setting, synchronise, write_record
 
-from stylenet.data import PhotoDataModule
+from stylenet.commands.train import parse
 from stylenet.devices import keep_freed_memory
-from stylenet.monitor import quiet_lightning
-from stylenet.settings import parse_seconds
-from stylenet.train import parse
-from stylenet.training import StyleTraining
-from stylenet.transform_net import PRESETS
+from stylenet.network.transform_net import PRESETS
+from stylenet.optimization.settings import parse_seconds
+from stylenet.progress import quiet_lightning
+from stylenet.training.data import PhotoDataModule
+from stylenet.training.module import StyleTraining
 
 ROOT = Path(__file__).resolve().parent.parent
 CHOICES = ("preset", "optimizer", "batch_size", "size", "half_size", "learning_rate", "ema")

@@ -16,14 +16,14 @@ from typing import Any
 
 from machine import convolutions, file_hash, plot, record_name, setting, write_record
 
-from stylenet.cards import shipped_styles
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
-from stylenet.evaluate import as_table, evaluate, spread
-from stylenet.images import read_image
-from stylenet.photos import find_photos, photo_source
-from stylenet.styles import load_style
-from stylenet.tiling import style_picture
-from stylenet.transform_net import TransformNet
+from stylenet.evaluation.measures import as_table, evaluate, spread
+from stylenet.images.picture import read_image
+from stylenet.network.cards import shipped_styles
+from stylenet.network.styles import load_style
+from stylenet.network.tiling import style_picture
+from stylenet.network.transform_net import TransformNet
+from stylenet.training.photos import find_photos, photo_source
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -34,13 +34,13 @@ from typing import Any
 import torch
 from machine import SECONDS_BY_SIZE, convolutions, megapixels, plot, record_name, runner, setting, synchronise, write_record
 
-from stylenet.descent import Descent
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
-from stylenet.evaluate import PLAIN_LBFGS
-from stylenet.images import read_image
-from stylenet.losses import LossSettings, PerceptualLoss
-from stylenet.planning import short_of_memory
-from stylenet.transform_net import PRESETS
+from stylenet.evaluation.measures import PLAIN_LBFGS
+from stylenet.images.picture import read_image
+from stylenet.losses.perceptual import LossSettings, PerceptualLoss
+from stylenet.network.transform_net import PRESETS
+from stylenet.optimization.descent import Descent
+from stylenet.optimization.planning import short_of_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 STYLE = ROOT / "examples" / "styles" / "brush_strokes.jpg"
@@ -50,7 +50,7 @@ PAPER = {"256x256": 0.015, "512x512": 0.05, "1024x1024": 0.21}
 
 
 def main() -> None:
-    from stylenet.training import TRAINING_LOSS  # not by the processes that are measured: Lightning is large
+    from stylenet.training.module import TRAINING_LOSS  # not by the processes that are measured: Lightning is large
 
     arguments = _arguments()
     record = {

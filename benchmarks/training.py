@@ -20,8 +20,8 @@ from baseline import Step
 from machine import convolutions, plot, record_name, setting, synchronise, write_record
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
-from stylenet.images import read_image
-from stylenet.training import TRAINING_LOSS, StyleTraining
+from stylenet.images.picture import read_image
+from stylenet.training.module import TRAINING_LOSS, StyleTraining
 
 ROOT = Path(__file__).resolve().parent.parent
 STYLE = ROOT / "examples" / "styles" / "brush_strokes.jpg"

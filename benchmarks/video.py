@@ -30,12 +30,12 @@ from machine import convolutions, plot, record_name, setting, synchronise, write
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
-from stylenet.film import Frame
-from stylenet.film_reader import open_film
-from stylenet.images import read_image
-from stylenet.steady import Steadied, alike, optical_flow, to_grey, trusted, warp
-from stylenet.styles import Style, load_style
-from stylenet.video import StyleEngine
+from stylenet.images.picture import read_image
+from stylenet.network.styles import Style, load_style
+from stylenet.video.film import Frame
+from stylenet.video.reader import open_film
+from stylenet.video.steady import Steadied, alike, optical_flow, to_grey, trusted, warp
+from stylenet.video.stylize import StyleEngine
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIANTS = {"plain": (0.0, 0.0), "smooth": (0.8, 0.0), "steady": (0.0, 0.7), "both": (0.8, 0.7)}

@@ -21,13 +21,13 @@ from machine import convolutions, photo_count, plot, record_name, setting, write
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device
-from stylenet.evaluate import iterations_to, objective_curve, quartiles, spread, trained_on
-from stylenet.images import read_image
-from stylenet.losses import Grams, LossSettings
-from stylenet.optimize import optimize
-from stylenet.photos import find_photos, photo_source
-from stylenet.settings import OptimizeSettings
-from stylenet.styles import Style, load_style
+from stylenet.evaluation.measures import iterations_to, objective_curve, quartiles, spread, trained_on
+from stylenet.images.picture import read_image
+from stylenet.losses.perceptual import Grams, LossSettings
+from stylenet.network.styles import Style, load_style
+from stylenet.optimization.engine import optimize
+from stylenet.optimization.settings import OptimizeSettings
+from stylenet.training.photos import find_photos, photo_source
 
 ROOT = Path(__file__).resolve().parent.parent
 # Iterations of Gatys' search whose objectives are to be reached.

@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from training import stylenet_step
 
 from stylenet.devices import keep_freed_memory
-from stylenet.transform_net import PRESETS
+from stylenet.network.transform_net import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 # Kinds by what the names of torch's operations begin with, the first that fits.

@@ -16,17 +16,17 @@ import torch
 from skimage import data
 from torch import Tensor
 
-from stylenet.batch import Files, contact_sheet_of
-from stylenet.cards import list_styles
-from stylenet.images import read_image, write_image
-from stylenet.jobs import Job
-from stylenet.monitor import ProgressLine, clock
-from stylenet.optimize import optimize
-from stylenet.recipes import load_recipe
-from stylenet.sheets import contact_sheet
-from stylenet.styles import load_style
-from stylenet.stylizer import Stylizer
-from stylenet.train import train
+from stylenet.commands.recipes import load_recipe
+from stylenet.commands.train import train
+from stylenet.images.picture import read_image, write_image
+from stylenet.images.sheets import contact_sheet
+from stylenet.inference.batch import Files, contact_sheet_of
+from stylenet.inference.jobs import Job
+from stylenet.inference.stylizer import Stylizer
+from stylenet.network.cards import list_styles
+from stylenet.network.styles import load_style
+from stylenet.optimization.engine import optimize
+from stylenet.progress import ProgressLine, clock
 
 ROOT = Path(__file__).resolve().parent.parent
 STYLES = ROOT / "examples" / "styles"

@@ -2,6 +2,6 @@
 
 import sys
 
-from stylenet.cli import main
+from stylenet.commands.cli import main
 
 sys.exit(main())

@@ -12,9 +12,9 @@ import av
 import numpy as np
 from foreign_nets import randomised
 
-from stylenet.cards import Card
-from stylenet.styles import Style, save_style
-from stylenet.transform_net import NetSettings, TransformNet
+from stylenet.network.cards import Card
+from stylenet.network.styles import Style, save_style
+from stylenet.network.transform_net import NetSettings, TransformNet
 
 BASE = Fraction(1, 12800)
 EVEN = tuple(512 * index for index in range(12))  # 25 frames a second

@@ -7,7 +7,7 @@ import torch
 from skimage import data, transform
 from torch import Tensor, nn
 
-from stylenet.vgg import VGG
+from stylenet.losses.vgg import VGG
 
 # Convolution widths and pools of Simonyan & Zisserman, arXiv:1409.1556, table 1, columns D and E.
 TABLE = {

@@ -12,7 +12,7 @@ import pytest
 import torch
 from training_kit import PAINTING, make_photos
 
-from stylenet.transform_net import PRESETS
+from stylenet.network.transform_net import PRESETS
 
 STARTS = ("content", "noise")
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylenet import fetching, files
+from stylenet import files
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable, write_atomic
-from stylenet.images import write_image
+from stylenet.images import fetching
+from stylenet.images.picture import write_image
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 

@@ -13,13 +13,13 @@ import reference
 import torch
 from PIL import Image
 
-from stylenet import monitor
-from stylenet.images import read_image
-from stylenet.losses import LossSettings
-from stylenet.monitor import ProgressLine, RunLog, Snapshots, clock, loss_plot, share, together
-from stylenet.optimize import Iterate, Result
-from stylenet.render import render
-from stylenet.settings import OptimizeSettings
+from stylenet import progress as monitor
+from stylenet.images.picture import read_image
+from stylenet.losses.perceptual import LossSettings
+from stylenet.optimization.engine import Iterate, Result
+from stylenet.optimization.rendering import render
+from stylenet.optimization.settings import OptimizeSettings
+from stylenet.progress import ProgressLine, RunLog, Snapshots, clock, loss_plot, share, together
 
 PARTS = {"content/relu4_2": 2.0, "style/relu1_1": 5.0, "style/relu2_1": 1.0, "tv": 2.0}
 ITERATE = Iterate(

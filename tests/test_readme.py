@@ -15,12 +15,12 @@ from film_kit import make_film
 from skimage import data
 from training_kit import make_photos
 
-from stylenet.cards import Card
-from stylenet.cli import main
-from stylenet.images import read_image, write_image
-from stylenet.recipes import list_recipes
-from stylenet.styles import save_style
-from stylenet.transform_net import NetSettings, TransformNet
+from stylenet.commands.cli import main
+from stylenet.commands.recipes import list_recipes
+from stylenet.images.picture import read_image, write_image
+from stylenet.network.cards import Card
+from stylenet.network.styles import save_style
+from stylenet.network.transform_net import NetSettings, TransformNet
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

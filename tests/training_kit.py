@@ -10,10 +10,10 @@ from lightning.pytorch import Callback, Trainer
 from PIL import Image
 from skimage import data
 
-from stylenet.data import PhotoDataModule
-from stylenet.losses import LossSettings
-from stylenet.training import StyleTraining
-from stylenet.transform_net import NetSettings
+from stylenet.losses.perceptual import LossSettings
+from stylenet.network.transform_net import NetSettings
+from stylenet.training.data import PhotoDataModule
+from stylenet.training.module import StyleTraining
 
 STYLES = Path(__file__).resolve().parent.parent / "examples" / "styles"
 PAINTING = str(STYLES / "brush_strokes.jpg")

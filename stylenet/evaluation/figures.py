@@ -1,0 +1,103 @@
+"""Two figures that show what the loss network sees: mean activations, and pictures rebuilt from single layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from stylenet.images.sheets import contact_sheet
+from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.vgg import VGG, Architecture, Pooling, layer_names, smallest_side
+from stylenet.optimization.engine import optimize
+from stylenet.optimization.settings import OptimizeSettings
+
+# The layers of Gatys et al., CVPR 2016, section 3: the first convolution of each block.
+_FIRST = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+@torch.no_grad()
+def features(
+    photo: Tensor, vgg: Architecture = "vgg19", vgg_weights: str = "caffe", pooling: Pooling = "max", columns: int = 6
+) -> Tensor:
+    """Mean activation over the channels of every named layer, as a labelled grid.
+
+    Args:
+        photo: ``[1, 3, H, W]`` in 0..1; layers that it is too small for are left out.
+        vgg: the network.
+        vgg_weights: its weights.
+        pooling: ``max`` or ``average``.
+        columns: pictures a row.
+
+    Returns:
+        A sheet ``[1, 3, h, w]``: each layer from its smallest mean (black) to its largest (white), which the label gives.
+    """
+    names = [name for name in layer_names(vgg) if smallest_side(name) <= min(photo.shape[-2:])]
+    network = VGG(names, vgg, vgg_weights, pooling)
+    pictures, labels = [photo], ["photo"]
+    for name, activations in network(photo).items():
+        mean = activations.mean(dim=1, keepdim=True)
+        low, high = float(mean.min()), float(mean.max())
+        pictures.append(((mean - low) / max(high - low, 1e-8)).expand(1, 3, -1, -1))
+        labels.append(f"{name}  {low:.3g} .. {high:.3g}")
+    return contact_sheet(pictures, labels, columns, height=160)
+
+
+def reconstruct(
+    photo: Tensor,
+    style: Tensor | None = None,
+    steps: int = 100,
+    vgg: Architecture = "vgg19",
+    vgg_weights: str = "caffe",
+    pooling: Pooling = "average",
+    seed: int = 0,
+    device: str = "auto",
+    report: Callable[[str], None] | None = None,
+) -> Tensor:
+    """Figure 1 of Gatys et al., CVPR 2016: what each layer keeps of the content and of the style.
+
+    Args:
+        photo: ``[1, 3, H, W]`` in 0..1, whose content is rebuilt from each of conv1_1 .. conv5_1 by itself.
+        style: whose style is rebuilt from conv1_1, conv1_1 and conv2_1, ... (five growing sets); the photo by default.
+        steps: of L-BFGS, from noise, for each of the ten pictures.
+        vgg: the network.
+        vgg_weights: its weights.
+        pooling: ``max`` or ``average``.
+        seed: of the noise.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        report: called with the name of each picture before it is made.
+
+    Returns:
+        A sheet of two rows ``[1, 3, h, w]``: the original and five contents, the original and five styles.
+    """
+    style = photo if style is None else style
+    base = LossSettings(vgg=vgg, vgg_weights=vgg_weights, pooling=pooling, style_form="gatys")
+    search = OptimizeSettings(init="normal", steps=steps, seed=seed, scales=1, device=device)
+    contents = [replace(base, content_layers={name: 1.0}, style_layers={}) for name in _FIRST]
+    styles = [replace(base, content_layers={}, style_layers=dict.fromkeys(_FIRST[:n], 1 / n)) for n in range(1, 6)]
+    sheet, labels = [photo], ["photo"]
+    for name, settings in zip(_FIRST, contents, strict=True):
+        sheet.append(_rebuild(f"content of {name}", photo, [], settings, search, report))
+        labels.append(f"content: {name}")
+    sheet.append(style)
+    labels.append("style")
+    for number, settings in enumerate(styles, 1):
+        label = "style: conv1_1" if number == 1 else f"style: conv1_1 .. conv{number}_1"
+        sheet.append(_rebuild(label, style, [style], settings, search, report))
+        labels.append(label)
+    return contact_sheet(sheet, labels, columns=6, height=min(photo.shape[2], 256))
+
+
+def _rebuild(
+    name: str,
+    picture: Tensor,
+    styles: Sequence[Tensor],
+    loss: LossSettings,
+    search: OptimizeSettings,
+    report: Callable[[str], None] | None,
+) -> Tensor:
+    if report:
+        report(name)
+    return optimize(picture, styles, loss, search).picture

@@ -1,0 +1,287 @@
+"""Numbers for a trained style on photos that it has not seen: its loss, what the loss does not see, and how many iterations of
+the optimizer it is worth (Johnson et al., ECCV 2016, figure 5)."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from torch import Tensor
+
+from stylenet.devices import Precision, pick_device
+from stylenet.errors import InputError
+from stylenet.images.picture import read_image
+from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
+from stylenet.losses.perceptual import Grams, GramTarget, LossSettings, PerceptualLoss, gram_matrix
+from stylenet.losses.vgg import VGG
+from stylenet.network.cards import Card
+from stylenet.network.styles import Style, load_grams, load_style, sha256
+from stylenet.optimization.engine import Iterate, moved, optimize
+from stylenet.optimization.settings import OptimizeSettings
+from stylenet.training.photos import Photo, find_photos, photo_source
+
+CONTENT_LAYER = "relu4_2"
+
+# The search that Johnson et al. compare with (section 4.1, "Baseline"): Gatys', on pixels at one scale, projected to 0..1 after
+# each step, as a network's pictures are. Noise is the first author's, a standard normal in units of 1/255 (recipe gatys2016).
+PLAIN_LBFGS = OptimizeSettings(
+    variables="input_space", history=100, clamp=True, scales=1, plateau=0.0, init_std=1 / 255, style_size="full"
+)
+
+
+@dataclass(frozen=True)
+class SizeResult:
+    """What was found at one size.
+
+    Attributes:
+        size: longest side of the photos.
+        photos: how many.
+        objective: of the loss that the style was trained on, median.
+        style_error: mean over relu1_1 .. relu5_1 of ``|G_out - G_style|² / |G_photo - G_style|²``, median over the photos.
+        content_lost: squared difference at relu4_2 over the photo's variance, median.
+        checkerboard, border, saturation: see ``metrics.py``.
+        equivalent: for each photo the iteration of projected L-BFGS, from the photo and without preconditioning, whose
+            objective is first as low as the network's; the last one where none is; empty where none was searched for.
+        not_reached: photos for which none was.
+    """
+
+    size: int
+    photos: int
+    objective: float
+    style_error: float
+    content_lost: float
+    checkerboard: float
+    border: float
+    saturation: float
+    equivalent: list[int]
+    not_reached: int = 0
+
+    @property
+    def quartiles(self) -> tuple[float, float, float]:
+        """Lower quartile, median and upper quartile of :attr:`equivalent`."""
+        return quartiles(self.equivalent)
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile."""
+    if len(values) < 2:
+        value = float(values[0])
+        return value, value, value
+    lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return lower, middle, upper
+
+
+def evaluate(
+    style: str,
+    photos: str | list[str],
+    picture: str | None = None,
+    sizes: Sequence[int] = (256, 512),
+    count: int = 8,
+    most_iterations: int = 300,
+    device: str = "auto",
+    report: Callable[[str], None] | None = None,
+) -> list[SizeResult]:
+    """Measures a style.
+
+    Args:
+        style: name or file.
+        photos: folder, zip archive or list of photos, or single ones, that it was not trained on.
+        picture: the style picture that it was trained on, for a style file without Gram matrices. Its hash is compared with
+            the card's.
+        sizes: longest sides to measure at; smaller photos are enlarged.
+        count: photos to measure on, spread over the set.
+        most_iterations: where the search for the equivalent iteration ends; 0 leaves it out.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        report: called with a line for each photo.
+
+    Raises:
+        InputError: for a style without a card, or another picture than it was trained on.
+    """
+    if count < 1 or most_iterations < 0 or not sizes or min(sizes) < 64:
+        raise InputError("count must be 1 or more, most_iterations 0 or more, and every size 64 or more")
+    where = pick_device(device)
+    loaded = load_style(style, where)
+    settings, painting = trained_on(style, loaded.card, picture)
+    chosen = spread(find_photos(photos), count)
+    judge, loss = VGG([*STYLE_LAYERS, CONTENT_LAYER]).to(where), PerceptualLoss(settings).to(where)
+    targets = _targets(painting, judge, loss, where)
+    results = []
+    for size in sizes:
+        rows: list[dict[str, float]] = []
+        found: list[tuple[int, bool]] = []
+        for chosen_photo in chosen:
+            photo = read_image(photo_source(chosen_photo), size, upscale=True).pixels.to(where)
+            rows.append(_of_photo(loaded, photo, targets, judge, loss))
+            if report is not None:
+                report(f"{size}  {chosen_photo}  " + "  ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()))
+            if most_iterations:
+                found.append(equivalent_iterations(photo, [targets.trained], settings, rows[-1]["objective"], most_iterations))
+                if report is not None:
+                    report(f"{size}  {chosen_photo}  equivalent {found[-1][0]}{'' if found[-1][1] else ' and more'}")
+        medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+        equivalent, reached = [iteration for iteration, _ in found], [reached for _, reached in found]
+        results.append(SizeResult(size, len(rows), equivalent=equivalent, not_reached=reached.count(False), **medians))
+    return results
+
+
+def spread(photos: Sequence[Photo], count: int) -> list[Photo]:
+    """So many of a set, or all it has, at equal distances."""
+    count = min(count, len(photos))
+    return [photos[index * len(photos) // count] for index in range(count)]
+
+
+@dataclass(frozen=True)
+class _Painting:
+    """Gram matrices of the style picture: for the loss that the style was trained on, and for the layers of every style."""
+
+    trained: Grams
+    judged: Grams
+
+
+def trained_on(style: str, card: Card, picture: str | None = None) -> tuple[LossSettings, Tensor | Grams]:
+    """The loss that a style was trained on, and its picture or what its file holds of it.
+
+    Raises:
+        InputError: if that is not known, or ``picture`` is another one.
+    """
+    if card.source != "stylenet" or not card.loss:
+        raise InputError(f"the style {card.name} has no card of stylenet: its loss is not known, so it cannot be measured")
+    if len(card.style) != 1:
+        raise InputError(f"the style {card.name} mixes {len(card.style)} pictures: evaluate takes styles of one")
+    settings = LossSettings(**card.loss)
+    grams = load_grams(style)
+    judges = (settings.vgg, settings.vgg_weights, settings.pooling) == ("vgg19", "caffe", "max")
+    if picture is None and judges and all(name in grams for name in [*settings.style_layers, *STYLE_LAYERS]):
+        return settings, grams
+    if picture is None:
+        raise InputError(f"give the picture that {card.name} was trained on ({card.style[0]['file']}) with --picture")
+    painting = read_image(picture, card.training["style_size"]).pixels
+    if sha256(picture) != card.style[0]["sha256"]:
+        raise InputError(f"{picture} is not the picture that {card.name} was trained on: its hash is not the card's")
+    return settings, painting
+
+
+@torch.no_grad()
+def _targets(painting: Tensor | Grams, judge: VGG, loss: PerceptualLoss, device: torch.device) -> _Painting:
+    painting = moved(painting, device)
+    if not isinstance(painting, Tensor):
+        return _Painting(painting, painting)
+    features = judge(painting)
+    judged = {name: GramTarget(gram_matrix(features[name]), features[name][0, 0].numel()) for name in STYLE_LAYERS}
+    return _Painting(loss.grams(painting), judged)
+
+
+def _of_photo(style: Style, photo: Tensor, painting: _Painting, judge: VGG, loss: PerceptualLoss) -> dict[str, float]:
+    styled = style(photo)
+    row = _measure(judge, photo, styled, painting.judged)
+    row["objective"] = objective_of(styled, photo, painting.trained, loss)
+    return row
+
+
+@torch.no_grad()
+def objective_of(styled: Tensor, photo: Tensor, painting: Tensor | Grams, loss: PerceptualLoss) -> float:
+    """What the optimizer would minimise for a photo ``[1, 3, H, W]``, of a picture that is there already."""
+    return float(loss(styled, loss.targets(photo, [painting])).total)
+
+
+@torch.no_grad()
+def _measure(judge: VGG, photo: Tensor, styled: Tensor, wanted: Grams) -> dict[str, float]:
+    ours, theirs = judge(styled), judge(photo)
+    errors = style_errors(ours, theirs, {name: wanted[name].matrix for name in STYLE_LAYERS})
+    return {
+        "style_error": float(torch.stack(list(errors.values())).mean()),
+        "content_lost": float(content_lost(ours[CONTENT_LAYER], theirs[CONTENT_LAYER])),
+        "checkerboard": float(checkerboard_index(styled, photo)),
+        "border": float(border_index(styled, photo)),
+        "saturation": float(saturation(styled)),
+    }
+
+
+def equivalent_iterations(
+    photo: Tensor,
+    paintings: Sequence[Tensor | Grams],
+    loss: LossSettings,
+    objective: float,
+    most: int,
+    precision: Precision = "auto",
+) -> tuple[int, bool]:
+    """The iteration of projected L-BFGS, from the photo at one scale, whose objective is first at most ``objective``, and True;
+    the last one of ``most``, or before a value that is not finite, and False if none is.
+
+    Johnson et al. start from noise, which takes more iterations to the same objective: ``benchmarks/fig5.py``.
+    """
+    curve = objective_curve(photo, paintings, loss, most, precision=precision, until=objective)
+    return iterations_to(objective, curve, max(len(curve) - 1, 0)), min(curve, default=math.inf) <= objective
+
+
+def iterations_to(objective: float, curve: Sequence[float], most: int) -> int:
+    """The first iteration of a curve that is at most ``objective``; ``most`` if none is."""
+    return next((iteration for iteration, value in enumerate(curve) if value <= objective), most)
+
+
+def objective_curve(
+    photo: Tensor,
+    paintings: Sequence[Tensor | Grams],
+    loss: LossSettings,
+    iterations: int,
+    init: str = "content",
+    precision: Precision = "auto",
+    until: float = -math.inf,
+    budget: float | None = None,
+) -> list[float]:
+    """The objective after 0, 1, ..., ``iterations`` iterations of :data:`PLAIN_LBFGS`.
+
+    Args:
+        photo: ``[1, 3, H, W]`` in 0..1, on the device to work on.
+        paintings: style pictures or their Gram matrices.
+        loss: what is minimised.
+        iterations: of L-BFGS.
+        init: where it starts: ``content``, ``uniform`` or ``normal`` noise.
+        precision: of the convolutions.
+        until: the curve ends with the first value that is at most this.
+        budget: seconds; the curve ends early where they do not suffice, as it does where a value is not finite.
+    """
+    curve: list[float] = []
+
+    def observe(iterate: Iterate) -> None:
+        curve.append(iterate.objective)  # of the picture before this step's update
+        if iterate.objective <= until:
+            raise KeyboardInterrupt
+
+    settings = replace(
+        PLAIN_LBFGS, steps=iterations + 1, init=init, device=str(photo.device), precision=precision, budget=budget
+    )
+    result = optimize(photo, paintings, loss, settings, observe=observe)
+    if result.stopped == "interrupted" and not (curve and curve[-1] <= until):
+        raise KeyboardInterrupt  # by a person: optimize would only end this search
+    return curve
+
+
+def as_dictionary(result: SizeResult) -> dict[str, object]:
+    """For JSON."""
+    return {**asdict(result), **({"equivalent_quartiles": result.quartiles} if result.equivalent else {})}
+
+
+def as_table(results: Sequence[SizeResult]) -> str:
+    """For a person."""
+    titles = (
+        f"{'size':>5}{'photos':>8}{'objective':>11}{'style error':>13}{'content lost':>14}{'checkerboard':>14}{'border':>8}"
+    )
+    lines = [f"{titles}  iterations of Gatys' from the photo (quartiles)" if any(row.equivalent for row in results) else titles]
+    for result in results:
+        lines.append(
+            f"{result.size:>5}{result.photos:>8}{result.objective:>11.4g}{result.style_error:>13.3f}{result.content_lost:>14.3f}"
+            f"{result.checkerboard:>14.2f}{result.border:>8.3f}{_equivalent(result)}"
+        )
+    return "\n".join(lines)
+
+
+def _equivalent(result: SizeResult) -> str:
+    if not result.equivalent:
+        return ""
+    lower, median, upper = result.quartiles
+    missed = f", not reached by {result.not_reached}" if result.not_reached else ""
+    return f"  {median:g} ({lower:g} to {upper:g}{missed})"

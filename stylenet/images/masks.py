@@ -1,0 +1,56 @@
+"""Masks: where in a photo a style goes. ``[1, 1, H, W]``, 1 where the style is, 0 where it is not."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stylenet.errors import InputError
+from stylenet.images.color import luminance
+from stylenet.images.fetching import Source
+from stylenet.images.picture import read_image, resize
+
+# Beyond so many standard deviations a Gaussian is cut off.
+_REACH = 3.0
+
+# Sums in float32 miss 0 and 1 by less than this, and a mask that is not quite 1 is not the styled picture to the bit.
+_ROUNDING = 1e-5
+
+
+def read_mask(source: Source, width: int, height: int, feather: float = 0.0) -> Tensor:
+    """Reads where a style goes: white there, black not, grey in between.
+
+    A file with transparency is a cut-out: its opacity is the mask, whatever its colours are.
+
+    Args:
+        source: any picture that :func:`~stylenet.images.read_image` reads.
+        width, height: of the photo, which the mask is stretched to.
+        feather: softness of its edges: standard deviation of a Gaussian, in pixels of the photo.
+
+    Returns:
+        ``[1, 1, height, width]``, float32, 0..1.
+
+    Raises:
+        InputError: for a file that is no picture, or a feather that makes no sense.
+    """
+    if not 0 <= feather < math.inf:
+        raise InputError(f"feather is {feather}: it must be 0 or more pixels")
+    picture = read_image(source, allow_huge=True)  # of a photo that may be as large
+    cut_out = picture.alpha is not None and bool((picture.alpha < 1).any())
+    mask = picture.alpha if cut_out and picture.alpha is not None else luminance(picture.pixels)
+    return soften(resize(mask, height, width), feather)
+
+
+def soften(mask: Tensor, feather: float) -> Tensor:
+    """A mask ``[B, 1, H, W]`` blurred by a Gaussian of ``feather`` pixels; beyond its border it goes on as it ends there."""
+    reach = math.ceil(_REACH * feather)
+    if reach:
+        offsets = torch.arange(-reach, reach + 1, device=mask.device, dtype=mask.dtype)
+        kernel = torch.exp(-0.5 * (offsets / feather) ** 2)
+        kernel = kernel / kernel.sum()
+        mask = F.conv2d(F.pad(mask, (reach, reach, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
+        mask = F.conv2d(F.pad(mask, (0, 0, reach, reach), mode="replicate"), kernel.view(1, 1, -1, 1))
+    return torch.where(mask > 1 - _ROUNDING, 1.0, torch.where(mask < _ROUNDING, 0.0, mask))

@@ -1,0 +1,311 @@
+"""Many pictures through one or several styles: reading, the network and writing go on at the same time."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from stylenet.devices import give_back_memory
+from stylenet.errors import InputError, RunError
+from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, resize, write_image
+from stylenet.images.sheets import contact_sheet
+from stylenet.images.sizes import SizeRule
+from stylenet.inference.jobs import STREAM, Job
+from stylenet.inference.stylizer import Stylizer
+
+# Pictures that are read ahead, and that wait to be written; of large ones, in pixels, there is one at a time.
+_AHEAD = 2
+_LARGE = 32_000_000
+
+# Rows of pixels that every format takes.
+_TALLEST = 16_000
+
+
+@dataclass(frozen=True)
+class Files:
+    """How pictures are read and written.
+
+    Attributes:
+        size: size rule of the pictures before styling.
+        allow_huge: accept more than 89 million pixels.
+        overwrite: style again what is there already.
+        quality: of JPEG, WebP and AVIF, 1 to 100.
+        bits: 8, or 16 for PNG and TIFF.
+    """
+
+    size: str | int | SizeRule = "full"
+    allow_huge: bool = False
+    overwrite: bool = False
+    quality: int = 95
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        SizeRule.parse(self.size)
+        if not 1 <= self.quality <= 100:
+            raise InputError(f"quality is {self.quality}: it goes from 1 to 100")
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """Fails now rather than at the first result.
+
+        Raises:
+            InputError: if a result could not be written.
+        """
+        outputs = [output for job in jobs for output in job.outputs if output != STREAM]
+        for example in {Path(output).suffix: output for output in outputs}.values():
+            check_format(example, self.bits)
+        if outputs:
+            check_output(outputs[0], self.bits)
+
+    def wanted(self, job: Job) -> bool:
+        """Whether a result of the job is missing. Asked just before the work, so that two processes can share a folder."""
+        return self.overwrite or not all(output != STREAM and Path(output).exists() for output in job.outputs)
+
+    def read(self, job: Job) -> Picture:
+        """The picture of a job.
+
+        Raises:
+            InputError: if it cannot be read.
+        """
+        source = sys.stdin.buffer.read() if job.source == STREAM else job.source
+        return read_image(source, self.size, allow_huge=self.allow_huge)
+
+    def write(self, picture: Picture, output: str) -> None:
+        """Writes a result, whole or not at all; to stdout as PNG.
+
+        Raises:
+            InputError: for a size that its format does not take.
+            RunError: for a disk that is full or a place that is not writable.
+        """
+        if output != STREAM:
+            write_image(picture, output, quality=self.quality, bits=self.bits)
+            return
+        sys.stdout.buffer.write(encode_image(picture, "PNG", bits=self.bits))
+        sys.stdout.buffer.flush()
+
+
+@dataclass
+class Summary:
+    """What came of the jobs.
+
+    Attributes:
+        done: pictures whose results are all written.
+        skipped: pictures whose results were there already.
+        failures: source and reason.
+        notes: what a person should know about single pictures.
+        seconds: in all.
+        message: why the rest was not tried, in one line; empty if all was.
+        interrupted: whether that was Ctrl-C.
+    """
+
+    done: int = 0
+    skipped: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    message: str = ""
+    interrupted: bool = False
+
+    @property
+    def tried(self) -> int:
+        """Pictures that are dealt with, one way or the other."""
+        return self.done + self.skipped + len(self.failures)
+
+
+def stylize_many(
+    jobs: Sequence[Job],
+    stylizers: Sequence[Stylizer],
+    files: Files | None = None,
+    report: Callable[[Summary, int], None] | None = None,
+) -> Summary:
+    """Styles every picture in every style. What cannot be read, styled or written is noted, and the rest goes on. A full disk
+    and Ctrl-C end the work early; what is written by then is whole.
+
+    Args:
+        jobs: from :func:`~stylenet.inference.plan_jobs`.
+        stylizers: one for each output of a job.
+        files: how pictures are read and written.
+        report: is told the state and the number of jobs after each.
+
+    Raises:
+        InputError: if results could not be written there.
+    """
+    files, summary, started = files or Files(), Summary(), time.monotonic()
+    files.check(jobs)
+    readers, writers = ThreadPoolExecutor(_AHEAD), ThreadPoolExecutor(_AHEAD)
+    writing: deque[_Writing] = deque()
+    try:
+        for job, handed in _read_ahead(jobs, files, readers):
+            results, large = _Writing(job.source), _is_large(handed[0])
+            if large:
+                give_back_memory()
+            for styled, output in try_to_style(job, handed, stylizers, summary):
+                if large:  # before the last result the photo was let go of
+                    give_back_memory()
+                results.futures.append(writers.submit(files.write, styled, output))
+                del styled
+            if results.futures:
+                writing.append(results)
+            while len(writing) > (0 if large else _AHEAD):
+                writing.popleft().settle(summary)
+            summary.seconds = time.monotonic() - started
+            if report is not None:
+                report(summary, len(jobs))
+        while writing:
+            writing.popleft().settle(summary)
+    except _DiskFullError as error:
+        summary.message = str(error)
+    except KeyboardInterrupt:
+        summary.message, summary.interrupted = "interrupted", True
+    finally:
+        # A reader may be waiting for a slow server; what a writer has begun is finished.
+        readers.shutdown(wait=False, cancel_futures=True)
+        writers.shutdown(cancel_futures=True)
+    summary.seconds = time.monotonic() - started
+    if report is not None:
+        report(summary, len(jobs))
+    return summary
+
+
+class _DiskFullError(Exception):
+    """There is no point in going on."""
+
+
+@dataclass
+class _Writing:
+    """Results of one picture on their way to the disk."""
+
+    source: str
+    futures: list[Future[None]] = field(default_factory=list)
+
+    def settle(self, summary: Summary) -> None:
+        """Waits for them."""
+        for future in self.futures:
+            try:
+                future.result()
+            except (InputError, RunError) as error:
+                if all(self.source != source for source, _ in summary.failures):
+                    summary.failures.append((self.source, str(error)))
+                if disk_is_full(error):
+                    raise _DiskFullError(str(error)) from error
+        if all(self.source != source for source, _ in summary.failures):
+            summary.done += 1
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Whether that is what a failure to write came from."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+# A picture, None where nothing is to do, or the reason why it cannot be read.
+Read = Picture | str | None
+
+
+def _is_large(picture: Read) -> bool:
+    return isinstance(picture, Picture) and picture.width * picture.height > _LARGE
+
+
+def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) -> Iterator[tuple[Job, list[Read]]]:
+    """Jobs with what was read, in a list of one that :func:`try_to_style` empties."""
+    if any(job.source == STREAM for job in jobs):  # a thread that waits for stdin cannot be interrupted
+        yield from ((job, [try_to_read(job, files)]) for job in jobs)
+        return
+    waiting: deque[tuple[Job, Future[Read]]] = deque()
+    coming = iter(jobs)
+    ahead = _AHEAD
+    while True:
+        while len(waiting) <= ahead and (job := next(coming, None)) is not None:
+            waiting.append((job, readers.submit(try_to_read, job, files)))
+        if not waiting:
+            return
+        job, future = waiting.popleft()
+        handed = [future.result()]
+        del future
+        ahead = 0 if _is_large(handed[0]) else _AHEAD
+        yield job, handed
+
+
+def try_to_read(job: Job, files: Files) -> Read:
+    """The picture; None where nothing is to do; the reason where it cannot be read."""
+    if not files.wanted(job):
+        return None
+    try:
+        return files.read(job)
+    except (InputError, MemoryError) as error:
+        return str(error) or "not enough memory to read it"
+
+
+def try_to_style(
+    job: Job, handed: list[Read], stylizers: Sequence[Stylizer], summary: Summary
+) -> Iterator[tuple[Picture, str]]:
+    """Results of a job and where they go, one by one; what happened is noted.
+
+    The picture is taken out of the list, so that nothing holds it beside its last result: at 100 megapixels it has 1.2 GB.
+    """
+    picture = handed.pop()
+    if picture is None:
+        summary.skipped += 1
+        return
+    if isinstance(picture, str):
+        summary.failures.append((job.source, picture))
+        return
+    summary.notes += picture.notes
+    try:
+        for stylizer, output in zip(stylizers[:-1], job.outputs[:-1], strict=True):
+            yield stylizer(picture), output
+        styled = stylizers[-1](picture)
+        del picture
+        yield styled, job.outputs[-1]
+    except (InputError, RunError) as error:
+        summary.failures.append((job.source, str(error)))
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        summary.failures.append((job.source, "not enough memory to style it: try --tile 64, or a smaller --size"))
+
+
+def contact_sheet_of(
+    jobs: Sequence[Job], stylizers: Sequence[Stylizer], names: Sequence[str], output: str, files: Files, height: int = 360
+) -> Summary:
+    """Writes one picture of all: a row for each photo, a column for each style, each labelled.
+
+    Args:
+        jobs: their outputs are not looked at.
+        stylizers: one a column.
+        names: of the styles.
+        output: file to write.
+        files: how pictures are read and written.
+        height: of a row in pixels.
+
+    Raises:
+        InputError: if the sheet cannot be written there; if it exists and is not to be overwritten.
+    """
+    check_output(output, files.bits)
+    if Path(output).exists() and not files.overwrite:
+        raise InputError(f"{output} exists: --overwrite replaces it")
+    if len(jobs) * height > _TALLEST:
+        raise InputError(f"{len(jobs)} rows are too many for one sheet: {_TALLEST // height} fit")
+    summary, started = Summary(), time.monotonic()
+    cells: list[Tensor] = []
+    labels: list[str] = []
+    for job in jobs:
+        picture = try_to_read(Job(job.source, (STREAM,)), files)
+        asked = Job(job.source, (STREAM,) * len(stylizers))
+        row = [styled for styled, _ in try_to_style(asked, [picture], stylizers, summary)]
+        if not isinstance(picture, Picture) or len(row) < len(stylizers):
+            continue
+        for cell, label in zip([picture, *row], [Path(picture.name).name, *names], strict=True):
+            cells.append(resize(cell.pixels, height, max(1, round(cell.width * height / cell.height))))
+            labels.append(label)
+        summary.done += 1
+    if cells:
+        files.write(Picture(contact_sheet(cells, labels, len(stylizers) + 1, height)), output)
+    summary.seconds = time.monotonic() - started
+    return summary

@@ -1,0 +1,178 @@
+"""A trained style on one picture: device, precision, size in memory, and what a person may want besides."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from stylenet.devices import Precision, pick_device, pick_precision
+from stylenet.errors import InputError
+from stylenet.images.color import ColorMatch, blend, combine, keep_colors, restore_detail
+from stylenet.images.decoding import HUGE
+from stylenet.images.fetching import Source, fetch
+from stylenet.images.masks import read_mask
+from stylenet.images.picture import Picture, check_output, read_image, resize, write_image
+from stylenet.images.sizes import SizeRule
+from stylenet.network.styles import Style, load_style
+from stylenet.network.tiling import Tile, check_tile, style_picture
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a style is laid on a picture.
+
+    Attributes:
+        strength: 0 (the photo) to 1 (the style), mixed in Oklab.
+        keep_colors: give the result the photo's colours: ``luminance``, ``histogram`` or ``covariance``.
+        mask: picture of where the style goes: white is style, black is not; any size.
+        feather: width of the mask's soft edge, in pixels.
+        scale: size of the strokes: 2 for twice as large, 0.5 for half.
+    """
+
+    strength: float = 1.0
+    keep_colors: ColorMatch | Literal["none"] = "none"
+    mask: str | None = None
+    feather: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise InputError(f"strength is {self.strength}: it goes from 0 (the photo) to 1 (the style)")
+        if not 0.1 <= self.scale <= 10:
+            raise InputError(f"scale is {self.scale}: it goes from 0.1 to 10")
+        if self.feather < 0:
+            raise InputError(f"feather is {self.feather}: it is a number of pixels")
+        if self.feather and self.mask is None:
+            raise InputError("feather softens a mask: give one")
+
+
+class Stylizer:
+    """A style on a device, as a function from pictures to pictures.
+
+    Args:
+        style: a loaded style, the name of one that comes with stylenet, or a file.
+        look: how it is laid on the picture.
+        outside: style for where the mask is black, instead of the photo itself.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        precision: ``auto`` (bf16 where the device gains from it), ``32`` or ``bf16``.
+        tile: rows of the picture worked on at a time, ``0`` for all, ``auto`` for what memory allows. The result is the same.
+        report: is told the share of a picture that is done, 0..1, where it is taken in strips.
+
+    Raises:
+        InputError: for a style or device that is not there.
+    """
+
+    def __init__(
+        self,
+        style: Style | str | Path,
+        look: Look | None = None,
+        outside: Style | str | Path | None = None,
+        device: str = "auto",
+        precision: Precision = "auto",
+        tile: Tile = "auto",
+        report: Callable[[float], None] | None = None,
+    ) -> None:
+        self.device = pick_device(device)
+        self.dtype = pick_precision(precision, self.device)
+        self.look, self.tile, self.report = look or Look(), tile, report
+        check_tile(tile)
+        if outside is not None and self.look.mask is None:
+            raise InputError("a style for outside the mask needs a mask")
+        # Read now and once: a mistake must not wait for the first photo, nor an address be asked for each.
+        self._mask = b"" if self.look.mask is None else fetch(self.look.mask)[1]
+        if self.look.mask is not None:
+            read_mask(self._mask, 8, 8)
+        self.style = self._ready(style)
+        self.outside = None if outside is None else self._ready(outside)
+
+    def _ready(self, style: Style | str | Path) -> Style:
+        loaded = style if isinstance(style, Style) else load_style(style)
+        loaded.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return loaded
+
+    def move_to(self, device: torch.device) -> None:
+        """Works on another device from now on."""
+        self.device = device
+        for style in (self.style, self.outside):
+            if style is not None:
+                style.net.to(device)
+
+    def __call__(self, picture: Picture) -> Picture:
+        """The picture in the style, of the same size, with its transparency.
+
+        Raises:
+            InputError: for a picture below 8 pixels a side.
+        """
+        photo = picture.pixels
+        styled = self._styled(self.style, photo)
+        if self.look.mask is not None:
+            mask = read_mask(self._mask, picture.width, picture.height, self.look.feather)
+            other = photo if self.outside is None else self._styled(self.outside, photo)
+            styled = combine(other, [styled], [mask])
+        if self.look.strength < 1:
+            styled = blend(photo, styled, self.look.strength)
+        return dataclasses.replace(picture, pixels=styled)
+
+    def _styled(self, style: Style, photo: Tensor) -> Tensor:
+        styled = self._scaled(style, photo) if self.look.scale != 1 else self._network(style, photo)
+        return styled if self.look.keep_colors == "none" else keep_colors(styled, photo, self.look.keep_colors)
+
+    def _scaled(self, style: Style, photo: Tensor) -> Tensor:
+        """Styled at another size: a smaller picture gets larger strokes, whose missing detail the photo lends."""
+        height, width = photo.shape[-2:]
+        other = [max(8, round(side / self.look.scale)) for side in (height, width)]
+        if other[0] * other[1] > max(HUGE, height * width):
+            raise InputError(
+                f"scale {self.look.scale} makes the picture {other[1]} x {other[0]} pixels to style: take a larger one"
+            )
+        styled = self._network(style, resize(photo, *other))
+        return restore_detail(photo, styled) if self.look.scale > 1 else resize(styled, height, width)
+
+    def _network(self, style: Style, photo: Tensor) -> Tensor:
+        return style_picture(style.net, photo, self.tile, self.dtype, report=self.report)
+
+
+def stylize(
+    source: Source,
+    style: Style | str | Path,
+    output: str | Path | None = None,
+    *,
+    size: str | int | SizeRule = "full",
+    look: Look | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    tile: Tile = "auto",
+    allow_huge: bool = False,
+    quality: int = 95,
+) -> Picture:
+    """Reads a picture, styles it, and writes it where an output is given.
+
+    Args:
+        source: a path, an http(s) address, bytes or a binary file.
+        style: a loaded style, the name of one that comes with stylenet, or a file.
+        output: file to write; its ending picks the format.
+        size: size rule of the picture before styling: ``full``, ``1024``, ``short:400``, ...
+        look: strength, colours, mask, scale.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        precision: ``auto``, ``32`` or ``bf16``.
+        tile: rows of the picture at a time, ``0`` for all, ``auto`` for what memory allows.
+        allow_huge: accept more than 89 million pixels.
+        quality: of JPEG, WebP and AVIF.
+
+    Raises:
+        InputError: for what cannot be read, styled or written.
+        RunError: for a disk that is full.
+    """
+    if output is not None:
+        check_output(output)
+    stylizer = Stylizer(style, look, device=device, precision=precision, tile=tile)
+    styled = stylizer(read_image(source, size, allow_huge=allow_huge))
+    if output is not None:
+        write_image(styled, output, quality=quality)
+    return styled

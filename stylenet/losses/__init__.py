@@ -1,0 +1,68 @@
+"""What both engines minimise: content, Gram matrices and total variation over the named layers of a VGG.
+
+The room owns the loss network and its weights, the terms, their calibration, and the metrics that no loss sees. It exports
+``PerceptualLoss`` with its settings, ``VGG``, and the terms and metrics as plain functions of tensors.
+"""
+
+from typing import TYPE_CHECKING
+
+from stylenet.lazy import exporter
+
+if TYPE_CHECKING:
+    from stylenet.losses.metrics import border_index as border_index
+    from stylenet.losses.metrics import checkerboard_index as checkerboard_index
+    from stylenet.losses.metrics import content_lost as content_lost
+    from stylenet.losses.metrics import saturation as saturation
+    from stylenet.losses.metrics import style_errors as style_errors
+    from stylenet.losses.perceptual import Grams as Grams
+    from stylenet.losses.perceptual import GramTarget as GramTarget
+    from stylenet.losses.perceptual import Losses as Losses
+    from stylenet.losses.perceptual import LossSettings as LossSettings
+    from stylenet.losses.perceptual import PerceptualLoss as PerceptualLoss
+    from stylenet.losses.perceptual import Targets as Targets
+    from stylenet.losses.perceptual import content_loss as content_loss
+    from stylenet.losses.perceptual import gram_matrix as gram_matrix
+    from stylenet.losses.perceptual import style_loss as style_loss
+    from stylenet.losses.perceptual import total_variation as total_variation
+    from stylenet.losses.vgg import VGG as VGG
+    from stylenet.losses.vgg import layer_names as layer_names
+
+__all__ = [
+    "VGG",
+    "GramTarget",
+    "Grams",
+    "LossSettings",
+    "Losses",
+    "PerceptualLoss",
+    "Targets",
+    "border_index",
+    "checkerboard_index",
+    "content_loss",
+    "content_lost",
+    "gram_matrix",
+    "layer_names",
+    "saturation",
+    "style_errors",
+    "style_loss",
+    "total_variation",
+]
+
+__getattr__ = exporter(
+    __name__,
+    {
+        "metrics": ["border_index", "checkerboard_index", "content_lost", "saturation", "style_errors"],
+        "perceptual": [
+            "GramTarget",
+            "Grams",
+            "Losses",
+            "LossSettings",
+            "PerceptualLoss",
+            "Targets",
+            "content_loss",
+            "gram_matrix",
+            "style_loss",
+            "total_variation",
+        ],
+        "vgg": ["VGG", "layer_names"],
+    },
+)

@@ -1,0 +1,443 @@
+"""The perceptual loss that both engines minimise: content, Gram (style) and total variation.
+
+Numeric core first, as plain functions of tensors; then :class:`PerceptualLoss`, which ties them to a VGG. Weights are either
+*calibrated* (every term is measured in units of how wrong it can be, see :meth:`PerceptualLoss.targets`) or the paper's own
+numbers in the paper's own form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from stylenet.errors import InputError
+from stylenet.losses.vgg import INPUT_SPACES, VGG, Architecture, Pooling, on_this_machine
+
+ContentForm = Literal["mean", "sum", "half_sum"]
+StyleForm = Literal["gatys", "johnson", "raw", "keras"]
+VariationForm = Literal["l1", "l2", "power"]
+
+# --- the terms --------------------------------------------------------------------------------------------------------
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Correlations between channels: ``F Fᵀ / (h w)`` (Gatys et al., CVPR 2016, eq. 3, divided by the positions).
+
+    Args:
+        features: ``[B, C, h, w]`` of any float type.
+
+    Returns:
+        ``[B, C, C]`` in float32. The product is taken in float32: in half precision it overflows at a few hundred pixels.
+    """
+    product: Tensor = _Gram.apply(features)
+    return product
+
+
+# Positions whose products are summed at once.
+_GRAM_PART = 2**16
+
+
+class _Gram(torch.autograd.Function):
+    """``F Fᵀ / M`` with its gradient ``(D + Dᵀ) F / M`` as one product in the type and layout of the features.
+
+    Autograd by itself takes two products in float32 and adds them, one of them transposed: on a processor with bfloat16
+    that was a third of a whole step of optimize.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        flat, _ = _positions(features)
+        ctx.save_for_backward(features)
+        with torch.autocast(features.device.type, enabled=False):
+            # Part by part, so that the float32 copy stays small: the first layer's of 2048 x 2048 pixels would have 1 GB.
+            products = [_product(part.float()) for part in torch.split(flat, _GRAM_PART, dim=1)]
+            return torch.stack(products).sum(dim=0) / flat.shape[1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (features,) = ctx.saved_tensors
+        flat, restore = _positions(features)
+        with torch.autocast(features.device.type, enabled=False):
+            symmetric = (gradient + gradient.transpose(1, 2)) / flat.shape[1]
+            return restore(flat @ symmetric.to(flat.dtype))
+
+
+def _product(part: Tensor) -> Tensor:
+    return part.transpose(1, 2) @ part
+
+
+def _positions(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """``[B, C, h, w]`` as ``[B, h w, C]`` without a copy, and the way back."""
+    height, width = features.shape[2:]
+    if features.is_contiguous(memory_format=torch.channels_last):
+        return features.permute(0, 2, 3, 1).flatten(1, 2), lambda flat: flat.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    return features.flatten(2).transpose(1, 2), lambda flat: flat.transpose(1, 2).unflatten(2, (height, width))
+
+
+def content_loss(features: Tensor, target: Tensor, form: ContentForm = "mean") -> Tensor:
+    """Squared distance of activations ``[B, C, h, w]``, averaged over the batch.
+
+    ``half_sum`` is Gatys et al., CVPR 2016, eq. 1; ``mean`` is Johnson et al., ECCV 2016, eq. 2.
+    """
+    squared = (features.float() - target.float()).square()
+    if form == "mean":
+        return squared.mean()
+    total = squared.sum() / len(features)
+    return total / 2 if form == "half_sum" else total
+
+
+@dataclass(frozen=True)
+class GramTarget:
+    """The Gram matrix ``[1, C, C]`` of one layer of a style picture, and the positions it was averaged over."""
+
+    matrix: Tensor
+    positions: int
+
+    def to(self, device: torch.device | str) -> GramTarget:
+        """The same on another device."""
+        return replace(self, matrix=self.matrix.to(device))
+
+
+# What a loss needs to know of a style picture: the target of each layer by its name.
+Grams = dict[str, GramTarget]
+
+
+def style_loss(features: Tensor, target: GramTarget, form: StyleForm = "johnson", pixels: int | None = None) -> Tensor:
+    """Squared distance between the Gram matrix of ``features [B, C, h, w]`` and a target, averaged over the batch.
+
+    With N channels, M positions and unnormalised Gram matrices G and A:
+
+    - ``gatys``: ``1 / (4 N² M²) sum (G - A)²`` (CVPR 2016, eq. 4); for a style picture of another size each of G and A
+      is divided by its own M.
+    - ``johnson``: mean of the squared difference of ``G / (N M)`` and ``A / (N M)`` (ECCV 2016, eqs. 3 and 4).
+    - ``raw``: mean of ``(G - A)²``, divided by ``N M``.
+    - ``keras``: ``sum (G - A)² / (4 * 3² * pixels²)`` with the pixels of the whole picture (Keras' example code).
+    """
+    return gram_distance(gram_matrix(features), features.shape[2] * features.shape[3], target, form, pixels)
+
+
+def gram_distance(
+    gram: Tensor, positions: int, target: GramTarget, form: StyleForm = "johnson", pixels: int | None = None
+) -> Tensor:
+    """Return what :func:`style_loss` does from a Gram matrix ``[B, C, C]`` that is at hand, averaged over ``positions``."""
+    channels = gram.shape[1]
+    if form == "gatys":
+        return (gram - target.matrix).square().mean() / 4
+    if form == "johnson":
+        return (gram - target.matrix).square().mean() / channels**2
+    unnormalised = (gram * positions - target.matrix * target.positions).square()
+    if form == "raw":
+        return unnormalised.mean() / (channels * positions)
+    if pixels is None:
+        raise ValueError("the form 'keras' needs the number of pixels of the picture")
+    return unnormalised.sum() / len(gram) / (4 * 3**2 * pixels**2)
+
+
+def total_variation(picture: Tensor, form: VariationForm = "l2", reduction: Literal["mean", "sum"] = "mean") -> Tensor:
+    """Roughness of pictures ``[B, 3, H, W]`` from the differences of neighbours across and down.
+
+    ``l1``: absolute, ``l2``: squared; each direction is reduced by itself and both are added. ``power``:
+    ``(dx² + dy²)^1.25`` (Keras' example code). ``mean`` does not depend on the size of the picture; ``sum`` is a sum over
+    one picture, averaged over the batch.
+    """
+    across = picture[..., :, 1:] - picture[..., :, :-1]
+    down = picture[..., 1:, :] - picture[..., :-1, :]
+    if form == "power":
+        terms = [(across[..., :-1, :].square() + down[..., :, :-1].square()).pow(1.25)]
+    else:
+        terms = [d.abs() if form == "l1" else d.square() for d in (across, down)]
+    if reduction == "mean":
+        return torch.stack([term.mean() for term in terms]).sum()
+    return torch.stack([term.sum() for term in terms]).sum() / len(picture)
+
+
+# Period 2 against period 4 in :func:`lattice`: pictures have so much less power there that a pattern shows much sooner.
+_PERIOD_TWO = 100.0
+
+
+def lattice(picture: Tensor, window: int = 64) -> Tensor:
+    """What repeats every 4 or 2 pixels in pictures ``[B, 3, H, W]``, as upsampling leaves it: 0 for none, 1 for a pattern of
+    period 4 with a contrast (rms) of a hundredth of the range.
+
+    The mean of each of the 4 x 4 places in windows of ``window`` pixels a side; its variance is the power of the patterns that
+    hold their phase all over a window. Texture does not. Coarser things are taken away first by a smooth copy, in which
+    periods of 2 and 4 pixels are exactly zero. 0 for pictures below 8 pixels a side.
+    """
+    side = min(window, *((length - 4) // 4 * 4 for length in picture.shape[-2:]))
+    if side < 4:
+        return picture.new_zeros(())
+    picture = picture.float()
+    smooth = F.avg_pool2d(F.avg_pool2d(picture, 4, stride=1), 2, stride=1)
+    detail = picture[..., 2:-2, 2:-2] - smooth
+    batch, channels, height, width = detail.shape
+    rows, columns = height // side, width // side
+    windows = detail[..., : rows * side, : columns * side].reshape(batch, channels, rows, side // 4, 4, columns, side // 4, 4)
+    places = windows.mean(dim=(3, 6))  # [B, 3, rows, 4, columns, 4]
+    four = places - places.mean(dim=(3, 5), keepdim=True)
+    two = four.reshape(batch, channels, rows, 2, 2, columns, 2, 2).mean(dim=(3, 6))
+    return (four.square().mean() + _PERIOD_TWO * two.square().mean()) * 1e4
+
+
+# --- all of them together ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What is minimised, for both engines. The defaults are stylenet's own recipe.
+
+    Attributes:
+        vgg: the loss network.
+        vgg_weights: ``caffe`` (offline), ``torchvision`` (downloaded, 550 MB), or a file in torchvision's layout.
+        vgg_space: input space of a weights file, ``torchvision`` unless it is said to be ``caffe``.
+        pooling: ``max`` or ``average``.
+        content_layers: weight of each content layer.
+        style_layers: weight of each style layer.
+        calibrated: measure each term in units of how wrong it can be, so that weights mean the same for every picture.
+        content_form: ``mean``, ``sum`` or ``half_sum`` of squared differences.
+        style_form: ``gatys``, ``johnson``, ``raw`` or ``keras``: how Gram matrices are compared.
+        content_weight: factor of all content layers.
+        style_weight: factor of all style layers.
+        tv_weight: factor of the total variation.
+        tv_form: ``l1``, ``l2`` or ``power``.
+        tv_reduction: ``mean`` (does not depend on the picture's size) or ``sum``.
+        tv_range: value of white in the total variation: 1, or 255 for recipes that were written for bytes.
+        lattice_weight: factor of what repeats every 2 or 4 pixels; for networks, which weave it where nothing forbids it.
+        numbers_for: the input space that the weights of an uncalibrated recipe were written for. With a network of the
+            other kind they are converted by a measured factor.
+    """
+
+    vgg: Architecture = "vgg19"
+    vgg_weights: str = "caffe"
+    vgg_space: Literal["caffe", "torchvision"] | None = None
+    pooling: Pooling = "max"
+    content_layers: dict[str, float] = field(default_factory=lambda: {"relu4_2": 1.0})
+    style_layers: dict[str, float] = field(
+        default_factory=lambda: {"relu1_1": 0.2, "relu2_1": 0.2, "relu3_1": 0.2, "relu4_1": 0.2, "relu5_1": 0.2}
+    )
+    calibrated: bool = True
+    content_form: ContentForm = "mean"
+    style_form: StyleForm = "johnson"
+    content_weight: float = 1.0
+    style_weight: float = 10.0
+    tv_weight: float = 0.0
+    tv_form: VariationForm = "l2"
+    tv_reduction: Literal["mean", "sum"] = "mean"
+    tv_range: float = 1.0
+    lattice_weight: float = 0.0
+    numbers_for: Literal["caffe", "torchvision"] = "caffe"
+
+    def __post_init__(self) -> None:
+        if not self.content_layers and not self.style_layers:
+            raise InputError("nothing to minimise: give at least one of content_layers and style_layers")
+        for name in ("content_weight", "style_weight", "tv_weight", "tv_range", "lattice_weight"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise InputError(f"{name} is {value}: it must be a number of 0 or more")
+        for layer, value in [*self.content_layers.items(), *self.style_layers.items()]:
+            if not math.isfinite(value) or value < 0:
+                raise InputError(f"the weight of {layer} is {value}: it must be a number of 0 or more")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a picture is compared with: the photo's activations, the styles' Gram matrices, and the unit of every term."""
+
+    content: dict[str, Tensor]
+    styles: list[dict[str, GramTarget]]
+    style_weights: list[float]
+    content_units: dict[str, float]
+    style_units: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The objective and its parts. ``parts`` holds weighted terms by name (``content/relu4_2``, ``style/relu1_1``, ``tv``)
+    that add up to ``total``; every value is a scalar tensor."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+    def detached(self) -> Losses:
+        """The same numbers without the graph that made them."""
+        return Losses(self.total.detach(), {name: value.detach() for name, value in self.parts.items()})
+
+
+class PerceptualLoss(nn.Module):
+    """Content, style and total variation of pictures ``[B, 3, H, W]`` in 0..1 against :class:`Targets`.
+
+    Args:
+        settings: forms, layers and weights.
+        vgg: a network to use instead of the one that ``settings`` names; it must return all layers needed.
+    """
+
+    def __init__(self, settings: LossSettings, vgg: VGG | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        layers = [*settings.content_layers, *settings.style_layers]
+        self.vgg = vgg or VGG(layers, settings.vgg, settings.vgg_weights, settings.pooling, settings.vgg_space)
+        self._ratios: dict[str, float] | None = None
+
+    @torch.no_grad()
+    def targets(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor | Grams],
+        style_weights: Sequence[float] | None = None,
+        reference: Tensor | None = None,
+    ) -> Targets:
+        """Targets from a photo ``[B, 3, H, W]`` and style pictures ``[1, 3, h, w]`` (any sizes) or their Gram matrices, with
+        their units.
+
+        Calibrated units: a content term is divided by twice the variance of the photo's activations, which is what two
+        unrelated places of photos differ by; a style term by its value for the photo itself. So 1 means "not there at
+        all" and 0 means "perfect". ``reference`` gives other photos to measure the units on.
+
+        Raises:
+            InputError: for weights that do not match the styles.
+        """
+        weights = list(style_weights) if style_weights else [1 / max(len(styles), 1)] * len(styles)
+        if len(weights) != len(styles):
+            raise InputError(f"{len(weights)} style weights for {len(styles)} style pictures: give one for each")
+        if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+            raise InputError(f"style weights {weights}: each must be a number of 0 or more")
+        features = self.vgg(content)
+        targets = Targets(
+            content={name: features[name].clone() for name in self.settings.content_layers},
+            styles=[self.grams(style) for style in styles],
+            style_weights=weights,
+            content_units=dict.fromkeys(self.settings.content_layers, 1.0),
+            style_units=[dict.fromkeys(self.settings.style_layers, 1.0) for _ in styles],
+        )
+        if self.settings.calibrated:
+            if reference is not None:
+                features = self.vgg(reference)
+            return self._calibrate(targets, features, content.shape[-2] * content.shape[-1])
+        return self._convert(targets, content)
+
+    @torch.no_grad()
+    def grams(self, style: Tensor | Grams) -> Grams:
+        """Gram matrices of one style picture ``[1, 3, h, w]`` by layer; those that are given are passed on."""
+        if not isinstance(style, Tensor):
+            return {name: style[name] for name in self.settings.style_layers}
+        features = self.vgg(style)
+        return {
+            name: GramTarget(gram_matrix(features[name]), features[name].shape[2] * features[name].shape[3])
+            for name in self.settings.style_layers
+        }
+
+    def _calibrate(self, targets: Targets, photo: Mapping[str, Tensor], pixels: int) -> Targets:
+        content_units = {}
+        for name in self.settings.content_layers:
+            features = photo[name].float()
+            nothing = torch.zeros_like(features)
+            spread = features - features.mean(dim=(0, 2, 3), keepdim=True)
+            unrelated = 2 * content_loss(spread, nothing, self.settings.content_form)
+            content_units[name] = _unit(unrelated, content_loss(features, nothing, self.settings.content_form))
+        style_units: list[dict[str, float]] = [{} for _ in targets.styles]
+        for name in self.settings.style_layers:
+            # Once for all styles: a training of many looks has a hundred.
+            gram, positions = gram_matrix(photo[name]), photo[name].shape[2] * photo[name].shape[3]
+            for units, style in zip(style_units, targets.styles, strict=True):
+                distance, magnitude = (
+                    gram_distance(matrix, positions, style[name], self.settings.style_form, pixels)
+                    for matrix in (gram, torch.zeros_like(gram))
+                )
+                units[name] = _unit(distance, magnitude)
+        return replace(targets, content_units=content_units, style_units=style_units)
+
+    def _convert(self, targets: Targets, content: Tensor) -> Targets:
+        """Weights written for the other input space: content terms scale with the square of the activations, Gram terms
+        with the fourth power."""
+        ratios = self.conversion(content)
+        if not ratios:
+            return targets
+        return replace(
+            targets,
+            content_units={name: ratios[name] ** 2 for name in targets.content_units},
+            style_units=[{name: ratios[name] ** 4 for name in units} for units in targets.style_units],
+        )
+
+    @property
+    def converts(self) -> bool:
+        """Whether the weights of the loss were written for a network of the other input space."""
+        return not self.settings.calibrated and self.settings.numbers_for != self.vgg.space_name
+
+    @torch.no_grad()
+    def conversion(self, photo: Tensor) -> dict[str, float]:
+        """By layer, how many times larger this network's activations are than those of the network that the weights were
+        written for; empty if they were written for this one.
+
+        Measured on the first photo ``[B, 3, H, W]`` and kept: on every layer where the other network is on this machine, else
+        on the input, since activations of ReLU networks grow in proportion to it but for the biases.
+        """
+        if not self.converts:
+            return {}
+        if self._ratios is None:
+            self._ratios = self._measure_ratios(photo)
+        return self._ratios
+
+    def _measure_ratios(self, photo: Tensor) -> dict[str, float]:
+        other = INPUT_SPACES[self.settings.numbers_for]
+        layers = list(dict.fromkeys([*self.settings.content_layers, *self.settings.style_layers]))
+        if not on_this_machine(self.settings.numbers_for, self.settings.vgg):
+            return dict.fromkeys(layers, _rms(self.vgg.space.preprocess(photo)) / _rms(other.preprocess(photo)))
+        network = VGG(layers, self.settings.vgg, self.settings.numbers_for, self.settings.pooling).to(photo.device)
+        ours, theirs = self.vgg(photo), network(photo)
+        return {name: _rms(ours[name]) / _rms(theirs[name]) for name in layers}
+
+    def conversion_note(self, photo: Tensor) -> list[str]:
+        """A sentence on :meth:`conversion`, if there is one."""
+        ratios = sorted(self.conversion(photo).values())
+        if not ratios:
+            return []
+        where = "on every layer" if on_this_machine(self.settings.numbers_for, self.settings.vgg) else "on the input"
+        span = f"{ratios[0]:.4g}" if ratios[0] == ratios[-1] else f"{ratios[0]:.4g} to {ratios[-1]:.4g}"
+        return [
+            f"the weights of the loss were written for {self.settings.numbers_for} activations, which are {span} times smaller"
+            f" than these ({self.vgg.space_name}; measured {where}): content is divided by the square of that, style by the"
+            " fourth power"
+        ]
+
+    def forward(self, picture: Tensor, targets: Targets) -> Losses:
+        """The objective for pictures ``[B, 3, H, W]`` in 0..1, differentiable with respect to them."""
+        return self.compare(self.vgg(picture), picture, targets)
+
+    def compare(self, features: Mapping[str, Tensor], picture: Tensor, targets: Targets) -> Losses:
+        """The objective from activations that are already at hand."""
+        settings = self.settings
+        pixels = picture.shape[-2] * picture.shape[-1]
+        parts: dict[str, Tensor] = {}
+        for name, weight in settings.content_layers.items():
+            value = content_loss(features[name], targets.content[name], settings.content_form)
+            parts[f"content/{name}"] = value * (settings.content_weight * weight / targets.content_units[name])
+        for name, weight in settings.style_layers.items():
+            values = [
+                style_loss(features[name], grams[name], settings.style_form, pixels) * (share / units[name])
+                for grams, share, units in zip(targets.styles, targets.style_weights, targets.style_units, strict=True)
+            ]
+            if values:
+                parts[f"style/{name}"] = torch.stack(values).sum() * (settings.style_weight * weight)
+        if settings.tv_weight:
+            value = total_variation(picture.float() * settings.tv_range, settings.tv_form, settings.tv_reduction)
+            parts["tv"] = value * settings.tv_weight
+        if settings.lattice_weight:
+            parts["lattice"] = lattice(picture) * settings.lattice_weight
+        return Losses(torch.stack(list(parts.values())).sum(), parts)
+
+
+def _rms(tensor: Tensor) -> float:
+    return max(float(tensor.float().square().mean().sqrt()), 1e-8)
+
+
+def _unit(value: Tensor, magnitude: Tensor) -> float:
+    """A divisor that stays usable for a picture of one colour, or a style that is the photo itself: at least a millionth of the
+    same term's value for no activations at all, so that the scale of a network's activations does not matter."""
+    return max(float(value), 1e-6 * float(magnitude)) or 1.0

@@ -1,0 +1,45 @@
+"""The image transformation network (Johnson, Alahi & Fei-Fei, ECCV 2016), and trained styles as files.
+
+The room owns ``TransformNet``, pictures of any size through it strip by strip, style files with their cards, other
+repositories' checkpoints and ONNX. It exports the network, ``Style`` and what loads, saves, lists and exports styles.
+"""
+
+from typing import TYPE_CHECKING
+
+from stylenet.lazy import exporter
+
+if TYPE_CHECKING:
+    from stylenet.network.cards import Card as Card
+    from stylenet.network.cards import list_styles as list_styles
+    from stylenet.network.cards import shipped_styles as shipped_styles
+    from stylenet.network.export import export_style as export_style
+    from stylenet.network.styles import Style as Style
+    from stylenet.network.styles import load_style as load_style
+    from stylenet.network.styles import save_style as save_style
+    from stylenet.network.tiling import style_picture as style_picture
+    from stylenet.network.transform_net import NetSettings as NetSettings
+    from stylenet.network.transform_net import TransformNet as TransformNet
+
+__all__ = [
+    "Card",
+    "NetSettings",
+    "Style",
+    "TransformNet",
+    "export_style",
+    "list_styles",
+    "load_style",
+    "save_style",
+    "shipped_styles",
+    "style_picture",
+]
+
+__getattr__ = exporter(
+    __name__,
+    {
+        "cards": ["Card", "list_styles", "shipped_styles"],
+        "export": ["export_style"],
+        "styles": ["Style", "load_style", "save_style"],
+        "tiling": ["style_picture"],
+        "transform_net": ["NetSettings", "TransformNet"],
+    },
+)

@@ -1,0 +1,108 @@
+"""What is known about trained styles, and which ones come with stylenet: read without torch, so that a list is quick."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from stylenet.errors import InputError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+# How the names of files begin that hold a body, for styles to be trained on.
+BODY_PREFIX = "body_"
+
+# Where a style file's metadata hold the card.
+CARD_KEY = "stylenet"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about a trained style.
+
+    Attributes:
+        name: of the style.
+        network: fields of :class:`~stylenet.network.NetSettings`.
+        style: the style pictures: file name and SHA-256.
+        credit: painter, title, year, and whose picture of it.
+        loss: fields of :class:`~stylenet.losses.LossSettings`, which name the VGG and its weights: losses under other weights
+            cannot be compared.
+        training: size, batch, steps, learning rate, seconds, device.
+        data: fingerprint of the photos.
+        metrics: of the held-out photos, by name.
+        versions: of the software.
+        date: of the training's end, ISO.
+        looks: titles of the looks that the network was trained with, where it is a body that many styles share.
+        source: who made the file: ``stylenet``, or the repository whose layout was recognised.
+    """
+
+    name: str
+    network: dict[str, Any] = field(default_factory=dict)
+    style: list[dict[str, str]] = field(default_factory=list)
+    credit: str = ""
+    loss: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    data: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    date: str = ""
+    source: str = "stylenet"
+    looks: list[str] = field(default_factory=list)
+
+
+def find_style(style: str | Path) -> Path:
+    """The file of a style by name or path."""
+    path = Path(style)
+    if path.is_file():
+        return path
+    shipped = _shipped_files()
+    if str(style) in shipped:
+        return shipped[str(style)]
+    names = ", ".join(shipped_styles()) or "none"
+    raise InputError(f"no style {str(style)!r}: give the path of a style file, or one that comes with stylenet: {names}")
+
+
+def style_folder() -> Path:
+    """Inside an installed package, or beside it in a checkout."""
+    inside = _PACKAGE / "checkpoints"
+    return inside if inside.is_dir() else _PACKAGE.parent / "checkpoints"
+
+
+def shipped_styles() -> dict[str, Path]:
+    """Return the files of the styles that come with stylenet, by name. Bodies are no styles, and left out."""
+    return {name: path for name, path in _shipped_files().items() if not name.startswith(BODY_PREFIX)}
+
+
+def _shipped_files() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(style_folder().glob("*.safetensors"))}
+
+
+def list_styles() -> list[Card]:
+    """The cards of the styles that come with stylenet."""
+    cards = [read_card(path) for path in shipped_styles().values()]
+    return [card for card in cards if card is not None]
+
+
+def read_card(path: Path) -> Card | None:
+    """The card of a style file; None for files without one.
+
+    Raises:
+        InputError: for a card that cannot be read.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, "np") as opened:
+            text = (opened.metadata() or {}).get(CARD_KEY)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no safetensors file, or is damaged ({error})") from error
+    if text is None:
+        return None
+    try:
+        return Card(**json.loads(text))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise InputError(f"{path} was written by a newer version of stylenet, or is damaged ({error})") from error

@@ -1,0 +1,185 @@
+"""A trained style as an ONNX file, for programs without Python: checked against the network before it appears."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stylenet.errors import InputError, RunError
+from stylenet.files import check_writable, write_atomic
+from stylenet.network.onnx_graph import INPUT, OUTPUT, network_model
+from stylenet.network.styles import Style, load_style
+from stylenet.network.transform_net import ConvLayer, TransformNet
+
+Format = Literal["onnx"]
+ExportPrecision = Literal["32", "16"]
+
+# Width and height of the pictures that are compared: the smallest, both sides odd, multiples of 4, one of each.
+CHECKED_SIZES = ((8, 8), (127, 65), (256, 256), (333, 251))
+
+# Values of other pictures may be so many times larger than those of the checked ones before float16 overflows.
+_RESERVE = 4
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a file may differ by from the network, the range being 0..1.
+
+    Attributes:
+        maximum: of any value of any checked picture.
+        mean: of the absolute differences of one picture.
+    """
+
+    maximum: float
+    mean: float
+
+
+# float32: sums are taken in another order, which came to 3e-5; 1e-3 is a quarter of one level of 8 bits.
+# float16 holds 11 bits, and a channel that hardly varies is enlarged by its normalisation, rounding and all. Networks came to
+# 0.009 and 0.0006 on photos' sizes, and to 0.026 and 0.004 on 8 x 8 pixels, where the deepest layers have four positions for
+# their statistics. So the mean may reach 2.5 levels of 8 bits, which nobody sees, and single values ten times as much.
+BOUNDS: dict[ExportPrecision, Bounds] = {"32": Bounds(1e-3, 1e-3), "16": Bounds(0.1, 0.01)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Between the file and the network on one picture.
+
+    Attributes:
+        width, height: of the picture in pixels.
+        maximum, mean: of the absolute differences, the range being 0..1.
+    """
+
+    width: int
+    height: int
+    maximum: float
+    mean: float
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height}: maximum difference {self.maximum:.2g}, mean {self.mean:.2g}"
+
+
+def export_style(style: Style | str | Path, path: str | Path, precision: ExportPrecision = "32") -> list[Difference]:
+    """Writes a style as ONNX: input ``photo``, output ``styled``, both ``[batch, 3, height, width]``, float32, RGB, 0..1.
+
+    Batch, height and width are free, from 8 pixels a side; the output has the size of the input. The style's card is in the
+    file's metadata, as JSON under ``stylenet``.
+
+    Args:
+        style: the name of a shipped one, a file, or one that is loaded.
+        path: file to write, ending in ``.onnx``. It appears after the check and not before.
+        precision: ``32``, or ``16``: half the size, with weights and convolutions in float16. Input and output are float32
+            either way, so that one program runs both. So are the normalisations: the sum of a channel's squares would overflow.
+
+    Returns:
+        The differences to the network, one for each of :data:`CHECKED_SIZES`.
+
+    Raises:
+        InputError: without the packages onnx and onnxruntime, for a style or path that cannot be, or a style that float16
+            cannot hold.
+        RunError: if the file would not do what the network does, or cannot be written.
+    """
+    _check_packages()
+    target = Path(path)
+    if target.suffix.lower() != ".onnx":
+        raise InputError(f"cannot write {target}: its ending must be .onnx")
+    if precision not in BOUNDS:
+        raise InputError(f"precision is {precision!r}: use {' or '.join(BOUNDS)}")
+    check_writable(target)
+    loaded = style if isinstance(style, Style) else load_style(style)
+    net = copy.deepcopy(loaded.net).float().cpu().eval()
+    about = json.dumps(dataclasses.asdict(loaded.card))
+    content = network_model(net, about, half=precision == "16").SerializeToString()
+    differences = _compare(net, content, precision)
+    _check_agreement(differences, precision, target)
+    write_atomic(target, content)
+    return differences
+
+
+def _check_packages() -> None:
+    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"exporting needs the package {' and '.join(missing)}: pip install 'stylenet[export]'")
+
+
+# --- the check --------------------------------------------------------------------------------------------------------
+
+
+def _picture(width: int, height: int) -> Tensor:
+    """Soft shapes with fine noise on them ``[1, 3, height, width]``, always the same; no channel of a network stays flat."""
+    generator = torch.Generator().manual_seed(width * 10_000 + height)
+    shapes = F.interpolate(torch.rand(1, 3, 6, 6, generator=generator), (height, width), mode="bicubic", align_corners=False)
+    return (shapes + 0.1 * torch.randn(1, 3, height, width, generator=generator)).clamp(0, 1)
+
+
+def _session(content: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+@torch.inference_mode()
+def _compare(net: TransformNet, content: bytes, precision: ExportPrecision) -> list[Difference]:
+    """The file, run by onnxruntime, with the network; in float16 the larger of that and of :func:`_rounded`.
+
+    On a processor onnxruntime computes float16 in float32: it sees how weights were rounded, but not what happens to values,
+    which a telephone or a graphics card rounds too.
+    """
+    session = _session(content)
+    rounded = _rounded(net) if precision == "16" else None
+    differences = []
+    for width, height in CHECKED_SIZES:
+        picture = _picture(width, height)
+        wanted = net(picture).clamp(0, 1)
+        results = [torch.from_numpy(session.run([OUTPUT], {INPUT: picture.numpy()})[0])]
+        results += [] if rounded is None else [rounded(picture).clamp(0, 1)]
+        distances = torch.stack([(result - wanted).abs() for result in results])
+        # Of numbers with a NaN among them torch's maximum is NaN.
+        mean = distances.mean(dim=(1, 2, 3, 4)).max()
+        differences.append(Difference(width, height, float(distances.max()), float(mean)))
+    return differences
+
+
+def _rounded(net: TransformNet) -> TransformNet:
+    """The network with float16 weights, and float16 values before and after every convolution.
+
+    Products are summed in float32, as hardware does. Values above the largest float16 over the reserve become infinite.
+    """
+
+    def narrow(values: Tensor) -> Tensor:
+        return (values * _RESERVE).half().float() / _RESERVE
+
+    def narrowed(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda values, padding: narrow(convolve(narrow(values), padding))
+
+    result = copy.deepcopy(net)
+    for module in result.modules():
+        if isinstance(module, ConvLayer):
+            module.conv.half().float()
+            setattr(module, "convolve", narrowed(module.convolve))  # noqa: B010  # mypy would not have a method replaced
+    return result
+
+
+def _check_agreement(differences: list[Difference], precision: ExportPrecision, path: Path) -> None:
+    bounds = BOUNDS[precision]
+    for difference in differences:
+        if difference.maximum <= bounds.maximum and difference.mean <= bounds.mean:
+            continue  # NaN is not
+        allowed = f"allowed are {bounds.maximum} and {bounds.mean}"
+        trouble = f"{path} is not written, because it would differ from the network: {difference}; {allowed}"
+        if precision == "16":
+            raise InputError(f"{trouble}; float16 does not suit this style: use precision 32")
+        raise RunError(trouble)

@@ -1,0 +1,105 @@
+"""Looks: what tells one style from another where many share the convolutions of one network, their *body*.
+
+A look is the scale and shift of every instance normalisation (conditional instance normalisation: Dumoulin, Shlens & Kudlur,
+"A Learned Representation for Artistic Style", ICLR 2017), and with ``ends`` the first and the last convolution too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from stylenet.errors import InputError
+from stylenet.network.transform_net import InstanceNorm, TransformNet
+
+# What of a network is learnt: everything, the look alone, or the look with the convolutions that read and write colours.
+Learns = Literal["all", "norms", "norms+ends"]
+LEARNS: tuple[Learns, ...] = ("all", "norms", "norms+ends")
+
+
+def norm_names(net: TransformNet) -> list[str]:
+    """Return the names of the scales and shifts of a network's instance normalisations, in the order of its modules.
+
+    Raises:
+        InputError: for a network without any, such as Johnson et al.'s with batch normalisation.
+    """
+    layers = [name for name, module in net.named_modules() if isinstance(module, InstanceNorm)]
+    if not layers:
+        raise InputError("a look is made of instance normalisations, and this network has none: set network.norm to instance")
+    return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+
+
+def look_names(net: TransformNet, learns: Learns) -> list[str]:
+    """Return the names of the parameters that are learnt under ``learns``; those of ``norms`` come first.
+
+    Raises:
+        InputError: for another word than ``all``, ``norms`` or ``norms+ends``.
+    """
+    if learns not in LEARNS:
+        raise InputError(f"learns is {learns!r}: it is one of {', '.join(LEARNS)}")
+    if learns == "all":
+        return [name for name, _ in net.named_parameters()]
+    ends = [f"{layer}.conv.{part}" for layer in ("down1", "last") for part in ("weight", "bias")]
+    return norm_names(net) + (ends if learns == "norms+ends" else [])
+
+
+class LookTable(nn.Module):
+    """The looks of many styles on one body, as rows of numbers.
+
+    Args:
+        net: the body; every look begins as its scales and shifts.
+        titles: a name for each look.
+
+    Attributes:
+        table: ``[K, N]``, a row for each look; N is 3,200 for the ``standard`` network.
+    """
+
+    def __init__(self, net: TransformNet, titles: Sequence[str]) -> None:
+        super().__init__()
+        self.titles = list(titles)
+        self.names = norm_names(net)
+        self.sizes = [net.get_parameter(name).numel() for name in self.names]
+        self.table = nn.Parameter(read_look(net).repeat(len(self.titles), 1))
+
+    @torch.no_grad()
+    def take(self, titles: Sequence[str], table: Tensor) -> None:
+        """Begin the looks that have one of these titles as the row of ``table [K, N]`` beside it; others stay as they are."""
+        rows = dict(zip(titles, table, strict=True))
+        for row, title in zip(self.table, self.titles, strict=True):
+            if title in rows:
+                row.copy_(rows[title])
+
+    def scales_and_shifts(self, looks: Sequence[int]) -> dict[str, Tensor]:
+        """Return the parameters ``[B, C]`` of the instance normalisations for a batch whose pictures have these looks."""
+        rows = self.table[torch.as_tensor(looks, device=self.table.device)]
+        return dict(zip(self.names, torch.split(rows, self.sizes, dim=1), strict=True))
+
+    def forward(self, net: TransformNet, pictures: Tensor, looks: Sequence[int]) -> Tensor:
+        """Return pictures ``[B, 3, H, W]``, 0..1, styled by the body with a look for each of them."""
+        styled: Tensor = functional_call(net, self.scales_and_shifts(looks), (pictures,))
+        return styled
+
+
+def read_look(net: TransformNet) -> Tensor:
+    """Return the scales and shifts of a network's instance normalisations as one row ``[N]``, copied."""
+    return torch.cat([net.get_parameter(name).detach().flatten() for name in norm_names(net)])
+
+
+@torch.no_grad()
+def wear_look(net: TransformNet, look: Tensor) -> TransformNet:
+    """Write a row ``[N]`` of scales and shifts into a network, and return that network.
+
+    Raises:
+        InputError: if the row is of another network.
+    """
+    names = norm_names(net)
+    sizes = [net.get_parameter(name).numel() for name in names]
+    if look.shape != (sum(sizes),):
+        raise InputError(f"a look of {look.numel()} numbers does not fit a network whose looks have {sum(sizes)}")
+    for name, part in zip(names, torch.split(look, sizes), strict=True):
+        net.get_parameter(name).copy_(part)
+    return net

@@ -1,0 +1,194 @@
+"""The transformation network as an ONNX graph, put together node by node from plain operators.
+
+It is not traced: height and width stay free (padding to a multiple of 4 and cropping are arithmetic on the shape inside the
+graph), the graph does not depend on the version of an exporter, and every :class:`~stylenet.network.NetSettings` has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stylenet import __version__
+from stylenet.network.transform_net import ConvLayer, InstanceNorm, TransformNet
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, TensorProto
+
+INPUT, OUTPUT = "photo", "styled"
+
+# Of 2022, for runtimes that are not of this year; nothing here needs newer ones.
+_OPSET, _IR_VERSION = 17, 8
+
+
+def network_model(net: TransformNet, about: str, half: bool = False) -> ModelProto:
+    """A network as ONNX: input ``photo``, output ``styled``, both ``[batch, 3, height, width]``, float32, RGB, 0..1.
+
+    Args:
+        net: on the processor, in float32.
+        about: kept in the metadata under ``stylenet``.
+        half: weights and convolutions in float16; input, output and normalisations stay float32.
+    """
+    from onnx import TensorProto, checker, helper
+
+    graph = _Graph(half)
+    _build(graph, net)
+    shape: list[str | int | None] = ["batch", 3, "height", "width"]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (INPUT, OUTPUT)]
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "stylenet", ends[:1], ends[1:], graph.constants),
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="stylenet",
+        producer_version=__version__,
+        doc_string="RGB, sRGB-encoded, 0..1, [batch, 3, height, width]; each side 8 pixels or more",
+    )
+    helper.set_model_props(model, {"stylenet": about})
+    checker.check_model(model, full_check=True)
+    return model
+
+
+class _Graph:
+    """Nodes and constants in the order of their making; values go by name."""
+
+    def __init__(self, half: bool) -> None:
+        self.half = half
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
+
+    def constant(self, values: np.ndarray | Sequence[int]) -> str:
+        """Whole numbers become int64, all else keeps its type."""
+        from onnx import numpy_helper
+
+        name = f"constant{len(self.constants)}"
+        array = values if isinstance(values, np.ndarray) else np.array(values, dtype=np.int64)
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        """A node; returns its output."""
+        from onnx import helper
+
+        output = name or f"{operator}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def wide(self, values: str) -> str:
+        """In float32."""
+        from onnx import TensorProto
+
+        return self.add("Cast", values, to=TensorProto.FLOAT) if self.half else values
+
+    def narrow(self, values: str) -> str:
+        """In the type of the convolutions."""
+        from onnx import TensorProto
+
+        return self.add("Cast", values, to=TensorProto.FLOAT16) if self.half else values
+
+    def affine(self, values: str, factor: Sequence[float], shift: Sequence[float]) -> str:
+        """``factor * values + shift`` channel by channel."""
+        columns = [np.array(numbers, dtype=np.float32).reshape(1, -1, 1, 1) for numbers in (factor, shift)]
+        return self.add("Add", self.add("Mul", values, self.constant(columns[0])), self.constant(columns[1]))
+
+
+def _build(graph: _Graph, net: TransformNet) -> None:
+    """The forward pass of :class:`~stylenet.network.TransformNet`."""
+    size = graph.add("Shape", INPUT, start=2, end=4)
+    values = graph.narrow(_enter(graph, net, size))
+    for layer in net.down:
+        values = _layer(graph, layer, values)
+    for block in net.blocks:
+        values = graph.add("Add", values, _layer(graph, block.second, _layer(graph, block.first, values)))  # type: ignore[arg-type]
+    for layer in (*net.up, net.last):
+        values = _layer(graph, layer, values)
+    values = _leave(graph, net, graph.wide(values))
+    cropped = graph.add("Slice", values, graph.constant([0, 0]), size, graph.constant([2, 3]))
+    zero, one = (graph.constant(np.array(number, dtype=np.float32)) for number in (0, 1))
+    graph.add("Clip", cropped, zero, one, name=OUTPUT)
+
+
+def _enter(graph: _Graph, net: TransformNet, size: str) -> str:
+    """The network's numbers, padded below and on the right to multiples of 4."""
+    space = net.space
+    factor = [space.scale / std for std in space.std]
+    shift = [-mean / std for mean, std in zip(space.mean, space.std, strict=True)]
+    values = graph.affine(INPUT, factor, shift)
+    # -size mod 4 without a modulus of negative numbers, which runtimes disagree on.
+    four = graph.constant([4])
+    quarters = graph.add("Div", graph.add("Add", size, graph.constant([3])), four)
+    missing = graph.add("Sub", graph.add("Mul", quarters, four), size)
+    pads = graph.add("Concat", graph.constant([0] * 6), missing, axis=0)
+    values = graph.add("Pad", values, pads, mode="reflect")
+    return _to_depth(graph, values, net.settings.stem) if net.settings.stem > 1 else values
+
+
+def _to_depth(graph: _Graph, values: str, side: int) -> str:
+    """Squares of pixels as channels, colour by colour. ONNX's SpaceToDepth has the colours innermost."""
+    apart = graph.add("SpaceToDepth", values, blocksize=side)
+    order = [place * 3 + colour for colour in range(3) for place in range(side**2)]
+    return graph.add("Gather", apart, graph.constant(order), axis=1)
+
+
+def _leave(graph: _Graph, net: TransformNet, values: str) -> str:
+    """Back to 0..1."""
+    if net.settings.stem > 1:
+        values = graph.add("DepthToSpace", values, blocksize=net.settings.stem, mode="CRD")
+        values = graph.add("Pad", values, graph.constant([0, 0, 1, 1] * 2), mode="reflect")
+        for _ in range(2):
+            values = graph.add("AveragePool", values, kernel_shape=[2, 2])
+    if net.settings.output == "tanh":
+        return graph.affine(graph.add("Tanh", values), [150 / 255], [0.5])
+    if net.settings.output == "relu":
+        values = graph.add("Relu", values)
+    space = net.space
+    return graph.affine(values, [std / space.scale for std in space.std], [mean / space.scale for mean in space.mean])
+
+
+# F.interpolate by 2, in ONNX's words.
+_RESIZE = {
+    "nearest": {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+    "bilinear": {"mode": "linear", "coordinate_transformation_mode": "half_pixel"},
+}
+
+
+def _layer(graph: _Graph, layer: ConvLayer, values: str) -> str:
+    if layer.upsample in _RESIZE:
+        scales = graph.constant(np.array([1, 1, 2, 2], dtype=np.float32))
+        values = graph.add("Resize", values, "", scales, **_RESIZE[layer.upsample])
+    if layer.upsample != "transposed":
+        pad = [0, 0, layer.padding, layer.padding]
+        values = graph.add("Pad", values, graph.constant(pad + pad), mode="reflect")
+    values = _convolution(graph, layer.conv, values)
+    if layer.norm is not None:
+        values = _normalisation(graph, layer.norm, graph.wide(values))
+    if layer.relu:
+        values = graph.add("Relu", values)
+    return values if layer.norm is None else graph.narrow(values)
+
+
+def _convolution(graph: _Graph, conv: nn.Conv2d | nn.ConvTranspose2d, values: str) -> str:
+    assert conv.bias is not None
+    dtype = torch.float16 if graph.half else torch.float32
+    weights = [graph.constant(_numpy(tensor.to(dtype))) for tensor in (conv.weight, conv.bias)]
+    options: dict[str, Any] = {"kernel_shape": list(conv.kernel_size), "strides": list(conv.stride)}
+    if isinstance(conv, nn.ConvTranspose2d):
+        pads = [int(pad) for pad in conv.padding] * 2
+        return graph.add("ConvTranspose", values, *weights, **options, pads=pads, output_padding=list(conv.output_padding))
+    return graph.add("Conv", values, *weights, **options)
+
+
+def _normalisation(graph: _Graph, norm: InstanceNorm | nn.BatchNorm2d, values: str) -> str:
+    tensors: list[Tensor | None] = [norm.weight, norm.bias]
+    operator = "InstanceNormalization"
+    if isinstance(norm, nn.BatchNorm2d):
+        operator, tensors = "BatchNormalization", [*tensors, norm.running_mean, norm.running_var]
+    constants = [graph.constant(_numpy(tensor)) for tensor in tensors if tensor is not None]
+    return graph.add(operator, values, *constants, epsilon=norm.eps)
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().numpy()

@@ -1,0 +1,165 @@
+"""One scale of the search: variables, optimiser, and never a step without the best picture so far."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stylenet.losses.perceptual import Losses, PerceptualLoss, Targets
+from stylenet.losses.vgg import INPUT_SPACES
+from stylenet.optimization.settings import OptimizeSettings
+from stylenet.optimization.variables import Pixels, Spectrum
+
+# torch's L-BFGS drops curvature pairs with y.s below 1e-10, an absolute bound. Calibrated losses are of order 1 spread over
+# a million pixels, so they are scaled up for the optimiser alone; L-BFGS itself does not care about the scale.
+_LBFGS_SCALE = 1e5
+
+# How far the first step of L-BFGS moves a value of a spectrum, in bytes' units on average. torch's own first step moves all of
+# them together by 1, which is next to nothing, and the curvature of the second is that of this one.
+_FIRST_STEP = 0.5
+
+_ADVICE = "this is the best picture before that; try --precision 32, a smaller --learning_rate or --line_search"
+
+
+class NotFinite(Exception):
+    """A term of the loss, or the gradient, is NaN or infinite."""
+
+
+class Descent:
+    """Moves one picture downhill at one size.
+
+    Args:
+        loss: what is minimised.
+        targets: of the loss, at this size.
+        picture: to start from, ``[1, 3, H, W]`` in 0..1.
+        settings: optimiser and variables.
+        memory_format: that the loss network likes best.
+        carried: Adam's state from the scale before, or nothing.
+
+    Attributes:
+        best: the picture ``[1, 3, H, W]`` of the lowest finite objective so far. L-BFGS without a line search overshoots at
+            times, by orders of magnitude, and comes back a step later.
+        best_losses: of that picture; None before the first evaluation.
+    """
+
+    def __init__(
+        self,
+        loss: PerceptualLoss,
+        targets: Targets,
+        picture: Tensor,
+        settings: OptimizeSettings,
+        memory_format: torch.memory_format,
+        carried: dict[str, Tensor] | None = None,
+    ) -> None:
+        self.loss, self.targets, self.settings, self.memory_format = loss, targets, settings, memory_format
+        self.best = picture
+        self.best_losses: Losses | None = None
+        self.variables = self._make_variables(picture)
+        self.optimizer = self._make_optimizer(carried or {})
+        scaled = settings.optimizer == "lbfgs" and loss.settings.calibrated
+        self._scale = _LBFGS_SCALE if scaled else 1.0
+        self._evaluated: list[Losses] = []
+
+    def step(self) -> Losses:
+        """One step of the optimiser; returns the losses that it started from.
+
+        Raises:
+            NotFinite: naming what broke; :attr:`best` is then the picture to keep.
+        """
+        self._evaluated.clear()
+        self.optimizer.param_groups[0]["lr"] = self.settings.learning_rate * self._stride()
+        self.optimizer.step(self._closure)  # type: ignore[arg-type]
+        if self.settings.clamp:
+            self.variables.clamp()
+        return self._evaluated[0]
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Evaluates the picture after the last step and keeps it if it is the best.
+
+        Raises:
+            NotFinite: if they are not finite.
+        """
+        picture = self.variables()
+        self._keep(picture, self._losses(picture))
+
+    @torch.no_grad()
+    def picture(self) -> Tensor:
+        """The picture ``[1, 3, H, W]`` as it stands, in 0..1; the best one if a step went out of the finite numbers."""
+        picture = self.variables()
+        return (picture if torch.isfinite(picture).all() else self.best).float().clamp(0, 1)
+
+    def state(self) -> dict[str, Tensor]:
+        """Adam's moments for the next scale; empty for L-BFGS, whose curvature from a coarser scale was measured to bring
+        nothing once the photo's detail is added back."""
+        if self.settings.optimizer != "adam":
+            return {}
+        return {name: value for name, value in self.optimizer.state[self.variables.values].items() if torch.is_tensor(value)}
+
+    def _stride(self) -> float:
+        """A factor of the optimiser's next step. Recipes that move pixels keep the first step of their sources."""
+        first = self.best_losses is None
+        if first and self.settings.optimizer == "lbfgs" and self.settings.variables == "spectrum":
+            return _FIRST_STEP * self.variables.values.numel()
+        return 1.0
+
+    def _make_variables(self, picture: Tensor) -> Pixels | Spectrum:
+        if self.settings.variables == "spectrum":
+            return Spectrum(picture)
+        space = INPUT_SPACES[self.loss.settings.numbers_for]
+        return Pixels(picture, space if self.settings.variables == "input_space" else None)
+
+    def _make_optimizer(self, carried: dict[str, Tensor]) -> torch.optim.Optimizer:
+        values = self.variables.values
+        if self.settings.optimizer == "lbfgs":
+            return torch.optim.LBFGS(
+                [values],
+                lr=self.settings.learning_rate,
+                max_iter=1,
+                max_eval=25,
+                history_size=self.settings.history,
+                # Steps end by count, budget or plateau: torch's absolute tolerances would end calibrated losses at once.
+                tolerance_grad=0,
+                tolerance_change=0,
+                line_search_fn="strong_wolfe" if self.settings.line_search else None,
+            )
+        optimizer = torch.optim.Adam([values], lr=self.settings.learning_rate)
+        if carried:
+            optimizer.state[values] = _enlarged_moments(carried, values)
+        return optimizer
+
+    def _losses(self, picture: Tensor) -> Losses:
+        losses = self.loss(picture.contiguous(memory_format=self.memory_format), self.targets)
+        assert isinstance(losses, Losses)
+        for name, value in losses.parts.items():
+            if not torch.isfinite(value):
+                raise NotFinite(f"{name} is not finite: {_ADVICE}")
+        return losses
+
+    def _closure(self) -> Tensor:
+        """Loss and gradient at the current picture, which is kept if both are finite and it is the best."""
+        values = self.variables.values
+        values.grad = None
+        picture = self.variables()
+        losses = self._losses(picture)
+        (losses.total * self._scale).backward()  # type: ignore[no-untyped-call]
+        if values.grad is None or not torch.isfinite(values.grad).all():
+            raise NotFinite(f"the gradient is not finite: {_ADVICE}")
+        values.grad = values.grad.contiguous()  # L-BFGS views it as one vector
+        losses = losses.detached()
+        self._keep(picture.detach(), losses)
+        self._evaluated.append(losses)
+        return losses.total * self._scale
+
+    def _keep(self, picture: Tensor, losses: Losses) -> None:
+        if self.best_losses is None or losses.total < self.best_losses.total:
+            self.best, self.best_losses = picture, losses
+
+
+def _enlarged_moments(carried: dict[str, Tensor], values: Tensor) -> dict[str, Tensor]:
+    """Adam's moments at a finer scale: the objective is a mean over pixels, so with four times as many each one's gradient is a
+    quarter."""
+    ratio = carried["exp_avg"].numel() / values.numel()
+    first, second = (F.interpolate(carried[name], values.shape[-2:], mode="bilinear") for name in ("exp_avg", "exp_avg_sq"))
+    return {"step": carried["step"], "exp_avg": first * ratio, "exp_avg_sq": second * ratio**2}

@@ -1,0 +1,109 @@
+"""Which scales a picture is searched at, for how long each, and whether memory suffices."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Literal
+
+import torch
+
+from stylenet.devices import free_memory
+from stylenet.images.sizes import SizeRule
+from stylenet.losses.vgg import VGG
+
+# Below this many steps a scale is not worth starting: the picture of the scale before is enlarged instead.
+_FEWEST_STEPS = 4
+
+# The evaluation that follows the last step, in steps: it needs no gradient.
+_LAST_LOOK = 0.4
+
+
+def plan_scales(height: int, width: int, scales: Literal["auto"] | int) -> list[tuple[int, int]]:
+    """Heights and widths from coarse to fine, each half of the next; ``auto`` starts at 384 pixels or less."""
+    count = scales if scales != "auto" else max(math.ceil(math.log2(max(height, width) / 384)), 0) + 1
+    plan = [(max(round(height / 2**i), 1), max(round(width / 2**i), 1)) for i in reversed(range(count))]
+    # VGG's fifth block needs 16 pixels a side; below 64 there is nothing to plan.
+    return [size for size in plan[:-1] if min(size) >= 64] + plan[-1:]
+
+
+def style_dimensions(rule: str | int, content: tuple[int, int], style: tuple[int, int], upscale: bool) -> tuple[int, int]:
+    """Height and width that a style picture gets for a result of height and width ``content``."""
+    if rule == "same":
+        return content
+    height, width = style
+    if rule == "area":
+        scale = math.sqrt(content[0] * content[1] / (height * width))
+        scale = scale if upscale else min(scale, 1.0)
+        return max(round(height * scale), 1), max(round(width * scale), 1)
+    new_width, new_height = SizeRule.parse(rule).apply(width, height, upscale)
+    return new_height, new_width
+
+
+class Clock:
+    """Which scale may run until when.
+
+    Without a budget every scale takes its steps. With one, the time left is shared in proportion to the pixels of the scales,
+    and a scale that would not get a handful of steps is left out.
+
+    Args:
+        plan: heights and widths from coarse to fine.
+        steps: at each scale.
+        started: ``time.monotonic()`` from which the budget counts.
+        budget: seconds, or None.
+    """
+
+    def __init__(self, plan: list[tuple[int, int]], steps: int, started: float, budget: float | None) -> None:
+        self.pixels = [height * width for height, width in plan]
+        self.steps = steps
+        # A reserve for enlarging and writing the picture.
+        self.end = None if budget is None else started + budget - min(1.0, 0.05 * budget)
+        self.deadline = self.end
+        self.pace = 0.0  # seconds per step and pixel, as measured
+        self.scale = 0
+
+    def begin(self, scale: int) -> bool:
+        """Sets the deadline of a scale; False if there is no time for it."""
+        self.scale = scale
+        if self.end is None:
+            return True
+        left = self.end - time.monotonic()
+        if scale and not self._worth_starting(scale):
+            return False
+        rest = self.pixels[scale:]
+        # A coarse scale shapes the picture at a fraction of the cost, so it may have a fifth at least.
+        self.deadline = time.monotonic() + max(rest[0] / sum(rest), 0.2) * left
+        return left > 0
+
+    def expired(self) -> bool:
+        """Whether another step, and the look at its picture, would end after the deadline. A scale whose next one is not worth
+        starting has all the time that is left."""
+        if self.end is None or self.deadline is None:
+            return False
+        deadline = self.deadline if self._worth_starting(self.scale + 1) else self.end
+        return time.monotonic() + (1 + _LAST_LOOK) * self.pace * self.pixels[self.scale] > deadline
+
+    def _worth_starting(self, scale: int) -> bool:
+        if self.end is None or scale >= len(self.pixels):
+            return True
+        return self.end - time.monotonic() >= _FEWEST_STEPS * self.pace * self.pixels[scale]
+
+    def measured(self, seconds: float) -> None:
+        """Takes in what a step has cost; the mean moves slowly, as the first steps of a scale are slower."""
+        pace = seconds / self.pixels[self.scale]
+        self.pace = pace if not self.pace else 0.7 * self.pace + 0.3 * pace
+
+    def remaining(self, steps_left: int) -> float:
+        """Estimated seconds to the end of everything."""
+        later = sum(self.pixels[self.scale + 1 :]) * self.steps
+        estimate = self.pace * (self.pixels[self.scale] * steps_left + later)
+        return estimate if self.end is None else min(estimate, max(self.end - time.monotonic(), 0.0))
+
+
+def short_of_memory(vgg: VGG, height: int, width: int, device: torch.device) -> bool:
+    """Whether the activations kept for the gradient would fill half of what is free, or 3 GB on a processor: then they are
+    recomputed block by block instead, which costs a third more time."""
+    limit = free_memory(device) / 2
+    if device.type == "cpu":
+        limit = min(limit, 3e9)
+    return vgg.activation_bytes(height, width) > limit

@@ -1,0 +1,88 @@
+"""What a person can choose about the search for a picture."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from stylenet.devices import Precision
+from stylenet.errors import InputError
+from stylenet.images.sizes import SizeRule
+from stylenet.optimization.variables import Parametrisation
+
+
+@dataclass(frozen=True)
+class OptimizeSettings:
+    """How the picture is searched for. The defaults are stylenet's own recipe.
+
+    Attributes:
+        size: of the result: ``512`` (longest side), ``short:400``, ``640x480``, ``0.25mp`` or ``full``.
+        style_size: of the style pictures: ``area`` (as many pixels as the result), ``same`` (the result's width and height,
+            squashed as some sources do), or a size.
+        upscale: let sizes enlarge pictures too.
+        optimizer: ``lbfgs`` or ``adam``.
+        steps: at each scale.
+        learning_rate: a factor of the step for L-BFGS; for Adam a step in the units of the variables.
+        history: curvature pairs that L-BFGS keeps.
+        line_search: strong-Wolfe line search for L-BFGS: several evaluations a step, no overshooting.
+        variables: ``pixels``, ``input_space`` (pixels in the units of ``numbers_for``) or ``spectrum`` (preconditioned).
+        init: ``content``, ``uniform`` or ``normal`` noise, ``style``, the path of a picture, or a trained style (its name or
+            file): the photo through that network.
+        init_std: standard deviation of normal noise, white being 1, around the mean colour of the network's data.
+        clamp: keep pixels within 0..1 after every step, not only at the end: L-BFGS then minimises the loss of the picture
+            that is written, and gets there sooner.
+        scales: number of scales, each half the size of the next, or ``auto``: more than one above 384 pixels,
+            unless ``init`` is a trained style.
+        plateau: a scale ends early when 10 steps lower the objective by less than this share; 0 never.
+        budget: seconds, or ``90s``, ``5m``: ends in time, with the scales planned to fit.
+        seed: of the noise.
+        precision: ``auto``, ``32`` or ``bf16``, of the convolutions; all else is float32.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
+    """
+
+    size: str | int = 512
+    style_size: str | int = "area"
+    upscale: bool = False
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    steps: int = 100
+    learning_rate: float = 1.0
+    history: int = 10
+    line_search: bool = False
+    variables: Parametrisation = "spectrum"
+    init: str = "content"
+    init_std: float = 0.25
+    clamp: bool = True
+    scales: Literal["auto"] | int = "auto"
+    plateau: float = 0.02
+    budget: str | float | None = None
+    seed: int = 0
+    precision: Precision = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 0), ("history", 1), ("learning_rate", 0), ("plateau", 0), ("init_std", 0)):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < least:
+                raise InputError(f"{name} is {value}: it must be {least} or more")
+        if self.scales != "auto" and not 1 <= self.scales <= 16:
+            raise InputError(f"scales is {self.scales}: it must be from 1 to 16, or auto")
+        SizeRule.parse(self.size)
+        if self.style_size not in ("area", "same"):
+            SizeRule.parse(self.style_size)
+        parse_seconds(self.budget)
+
+
+def parse_seconds(budget: str | float | None) -> float | None:
+    """``90``, ``90s``, ``5m``, ``1.5h`` in seconds.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if budget is None:
+        return None
+    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*([smh]?)\s*", str(budget))
+    if not match or float(match[1]) <= 0:
+        raise InputError(f"budget {budget!r} is not understood: use seconds, or 90s, 5m, 1h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

@@ -1,0 +1,174 @@
+"""What a training run shows and leaves: a progress line, previews, the end of a budget."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import IO, Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from stylenet.progress import clock
+from stylenet.training.module import StyleTraining
+
+
+class TrainingProgress(ProgressBar):
+    """One line: step, objective, photos a second, time left. In place on a terminal, else every ``seconds``; the first one
+    comes with the first step."""
+
+    def __init__(self, seconds: float = 5.0, stream: IO[str] | None = None) -> None:
+        super().__init__()
+        self.stream = stream or sys.stderr
+        self.terminal = self.stream.isatty()
+        self.seconds = 0.2 if self.terminal else seconds
+        self.shown = 0.0
+        self.began = 0.0
+        self.first_step = 0
+        self.active = True
+
+    def disable(self) -> None:
+        """Lightning asks this of every process but the first."""
+        self.active = False
+
+    def enable(self) -> None:
+        """The opposite."""
+        self.active = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Says what will be done."""
+        module = cast(StyleTraining, pl_module)
+        self.first_step = trainer.global_step
+        plan = _plan(trainer, module)  # by every process: the log folder is agreed on by a broadcast
+        if self.active:
+            self.stream.write(plan + "\n")
+            self.stream.flush()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """The line, and photos a second for the log."""
+        now, step = time.monotonic(), trainer.global_step
+        if step == self.first_step + 1 or not self.began:
+            self.began = now  # the first step compiles and warms up
+        done = step - self.first_step - 1
+        photos = photos_a_step(trainer)
+        pace = (now - self.began) / done if done > 0 else 0.0
+        if pace:
+            pl_module.log("train/photos_per_second", photos / pace, rank_zero_only=True)
+        if not self.active or (done > 0 and now - self.shown < self.seconds):
+            return
+        self.shown = now
+        objective = trainer.callback_metrics.get("train/objective", torch.tensor(float("nan")))
+        left = clock(_remaining(trainer, cast(StyleTraining, pl_module), self.first_step + 1, now - self.began))
+        speed = f"  {photos / pace:.1f} photos/s  {left} left" if pace else ""
+        self._write(f"step {step}{_of(trainer)}  objective {float(objective):.4g}{speed}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends the line on a terminal."""
+        if self.active and self.terminal:
+            self.stream.write("\n")
+
+    def _write(self, line: str) -> None:
+        self.stream.write(f"\r\033[K{line}" if self.terminal else f"{line}\n")
+        self.stream.flush()
+
+
+def _plan(trainer: Trainer, module: StyleTraining) -> str:
+    data = cast(Any, trainer).datamodule
+    parameters = sum(p.numel() for p in module.network.parameters())
+    ends = [f"{int(trainer.max_steps)} steps" if trainer.max_steps > 0 else "", clock(module.budget) if module.budget else ""]
+    length = " or ".join(end for end in ends if end) or f"{trainer.max_epochs} epochs"
+    return (
+        f"training {parameters:,} parameters on {len(data.train_set)} photos of {data.size} pixels,"
+        f" {photos_a_step(trainer)} a step, for {length}; {len(data.val_set)} photos are held out;"
+        f" {trainer.precision} on {module.device.type}; log: {trainer.log_dir or 'none'}"
+    )
+
+
+def photos_a_step(trainer: Trainer) -> int:
+    """The batch of all processes, and of all gradients that are added up for a step."""
+    return int(cast(Any, trainer).datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches)
+
+
+def _of(trainer: Trainer) -> str:
+    total = trainer.estimated_stepping_batches
+    return f"/{int(total)}" if total != float("inf") else ""
+
+
+def _remaining(trainer: Trainer, module: StyleTraining, first: int, seconds: float) -> float:
+    """Seconds to the end, when the steps since the first took so many: those at half size cost a quarter of the others."""
+    total = float(trainer.estimated_stepping_batches)
+    left = []
+    if total != float("inf"):
+        begun, now, end = (module.cost(step) for step in (first, trainer.global_step, total))
+        left.append((end - now) * seconds / (now - begun) if now > begun else 0.0)
+    if module.budget is not None and module.began is not None:
+        left.append(module.began + module.budget - time.monotonic())
+    return max(min(left), 0.0) if left else 0.0
+
+
+class BudgetEnd(Callback):
+    """Stops in time for the last validation."""
+
+    def __init__(self) -> None:
+        self.validation_began = self.validation_seconds = 0.0
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to measure what a validation takes."""
+        self.validation_began = time.monotonic()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes note of it."""
+        self.validation_seconds = time.monotonic() - self.validation_began
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Asks the trainer to stop; all processes decide as the first one."""
+        module = cast(StyleTraining, pl_module)
+        if module.budget is None or module.began is None:
+            return
+        spent = time.monotonic() - module.began + 1.2 * self.validation_seconds + 1.0
+        trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop or spent >= module.budget)
+
+
+class Previews(Callback):
+    """The same held-out photos above their styled selves, to TensorBoard: at steps 50, 100, 200, 400, ... and each validation.
+
+    Args:
+        count: photos.
+    """
+
+    def __init__(self, count: int = 4) -> None:
+        self.count = count
+        self.photos: Tensor | None = None
+        self.next = 50
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the photos; after a resume goes on where the steps are."""
+        self.photos = cast(Any, trainer).datamodule.calibration_photos(self.count)
+        while self.next <= trainer.global_step:
+            self.next *= 2
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """At 50 and each doubling."""
+        if trainer.global_step >= self.next:
+            self.next *= 2
+            self._show(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """With the averaged weights, where weights are averaged."""
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            self._show(trainer, pl_module)
+
+    @torch.no_grad()
+    def _show(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.photos is None or not trainer.is_global_zero:
+            return
+        network = cast(StyleTraining, pl_module).network
+        photos = self.photos.to(pl_module.device)
+        styled = network(photos).clamp(0, 1)
+        grid = torch.cat([torch.cat(list(row), dim=2) for row in (photos, styled)], dim=1)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("preview", grid.float().cpu(), trainer.global_step)

@@ -1,0 +1,374 @@
+"""Engine 2: a network that learns one style (Johnson, Alahi & Fei-Fei, ECCV 2016) against the same loss as engine 1."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn import functional as F
+
+from stylenet.errors import InputError
+from stylenet.images.picture import read_image
+from stylenet.losses.metrics import saturation
+from stylenet.losses.perceptual import Grams, Losses, LossSettings
+from stylenet.network.looks import Learns, LookTable, look_names, norm_names, wear_look
+from stylenet.network.styles import load_looks, load_style
+from stylenet.network.transform_net import PRESETS, NetSettings, Preset, TransformNet
+from stylenet.optimization.settings import parse_seconds
+from stylenet.training.muon import Muon
+from stylenet.training.objective import Objective
+from stylenet.training.photos import SUFFIXES
+
+# What a network learns by default. Deeper style layers bring the painting's objects, shallower content keeps the photo's: the
+# weights stand between the two.
+TRAINING_LOSS = LossSettings(
+    content_layers={"relu3_3": 0.5, "relu4_2": 0.5},
+    style_layers={"relu1_1": 0.2, "relu2_1": 0.2, "relu3_1": 0.2, "relu4_1": 0.2, "relu5_1": 0.2},
+    style_weight=7.0,
+    tv_weight=0.02,
+    lattice_weight=0.1,
+)
+
+# Photos are not halved to less: the deepest style layer would have fewer than 6 x 6 positions.
+_SMALLEST_HALF = 96
+
+# Rates of the scales and shifts, as multiples of the learning rate: of looks that are trained with their body, and of one that
+# is learnt on a body that stays as it is.
+_TABLE_RATE, _LOOK_RATE = 5.0, 10.0
+
+# Seed of the order in which photos are dealt to looks.
+_DEALING = 1
+
+
+class StyleTraining(LightningModule):
+    """Trains a :class:`~stylenet.network.TransformNet` on one style, or on many that share a body.
+
+    Args:
+        style: style picture, several, or folders of them.
+        several: what several style pictures are: ``mixed`` into one style, or ``looks``, a style each on one body.
+        leave_out: names (without their endings) of pictures in folders that are not trained on.
+        network: ``standard``, ``half``, ``quarter`` or ``swift``, or the fields of a network.
+        loss: what is minimised; calibrated, or a paper's own form.
+        style_size: size of the style pictures, as in optimize: ``384`` (longest side), ``short:256``, ``full``. Strokes come
+            out at this scale, in pixels of the photo.
+        style_weights: share of each style picture in a mixture; equal by default.
+        init: a trained style (name or file) to start from: another style is then learnt in a fraction of the time.
+        learns: ``all`` of the network, ``norms`` (the look alone: scale and shift of every instance normalisation), or
+            ``norms+ends`` (the first and the last convolution too).
+        optimizer: ``muon`` (of the inner convolutions; Adam for the rest), which learns a style in two thirds of the time, or
+            ``adam``, as the papers have it.
+        learning_rate: of the optimizer, at its height.
+        half_size: share of the training, from its beginning, that sees photos at half their size: a step then costs a quarter,
+            and colours and strokes are learnt as well. Photos below 192 pixels keep their size.
+        margin: pixels that photos and styled photos are extended by, mirrored, before the loss network sees them. Its
+            convolutions pad with zeros, and a network answers them with stripes along the edges. Papers have 0.
+        warmup: steps in which the learning rate rises.
+        schedule: ``cosine`` (to a hundredth at the end) or ``constant`` after that.
+        budget: ``15m``: ends in time, with the schedule stretched to fit.
+        compile: compile network and loss. Brought nothing on the processor it was measured on; needs a C++ compiler there.
+        calibration_photos: held-out photos that the units of a calibrated loss are measured on.
+        most_bad_steps: the run ends after so many steps in a row whose gradient is not finite; each is skipped.
+    """
+
+    def __init__(
+        self,
+        style: str | list[str],
+        several: Literal["mixed", "looks"] = "mixed",
+        leave_out: list[str] | None = None,
+        network: Preset | NetSettings = "standard",
+        loss: LossSettings = TRAINING_LOSS,
+        style_size: str | int = 384,
+        style_weights: list[float] | None = None,
+        init: str | None = None,
+        learns: Learns = "all",
+        optimizer: Literal["muon", "adam"] = "muon",
+        learning_rate: float = 2e-3,
+        half_size: float = 0.5,
+        margin: int = 8,
+        warmup: int = 50,
+        schedule: Literal["cosine", "constant"] = "cosine",
+        budget: str | float | None = None,
+        compile: bool = False,
+        calibration_photos: int = 16,
+        most_bad_steps: int = 10,
+    ) -> None:
+        super().__init__()
+        # Plain values alone, so that a checkpoint can be read without running any code of it.
+        plain = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        plain["network"] = asdict(network) if isinstance(network, NetSettings) else network
+        plain["loss"] = asdict(loss) if isinstance(loss, LossSettings) else loss
+        self.save_hyperparameters(plain)
+        least = {"learning_rate": 0, "margin": 0, "warmup": 0, "most_bad_steps": 1}
+        for name, lowest in least.items():
+            if not math.isfinite(plain[name]) or plain[name] < lowest:
+                raise InputError(f"{name} is {plain[name]}: it must be {lowest} or more")
+        if optimizer not in ("muon", "adam"):
+            raise InputError(f"optimizer is {optimizer!r}: it is muon or adam")
+        if schedule not in ("cosine", "constant"):
+            raise InputError(f"schedule is {schedule!r}: it is cosine or constant")
+        if not 0 <= half_size <= 1:
+            raise InputError(f"half_size is {half_size}: it is a share of the training, 0 to 1")
+        self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**loss)
+        if several not in ("mixed", "looks"):
+            raise InputError(f"several is {several!r}: it is mixed or looks")
+        if several == "looks" and compile:
+            raise InputError("compile is for one style: with several set to looks, leave it false")
+        self.styles = find_pictures(style, leave_out or [])
+        self.budget = parse_seconds(budget)
+        self.learning_rate, self.warmup, self.schedule = learning_rate, warmup, schedule
+        self.network = _make_network(network, init).to(memory_format=torch.channels_last)
+        self.bad_steps = self.bad_in_a_row = 0
+        self.began: float | None = None
+        self.broken = ""
+        self.looks = self._make_looks(several, learns, init)
+        self._objective: Objective | None = None
+        self._compiled: Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]] | None = None
+
+    def _make_looks(self, several: str, learns: Learns, init: str | None) -> LookTable | None:
+        """Freeze what is not learnt; return the table of looks where there are many."""
+        learnt = set(look_names(self.network, learns))
+        looks = LookTable(self.network, [Path(path).stem for path in self.styles]) if several == "looks" else None
+        if looks is not None and init:
+            looks.take(*load_looks(init))
+        if looks is not None:  # they stand in for the network's own
+            learnt -= set(looks.names)
+        for name, weight in self.network.named_parameters():
+            weight.requires_grad_(name in learnt)
+        return looks
+
+    def forward(self, photos: Tensor, looks: Sequence[int] = ()) -> Tensor:
+        """Return photos ``[B, 3, H, W]`` in 0..1 styled, each in its look where there are many."""
+        styled: Tensor = self.network(photos) if self.looks is None else self.looks(self.network, photos, looks)
+        return styled
+
+    # --- set-up -------------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Loads the loss network and the style pictures, so that what is wrong with them is said before anything starts."""
+        pictures = [read_image(path, self.hparams["style_size"]).pixels for path in self.styles]
+        weights, margin = self.hparams["style_weights"], self.hparams["margin"]
+        self._objective = Objective(self.loss_settings, pictures, weights, self.looks is not None, margin)
+
+    @property
+    def objective(self) -> Objective:
+        """What styled photos are judged by; loaded when it is asked for first."""
+        if self._objective is None:
+            self.setup("fit")
+        assert self._objective is not None
+        return self._objective
+
+    def on_fit_start(self) -> None:
+        """Moves everything to the device, and measures the units of the loss on the same photos in every process."""
+        self._prepare_loss()
+        if self.began is None:
+            self.began = time.monotonic()
+
+    def on_validation_start(self) -> None:
+        """The same for ``trainer.validate`` alone."""
+        if self.objective.targets is None:
+            self._prepare_loss()
+
+    def _prepare_loss(self) -> None:
+        half = str(self.trainer.precision).startswith("bf16")
+        self.prepare(self._calibration_photos(), self.device, torch.bfloat16 if half else torch.float32)
+
+    def prepare(self, photos: Tensor, device: torch.device, dtype: torch.dtype) -> None:
+        """Puts the loss network on a device, in the type of its convolutions, and works out what styled photos are compared
+        with; ``photos [N, 3, S, S]`` give the units of a calibrated loss. The trainer does this when it starts."""
+        self.objective.prepare(photos, device, dtype)
+
+    def style_grams(self) -> Grams | None:
+        """Gram matrices of the style picture for the style file; None where there are several pictures."""
+        return self.objective.style_grams()
+
+    def worn_network(self) -> TransformNet:
+        """Return the network as a style holds it: a body of many looks wears their mean."""
+        return self.network if self.looks is None else wear_look(self.network, self.looks.table.detach().mean(dim=0))
+
+    def _calibration_photos(self) -> Tensor:
+        module = getattr(self.trainer, "datamodule", None)
+        if module is None:
+            raise InputError("StyleTraining wants its photos from a PhotoDataModule: trainer.fit(model, datamodule=...)")
+        photos: Tensor = module.calibration_photos(self.hparams["calibration_photos"])
+        return photos
+
+    def _function(self) -> Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]]:
+        """:meth:`losses`, compiled where that is asked for. Validation has another size and is done as it is."""
+        if not self.hparams["compile"]:
+            return self.losses
+        if self._compiled is None:
+            self._compiled = torch.compile(self.losses, dynamic=False)
+        return self._compiled
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
+        """The objective of a batch ``[B, 3, S, S]`` in 0..1."""
+        losses, outside = self._function()(self._sized(photos), self._drawn_looks(batch_idx, len(photos)))
+        self.log("train/objective", losses.total.detach())
+        self.log("train/saturation", outside)
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.parts.items()})
+        total: Tensor = losses.total
+        return total
+
+    def _drawn_looks(self, batch_idx: int, count: int) -> list[int]:
+        """The look of each photo of a batch, where there are many.
+
+        Photos are dealt to the looks in rounds, each round in an order of its own. The order depends on the place in the
+        training alone, so that a run which is resumed, or shared among processes, deals the same.
+        """
+        if self.looks is None:
+            return []
+        looks, batches = len(self.looks.titles), int(self.trainer.num_training_batches)
+        first = ((self.current_epoch * batches + batch_idx) * self.trainer.world_size + self.global_rank) * count
+        rounds = [divmod(place, looks) for place in range(first, first + count)]
+        return [int(np.random.default_rng((_DEALING, number)).permutation(looks)[place]) for number, place in rounds]
+
+    def _sized(self, photos: Tensor) -> Tensor:
+        """Photos ``[B, 3, S, S]`` at the size of this part of the training."""
+        early = self.progress(self.global_step) < self._half_share(photos.shape[-1])
+        return F.avg_pool2d(photos, 2) if early else photos
+
+    def _half_share(self, side: int) -> float:
+        """Share of the training at half the size of photos of this side."""
+        return float(self.hparams["half_size"]) if side >= 2 * _SMALLEST_HALF else 0.0
+
+    def cost(self, step: float) -> float:
+        """Of all steps before this one, in steps at the whole size, where no budget changes the plan."""
+        total = float(self.trainer.estimated_stepping_batches)
+        half = self._half_share(cast(Any, self.trainer).datamodule.size) * total
+        return step - 0.75 * min(step, half) if half else step
+
+    def losses(self, photos: Tensor, looks: Sequence[int] = ()) -> tuple[Losses, Tensor]:
+        """The objective of a batch ``[B, 3, S, S]`` in 0..1 and its parts, and the share of values that left 0..1."""
+        styled = self(photos, looks)
+        return self.objective.compare(styled, photos, looks), saturation(styled.detach())
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Warm-up, then a cosine over what is left of the steps or of the budget."""
+        optimizer = self.optimizer()
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """What moves the weights that are learnt."""
+        rate = self.learning_rate
+        learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
+        if self.hparams["optimizer"] == "adam":
+            groups: list[dict[str, Any]] = [{"params": list(learnt.values())}]
+            if self.looks is not None:
+                groups.append({"params": [self.looks.table], "lr": rate * _TABLE_RATE})
+            return torch.optim.Adam(groups, lr=rate)
+        inner = {id(weight) for weight in self.network.inner_convolutions}
+        matrices = [weight for weight in learnt.values() if id(weight) in inner]
+        others = [weight for weight in learnt.values() if id(weight) not in inner]
+        if self.looks is not None:
+            return Muon(matrices, others, rate, tables=[self.looks.table], table_lr=rate * _TABLE_RATE)
+        if self.hparams["learns"] == "all":
+            return Muon(matrices, others, rate)
+        norms = [learnt.pop(name) for name in norm_names(self.network)]
+        return Muon([], learnt.values(), rate, norms=norms, norm_lr=rate * _LOOK_RATE)
+
+    def _rate(self, step: int) -> float:
+        rising = min((step + 1) / self.warmup, 1.0) if self.warmup else 1.0
+        if self.schedule == "constant":
+            return rising
+        return rising * (0.01 + 0.99 * (1 + math.cos(math.pi * min(self.progress(step), 1.0))) / 2)
+
+    def progress(self, step: int) -> float:
+        """How much of the training is done, 0..1: by steps or by the budget, whichever is further."""
+        total = float(self.trainer.estimated_stepping_batches)
+        by_steps = step / total if math.isfinite(total) and total > 0 else 0.0
+        if self.budget is None or self.began is None:
+            return by_steps
+        return max(by_steps, (time.monotonic() - self.began) / self.budget)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Skips a step whose gradient is not finite: without gradients nothing changes. Under DDP gradients are averaged
+        before, so that all processes skip together."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if torch.isfinite(norm):
+            self.bad_in_a_row = 0
+            return
+        optimizer.zero_grad(set_to_none=True)
+        self.bad_steps += 1
+        self.bad_in_a_row += 1
+        rank_zero_warn(f"step {self.global_step} is skipped: its gradient is not finite ({self.bad_steps} so far)")
+        if self.bad_in_a_row >= self.hparams["most_bad_steps"]:
+            self.broken = (
+                f"{self.bad_in_a_row} steps in a row had a gradient that is not finite: the weights are those from before;"
+                " try a lower --model.learning_rate, or --trainer.precision 32-true"
+            )
+            self.trainer.should_stop = True
+
+    # --- validation ---------------------------------------------------------------------------------------------------
+
+    def validation_step(self, photos: Tensor, batch_idx: int) -> None:
+        """The objective and what it does not see, on held-out photos."""
+        if self.looks is None:
+            self.log_dict(self.measure(photos), on_epoch=True, sync_dist=True, batch_size=len(photos))
+            return
+        for looks in self._validated_looks(batch_idx, len(photos)):
+            self.log_dict(self.measure(photos, looks), on_epoch=True, sync_dist=True, batch_size=len(photos))
+
+    def _validated_looks(self, batch_idx: int, count: int) -> list[list[int]]:
+        """Looks for the photos of a batch, as often as it takes for every look to have its turn in a validation."""
+        assert self.looks is not None
+        looks = len(self.looks.titles)
+        photos = len(cast(Any, self.trainer).datamodule.val_set)
+        first = (batch_idx * self.trainer.world_size + self.global_rank) * count
+        return [
+            [(turn * photos + place) % looks for place in range(first, first + count)] for turn in range(-(-looks // photos))
+        ]
+
+    @torch.no_grad()
+    def measure(self, photos: Tensor, looks: Sequence[int] = ()) -> dict[str, Tensor]:
+        """Metrics of held-out photos ``[B, 3, S, S]`` in 0..1, by name; see :meth:`Objective.measure`."""
+        photos = photos.contiguous(memory_format=torch.channels_last)
+        return self.objective.measure(self(photos, looks), photos, looks)
+
+
+def find_pictures(style: str | Sequence[str], leave_out: Sequence[str]) -> list[str]:
+    """Return the paths of style pictures; a folder stands for the pictures in it, in the order of their names.
+
+    Args:
+        style: paths, or addresses.
+        leave_out: names, without their endings, of pictures in folders to leave out.
+
+    Raises:
+        InputError: for a folder without pictures.
+    """
+    found: list[str] = []
+    for source in [style] if isinstance(style, str) else style:
+        if not Path(source).is_dir():
+            found.append(source)
+            continue
+        pictures = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in SUFFIXES)
+        pictures = [path for path in pictures if path.stem not in leave_out]
+        if not pictures:
+            raise InputError(f"{source!r} holds no style pictures ({', '.join(sorted(SUFFIXES))})")
+        found += map(str, pictures)
+    return found
+
+
+def _make_network(network: Preset | NetSettings | dict[str, Any], init: str | None) -> TransformNet:
+    settings = PRESETS[network] if isinstance(network, str) else network
+    settings = settings if isinstance(settings, NetSettings) else NetSettings(**settings)
+    net = TransformNet(settings)
+    if init:
+        trained = load_style(init).net
+        if trained.settings != settings:
+            raise InputError(f"{init} has another network ({trained.settings}) than the one to be trained ({settings})")
+        net.load_state_dict(trained.state_dict())
+    return net

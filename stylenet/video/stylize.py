@@ -1,0 +1,227 @@
+"""A trained style on a film, frame by frame in constant memory, steadier than the frames by themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+
+from stylenet.devices import Precision, can_compile, pick_device, pick_precision
+from stylenet.errors import InputError
+from stylenet.images.picture import Picture
+from stylenet.images.sizes import SizeRule
+from stylenet.network.styles import Style, load_style
+from stylenet.network.tiling import style_picture
+from stylenet.network.transform_net import TransformNet
+from stylenet.video.film import Film, FilmWriter, Frame, uninterrupted
+from stylenet.video.reader import open_film
+from stylenet.video.steady import PooledStatistics, Steadied
+from stylenet.video.writer import open_writer
+
+# Called after each frame with how many are done and how many there are, if that is known.
+Progress = Callable[[int, int | None], None]
+
+_LARGEST_CRF = 51
+
+# Pixels of all frames together from which compiling saves more time than it takes, by the network's stem.
+_COMPILING_PAYS = {1: 100e6, 2: 400e6}
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What became of a film.
+
+    Attributes:
+        frames: in the output.
+        seconds: that it took.
+        scenes: that were told apart.
+        notes: what a person should know: what was left out or changed.
+        stopped: ``done``; ``damaged``, if not all of the film could be read; or ``interrupted``, by Ctrl-C. What was finished
+            is in the output whichever it is.
+        message: why it is not ``done``, in one line.
+    """
+
+    frames: int
+    seconds: float
+    scenes: int
+    notes: tuple[str, ...]
+    stopped: Literal["done", "damaged", "interrupted"] = "done"
+    message: str = ""
+
+
+class StyleEngine:
+    """A style as a function from frame to frame.
+
+    Args:
+        style: a loaded style; its network is moved to the device.
+        smooth: share of the statistics of the frames before, 0 (each frame its own) to below 1.
+        device: where it is computed.
+        dtype: of the convolutions.
+
+    Attributes:
+        coming: frames that will come. From a number for which it pays the network is compiled at the first one, if a compiler
+            is at hand and statistics are not pooled.
+    """
+
+    def __init__(self, style: Style, smooth: float, device: torch.device, dtype: torch.dtype) -> None:
+        self.net = style.net.to(device).to(memory_format=torch.channels_last)
+        self.smooth, self.device, self.dtype = smooth, device, dtype
+        self.coming = 0.0
+        self.statistics: list[PooledStatistics] | None = None
+        self.new_scene()
+
+    def new_scene(self) -> None:
+        """Forgets the frames before."""
+        # A network with batch normalisation has no statistics of a frame.
+        if self.smooth and self.net.norm_count:
+            self.statistics = [PooledStatistics(self.smooth) for _ in range(self.net.norm_count)]
+
+    def __call__(self, frame: Tensor) -> Tensor:
+        """``[1, 3, H, W]`` in 0..1 to the same, in main memory."""
+        pixels, self.coming = self.coming * frame.shape[-2] * frame.shape[-1], 0
+        if pixels >= _COMPILING_PAYS[self.net.settings.stem] and self.statistics is None and can_compile(self.device):
+            return self._compiled(frame)
+        return style_picture(self.net, frame, "auto", self.dtype, self.statistics)
+
+    def _compiled(self, frame: Tensor) -> Tensor:
+        """The first frame, by a compiled network if compiling goes well."""
+        plain, self.net = self.net, cast(TransformNet, torch.compile(self.net, dynamic=False))
+        try:
+            return self(frame)
+        except Exception:  # a compiler that does not work raises what it likes; a fault of our own comes again below
+            self.net = plain
+            return self(frame)
+
+
+def stylize_video(
+    source: str | Path,
+    style: str | Path | Style,
+    output: str | Path,
+    size: str | int = "full",
+    smooth: float = 0.0,
+    steady: float = 0.0,
+    quality: int = 18,
+    fps: float | str = 25,
+    overwrite: bool = False,
+    device: str = "auto",
+    precision: Precision = "auto",
+    compile: Literal["auto", "true", "false"] = "auto",
+    progress: Progress | None = None,
+) -> VideoResult:
+    """Styles a film. Times, sound and subtitles are carried over as they are; rotated films are written upright.
+
+    Args:
+        source: a film, an animated GIF, or a folder of pictures.
+        style: name or file of a style.
+        output: file to write (.mp4, .m4v, .mov, .mkv, .webm or .gif), or a folder for PNGs.
+        size: size of the frames: 512 (longest side), short:400, 640x480, 0.25mp or full. All but the last and an exact one give
+            even sides, which H.264 wants.
+        smooth: pool each layer's statistics over the frames of a scene: share of the frames before, 0 (off) to below 1. For
+            light that changes; try 0.8.
+        steady: blend the styled frame before in, moved by optical flow: its share where the flow can be trusted, 0 (off) to 1.
+            Try 0.7; more holds the strokes better, and blurs them.
+        quality: CRF of the film: 0 (lossless in H.264) to 51 (worst).
+        fps: frames a second of a folder of pictures, such as 25 or 30000/1001.
+        overwrite: replace an output that exists.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        precision: ``auto`` (bf16 where the device gains from it), ``32`` or ``bf16``.
+        compile: compile the network: quicker frames after half a minute of waiting. ``auto``: for long films, where a
+            compiler is at hand. Not together with ``smooth``.
+        progress: called after each frame with the number done and the number there are, or None.
+
+    Raises:
+        InputError: for a film, style, option or output that cannot be.
+        RunError: if the output cannot be written; nothing is then left of it.
+    """
+    _check(smooth, steady, quality)
+    if compile == "true" and smooth:
+        raise InputError("compile and smooth do not go together: leave one of them out")
+    rule, begun, where = SizeRule.parse(size), time.monotonic(), pick_device(device)
+    loaded = style if isinstance(style, Style) else load_style(style, where)
+    styling = StyleEngine(loaded, smooth, where, pick_precision(precision, where))
+    engine = Steadied(styling, steady)
+    with open_film(source, fps) as film:
+        styling.coming = {"true": math.inf, "auto": film.frames or 0, "false": 0}[compile]
+        if rule.kind == "exact":  # the pixels that were asked for, as they are
+            film.aspect = Fraction(1)
+        with open_writer(output, film, quality, overwrite) as writer:
+            interrupted = _run(film, writer, engine, rule, progress)
+        if smooth and not loaded.net.norm_count:
+            writer.notes.append(f"smooth changes nothing: the style {loaded.card.name} has no instance normalisation")
+        result = VideoResult(writer.count, time.monotonic() - begun, engine.scenes, (*film.notes, *writer.notes))
+        return _judged(result, film, output, interrupted)
+
+
+def _check(smooth: float, steady: float, quality: int) -> None:
+    if not 0 <= smooth < 1:
+        raise InputError(f"smooth is {smooth}: it goes from 0 (off) to below 1")
+    if not 0 <= steady <= 1:
+        raise InputError(f"steady is {steady}: it goes from 0 (off) to 1")
+    if not 0 <= quality <= _LARGEST_CRF:
+        raise InputError(f"quality is {quality}: it goes from 0 (lossless) to {_LARGEST_CRF} (worst)")
+
+
+def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, progress: Progress | None) -> bool:
+    """Styles frame after frame; returns whether a person stopped it."""
+    resize = _Resizer(rule, writer)
+    try:
+        for part in film:
+            if not isinstance(part, Frame):
+                with uninterrupted():
+                    writer.copy(part)
+                continue
+            picture = resize(part.picture)
+            styled = dataclasses.replace(picture, pixels=engine(picture.pixels))
+            with uninterrupted():
+                writer.write(dataclasses.replace(part, picture=styled))
+            if progress is not None:
+                progress(writer.count, film.frames)
+    except KeyboardInterrupt:
+        if not writer.count:
+            raise KeyboardInterrupt("interrupted before the first frame was finished; nothing is written") from None
+        writer.interrupt()
+        return True
+    if not writer.count:
+        raise InputError(f"{film.path} holds no frame that can be read" + "".join(f"; {loss}" for loss in film.losses[:1]))
+    return False
+
+
+class _Resizer:
+    """Brings frames to a size; those of a container all to that of the first."""
+
+    def __init__(self, rule: SizeRule, writer: FilmWriter) -> None:
+        self.rule, self.writer = rule, writer
+        self.fixed: SizeRule | None = None
+
+    def __call__(self, picture: Picture) -> Picture:
+        rule = self.fixed or self._of(picture)
+        if self.writer.one_size:
+            self.fixed = rule
+        return picture.resized(rule)
+
+    def _of(self, picture: Picture) -> SizeRule:
+        width, height = self.rule.apply(picture.width, picture.height)
+        if self.writer.even and self.rule.kind not in ("exact", "full") and (width, height) != (picture.width, picture.height):
+            width, height = (max(2 * round(side / 2), 2) for side in (width, height))
+        return SizeRule("exact", width, height)
+
+
+def _judged(result: VideoResult, film: Film, output: str | Path, interrupted: bool) -> VideoResult:
+    """With what a person should hear of a film that is not whole."""
+    held = f"{output} holds the first {result.frames}"
+    of = f" of {film.frames} frames" if film.frames else " frames"
+    if interrupted:
+        return dataclasses.replace(result, stopped="interrupted", message=f"interrupted: {held}{of}")
+    if film.losses:
+        more = f" and {len(film.losses) - 1} more" if len(film.losses) > 1 else ""
+        message = f"{film.losses[0]}{more}: {output} holds the {result.frames} frames that could be read"
+        return dataclasses.replace(result, stopped="damaged", message=message)
+    return result

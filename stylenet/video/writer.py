@@ -1,0 +1,69 @@
+"""Where the frames of a film go: one file (``encoder.py``), or a folder of PNGs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylenet.errors import InputError
+from stylenet.files import check_writable
+from stylenet.images.picture import write_image
+from stylenet.video.encoder import FORMATS, FilmFile
+from stylenet.video.film import Film, FilmWriter, Frame
+from stylenet.video.gif import GifFile
+from stylenet.video.reader import PictureFolder
+
+if TYPE_CHECKING:
+    import av
+
+
+def open_writer(path: str | Path, film: Film, quality: int = 18, overwrite: bool = False) -> FilmWriter:
+    """What writes a film under a name: its ending picks the container; without one it is a folder.
+
+    Args:
+        path: ``.mp4 .m4v .mov .mkv .webm .gif``, or a folder.
+        film: whose timing, sound and names are carried over.
+        quality: CRF of H.264 and VP9.
+        overwrite: replace what is there.
+
+    Raises:
+        InputError: if it exists, is the film itself, cannot be written, or has another ending.
+    """
+    target = Path(path)
+    if target.exists() and target.resolve() == film.path.resolve():
+        raise InputError(f"{path} is the film itself: give the output another name")
+    if target.is_dir() or not target.suffix:
+        return PngFolder(target, film, overwrite)
+    if target.suffix.lower() not in FORMATS:
+        raise InputError(f"cannot write {path}: its ending must be one of {', '.join(FORMATS)}, or none for a folder of PNGs")
+    if target.exists() and not overwrite:
+        raise InputError(f"{path} exists: give another name, or --overwrite")
+    check_writable(target)
+    return GifFile(target, film) if target.suffix.lower() == ".gif" else FilmFile(target, film, quality)
+
+
+class PngFolder(FilmWriter):
+    """A PNG for each frame, named after the picture it was, or ``frame_000001.png``; transparency is kept."""
+
+    def __init__(self, path: Path, film: Film, overwrite: bool) -> None:
+        super().__init__(path)
+        if path.is_dir() and any(path.iterdir()) and not overwrite:
+            raise InputError(f"{path} is a folder with files in it: give another name, or --overwrite")
+        check_writable(path / "frame_000001.png")
+        self._named = isinstance(film, PictureFolder)
+        if film.others:
+            self.notes.append("a folder of pictures has no sound: it is left out")
+
+    def write(self, frame: Frame) -> None:
+        name = Path(frame.picture.name).stem if self._named else f"frame_{self.count + 1:06d}"
+        write_image(frame.picture, self.path / f"{name}.png")
+        self.count += 1
+
+    def copy(self, packet: av.Packet) -> None:
+        """Pictures have none."""
+
+    def interrupt(self) -> None:
+        """Nothing waits."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        """Each picture is in place already."""
