@@ -35,9 +35,13 @@ def together(observers: Sequence[Observer]) -> Observer:
     return observe
 
 
-def share(parts: Mapping[str, float], kind: str, total: float) -> float:
-    """The part of the objective that terms of one kind make up, 0..1."""
-    return sum(value for name, value in parts.items() if name.split("/")[0] == kind) / total if total else 0.0
+# The terms that compare with style pictures, by the first word of their names.
+STYLE_TERMS = ("style", "moments", "wasserstein")
+
+
+def share(parts: Mapping[str, float], kinds: Sequence[str], total: float) -> float:
+    """The part of the objective that terms of some kinds make up, 0..1."""
+    return sum(value for name, value in parts.items() if name.split("/")[0] in kinds) / total if total else 0.0
 
 
 class LiveLine:
@@ -110,8 +114,8 @@ class ProgressLine(LiveLine):
         self.show(
             f"{iterate.width}x{iterate.height} (scale {iterate.scale}/{iterate.scales})"
             f"  step {iterate.step}/{iterate.steps}  objective {iterate.objective:.5g}"
-            f"  content {share(iterate.parts, 'content', iterate.objective):.0%}"
-            f"  style {share(iterate.parts, 'style', iterate.objective):.0%}"
+            f"  content {share(iterate.parts, ('content',), iterate.objective):.0%}"
+            f"  style {share(iterate.parts, STYLE_TERMS, iterate.objective):.0%}"
             f"  {iterate.rate:.2f} it/s  {clock(iterate.remaining)} left"
         )
 

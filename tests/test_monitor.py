@@ -107,10 +107,12 @@ def test_progress_that_showed_nothing_ends_nothing() -> None:
     assert stream.getvalue() == ""
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("content", 0.2), ("style", 0.6), ("tv", 0.2), ("other", 0)])
-def test_share(kind: str, expected: float) -> None:
-    assert share(PARTS, kind, 10.0) == pytest.approx(expected)
-    assert share(PARTS, kind, 0.0) == 0
+@pytest.mark.parametrize(
+    ("kinds", "expected"), [(["content"], 0.2), (["style"], 0.6), (["tv"], 0.2), (["other"], 0), (["style", "tv"], 0.8)]
+)
+def test_share(kinds: list[str], expected: float) -> None:
+    assert share(PARTS, kinds, 10.0) == pytest.approx(expected)
+    assert share(PARTS, kinds, 0.0) == 0
 
 
 @pytest.mark.parametrize(

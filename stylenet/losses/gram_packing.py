@@ -10,14 +10,15 @@ from torch import Tensor
 
 from stylenet.losses.perceptual import Grams, GramTarget
 
-_SCALE = ".scale"
+_SCALE, _MEAN = ".scale", ".mean"
 
 
 def pack_grams(grams: Grams) -> dict[str, Tensor]:
     """Return Gram matrices by layer at a quarter of their size.
 
     Each ``[1, C, C]`` becomes its upper triangle in float16 as a share of its largest value, under the name of the layer.
-    Beside it, under ``NAME.scale``, stand that value and the number of positions that the matrix was averaged over.
+    Beside it, under ``NAME.scale``, stand that value and the number of positions that the matrix was averaged over, and under
+    ``NAME.mean`` the means ``[C]`` in float32 where they are known.
     """
     packed = {}
     for name, target in grams.items():
@@ -26,18 +27,20 @@ def pack_grams(grams: Grams) -> dict[str, Tensor]:
         rows, columns = torch.triu_indices(*matrix.shape, device=matrix.device)
         packed[name] = (matrix / largest)[rows, columns].half()
         packed[name + _SCALE] = torch.stack([largest, largest.new_tensor(float(target.positions))])
+        if target.mean is not None:
+            packed[name + _MEAN] = target.mean[0].detach().float()
     return packed
 
 
 def unpack_grams(packed: Mapping[str, Tensor]) -> Grams:
     """Return the Gram matrices of :func:`pack_grams`, in float32."""
-    names = [name for name in packed if not name.endswith(_SCALE)]
-    return {name: _unpacked(packed[name], packed[name + _SCALE]) for name in names}
+    names = [name for name in packed if not name.endswith((_SCALE, _MEAN))]
+    return {name: _unpacked(packed[name], packed[name + _SCALE], packed.get(name + _MEAN)) for name in names}
 
 
-def _unpacked(triangle: Tensor, scale: Tensor) -> GramTarget:
+def _unpacked(triangle: Tensor, scale: Tensor, mean: Tensor | None) -> GramTarget:
     channels = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
     rows, columns = torch.triu_indices(channels, channels, device=triangle.device)
     matrix = torch.empty(channels, channels, device=triangle.device)
     matrix[rows, columns] = matrix[columns, rows] = triangle.float() * scale[0]
-    return GramTarget(matrix[None], int(scale[1]))
+    return GramTarget(matrix[None], int(scale[1]), None if mean is None else mean[None])

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from stylenet.errors import InputError
+from stylenet.losses.style_terms import moments_distance, wasserstein_distance
 from stylenet.losses.vgg import INPUT_SPACES, VGG, Architecture, Pooling, on_this_machine
 
 ContentForm = Literal["mean", "sum", "half_sum"]
@@ -96,14 +97,28 @@ def content_loss(features: Tensor, target: Tensor, form: ContentForm = "mean") -
 
 @dataclass(frozen=True)
 class GramTarget:
-    """The Gram matrix ``[1, C, C]`` of one layer of a style picture, and the positions it was averaged over."""
+    """What a style is compared by at one layer: sums over the places of pictures, divided by the number of places.
+
+    Attributes:
+        matrix: Gram matrices ``[B, C, C]``, of one style picture ``[1, C, C]``.
+        positions: the places that they were averaged over.
+        mean: means ``[B, C]`` of the activations, or None where only the matrix is known, as in older style files.
+    """
 
     matrix: Tensor
     positions: int
+    mean: Tensor | None = None
 
     def to(self, device: torch.device | str) -> GramTarget:
         """The same on another device."""
-        return replace(self, matrix=self.matrix.to(device))
+        return replace(self, matrix=self.matrix.to(device), mean=None if self.mean is None else self.mean.to(device))
+
+
+def gram_target(features: Tensor, mean: bool = True) -> GramTarget:
+    """Return the Gram matrices of activations ``[B, C, h, w]`` with the places, and their means if they are wanted."""
+    places = features.shape[2] * features.shape[3]
+    means = features.mean(dim=(2, 3), dtype=torch.float32) if mean else None
+    return GramTarget(gram_matrix(features), places, means)
 
 
 # What a loss needs to know of a style picture: the target of each layer by its name.
@@ -189,6 +204,10 @@ def lattice(picture: Tensor, window: int = 64) -> Tensor:
 # --- all of them together ---------------------------------------------------------------------------------------------
 
 
+# The factors of the terms among the settings.
+_FACTORS = ("content_weight", "style_weight", "tv_weight", "lattice_weight", "moments_weight", "wasserstein_weight")
+
+
 @dataclass(frozen=True)
 class LossSettings:
     """What is minimised, for both engines. The defaults are stylenet's own recipe.
@@ -210,6 +229,9 @@ class LossSettings:
         tv_reduction: ``mean`` (does not depend on the picture's size) or ``sum``.
         tv_range: value of white in the total variation: 1, or 255 for recipes that were written for bytes.
         lattice_weight: factor of what repeats every 2 or 4 pixels; for networks, which weave it where nothing forbids it.
+        moments_weight: factor of the distance of means and standard deviations of the style layers, beside Gram matrices.
+        wasserstein_weight: factor of the 2-Wasserstein distance of the style layers, beside Gram matrices or, with a
+            style_weight of 0, in their place.
         numbers_for: the input space that the weights of an uncalibrated recipe were written for. With a network of the
             other kind they are converted by a measured factor.
     """
@@ -232,12 +254,14 @@ class LossSettings:
     tv_reduction: Literal["mean", "sum"] = "mean"
     tv_range: float = 1.0
     lattice_weight: float = 0.0
+    moments_weight: float = 0.0
+    wasserstein_weight: float = 0.0
     numbers_for: Literal["caffe", "torchvision"] = "caffe"
 
     def __post_init__(self) -> None:
         if not self.content_layers and not self.style_layers:
             raise InputError("nothing to minimise: give at least one of content_layers and style_layers")
-        for name in ("content_weight", "style_weight", "tv_weight", "tv_range", "lattice_weight"):
+        for name in (*_FACTORS, "tv_range"):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0:
                 raise InputError(f"{name} is {value}: it must be a number of 0 or more")
@@ -248,7 +272,11 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class Targets:
-    """What a picture is compared with: the photo's activations, the styles' Gram matrices, and the unit of every term."""
+    """What a picture is compared with: the photo's activations, the styles' Gram matrices, and the unit of every term.
+
+    The units of a style go by the names of its parts without the first word, as in ``relu1_1``, and in full for other terms
+    than Gram matrices, as in ``moments/relu1_1``.
+    """
 
     content: dict[str, Tensor]
     styles: list[dict[str, GramTarget]]
@@ -314,7 +342,7 @@ class PerceptualLoss(nn.Module):
             styles=[self.grams(style) for style in styles],
             style_weights=weights,
             content_units=dict.fromkeys(self.settings.content_layers, 1.0),
-            style_units=[dict.fromkeys(self.settings.style_layers, 1.0) for _ in styles],
+            style_units=[dict.fromkeys(self._unit_names(), 1.0) for _ in styles],
         )
         if self.settings.calibrated:
             if reference is not None:
@@ -328,41 +356,63 @@ class PerceptualLoss(nn.Module):
         if not isinstance(style, Tensor):
             return {name: style[name] for name in self.settings.style_layers}
         features = self.vgg(style)
-        return {
-            name: GramTarget(gram_matrix(features[name]), features[name].shape[2] * features[name].shape[3])
-            for name in self.settings.style_layers
-        }
+        return {name: gram_target(features[name]) for name in self.settings.style_layers}
 
     def _calibrate(self, targets: Targets, photo: Mapping[str, Tensor], pixels: int) -> Targets:
-        content_units = {}
+        form = self.settings.content_form
+        content = {}
         for name in self.settings.content_layers:
             features = photo[name].float()
             nothing = torch.zeros_like(features)
             spread = features - features.mean(dim=(0, 2, 3), keepdim=True)
-            unrelated = 2 * content_loss(spread, nothing, self.settings.content_form)
-            content_units[name] = _unit(unrelated, content_loss(features, nothing, self.settings.content_form))
+            content[name] = (content_loss(spread, nothing, form), content_loss(features, nothing, form))
+        layers = self.settings.style_layers if targets.styles else ()
+        return self.calibrated(targets, content, {name: gram_target(photo[name]) for name in layers}, pixels)
+
+    def calibrated(
+        self,
+        targets: Targets,
+        content: Mapping[str, tuple[Tensor, Tensor]],
+        photo: Mapping[str, GramTarget],
+        pixels: int,
+    ) -> Targets:
+        """Return targets with the units that :meth:`targets` describes.
+
+        Args:
+            targets: with units of 1.
+            content: of each content layer, :func:`content_loss` of the photo's activations without their means, and of all of
+                them, both against 0.
+            photo: :func:`gram_target` of the photo at each style layer.
+            pixels: of one photo.
+        """
+        content_units = {name: _unit(2 * spread, magnitude) for name, (spread, magnitude) in content.items()}
         style_units: list[dict[str, float]] = [{} for _ in targets.styles]
-        for name in self.settings.style_layers:
+        for name, summary in photo.items():
             # Once for all styles: a training of many looks has a hundred.
-            gram, positions = gram_matrix(photo[name]), photo[name].shape[2] * photo[name].shape[3]
-            for units, style in zip(style_units, targets.styles, strict=True):
-                distance, magnitude = (
-                    gram_distance(matrix, positions, style[name], self.settings.style_form, pixels)
-                    for matrix in (gram, torch.zeros_like(gram))
-                )
-                units[name] = _unit(distance, magnitude)
+            mean = None if summary.mean is None else torch.zeros_like(summary.mean)
+            nothing = replace(summary, matrix=torch.zeros_like(summary.matrix), mean=mean)
+            for part in self._style_parts(name):
+                for units, style in zip(style_units, targets.styles, strict=True):
+                    distance, magnitude = (self._style_distance(part, one, style[name], pixels) for one in (summary, nothing))
+                    units[_unit_name(part)] = _unit(distance, magnitude)
         return replace(targets, content_units=content_units, style_units=style_units)
 
+    def _unit_names(self) -> list[str]:
+        return [_unit_name(part) for name in self.settings.style_layers for part in self._style_parts(name)]
+
     def _convert(self, targets: Targets, content: Tensor) -> Targets:
-        """Weights written for the other input space: content terms scale with the square of the activations, Gram terms
-        with the fourth power."""
+        """Weights written for the other input space: Gram terms scale with the fourth power of the activations, all others with
+        the square."""
         ratios = self.conversion(content)
         if not ratios:
             return targets
         return replace(
             targets,
             content_units={name: ratios[name] ** 2 for name in targets.content_units},
-            style_units=[{name: ratios[name] ** 4 for name in units} for units in targets.style_units],
+            style_units=[
+                {name: ratios[name.rpartition("/")[2]] ** (2 if "/" in name else 4) for name in units}
+                for units in targets.style_units
+            ],
         )
 
     @property
@@ -413,24 +463,92 @@ class PerceptualLoss(nn.Module):
     def compare(self, features: Mapping[str, Tensor], picture: Tensor, targets: Targets) -> Losses:
         """The objective from activations that are already at hand."""
         settings = self.settings
-        pixels = picture.shape[-2] * picture.shape[-1]
+        contents = {
+            name: content_loss(features[name], targets.content[name], settings.content_form) for name in settings.content_layers
+        }
+        layers = settings.style_layers if targets.styles else ()
+        styles = {name: gram_target(features[name], self.needs_means) for name in layers}
+        return self.combine(contents, styles, self.picture_terms(picture), picture.shape[-2] * picture.shape[-1], targets)
+
+    def picture_terms(self, picture: Tensor) -> dict[str, Tensor]:
+        """Return what depends on pixels alone, without weights: ``tv`` and ``lattice`` where they have a weight."""
+        settings, terms = self.settings, {}
+        if settings.tv_weight:
+            terms["tv"] = total_variation(picture.float() * settings.tv_range, settings.tv_form, settings.tv_reduction)
+        if settings.lattice_weight:
+            terms["lattice"] = lattice(picture)
+        return terms
+
+    def combine(
+        self,
+        contents: Mapping[str, Tensor],
+        styles: Mapping[str, GramTarget],
+        picture_terms: Mapping[str, Tensor],
+        pixels: int,
+        targets: Targets,
+    ) -> Losses:
+        """Return the objective from sums over the places of pictures.
+
+        Args:
+            contents: :func:`content_loss` of each content layer.
+            styles: :func:`gram_target` of each style layer, with means where :attr:`needs_means`.
+            picture_terms: as :meth:`picture_terms` gives them.
+            pixels: of one picture.
+            targets: what they are compared with.
+        """
+        settings = self.settings
         parts: dict[str, Tensor] = {}
         for name, weight in settings.content_layers.items():
-            value = content_loss(features[name], targets.content[name], settings.content_form)
-            parts[f"content/{name}"] = value * (settings.content_weight * weight / targets.content_units[name])
-        for name, weight in settings.style_layers.items():
-            values = [
-                style_loss(features[name], grams[name], settings.style_form, pixels) * (share / units[name])
-                for grams, share, units in zip(targets.styles, targets.style_weights, targets.style_units, strict=True)
-            ]
-            if values:
-                parts[f"style/{name}"] = torch.stack(values).sum() * (settings.style_weight * weight)
-        if settings.tv_weight:
-            value = total_variation(picture.float() * settings.tv_range, settings.tv_form, settings.tv_reduction)
-            parts["tv"] = value * settings.tv_weight
-        if settings.lattice_weight:
-            parts["lattice"] = lattice(picture) * settings.lattice_weight
+            parts[f"content/{name}"] = contents[name] * (settings.content_weight * weight / targets.content_units[name])
+        for name, summary in styles.items():
+            for part in self._style_parts(name):
+                values = [
+                    self._style_distance(part, summary, style[name], pixels) * (share / units[_unit_name(part)])
+                    for style, share, units in zip(targets.styles, targets.style_weights, targets.style_units, strict=True)
+                ]
+                parts[part] = torch.stack(values).sum() * self.weight(part)
+        for name, value in picture_terms.items():
+            parts[name] = value * self.weight(name)
         return Losses(torch.stack(list(parts.values())).sum(), parts)
+
+    @property
+    def needs_means(self) -> bool:
+        """Whether styles are compared by the means of activations too, and not by Gram matrices alone."""
+        return bool(self.settings.moments_weight or self.settings.wasserstein_weight)
+
+    def weight(self, part: str) -> float:
+        """Return the factor of a part of the objective, such as ``content/relu4_2`` or ``tv``."""
+        kind, _, layer = part.partition("/")
+        settings = self.settings
+        factor = float(getattr(settings, f"{kind}_weight"))
+        if not layer:
+            return factor
+        return factor * (settings.content_layers if kind == "content" else settings.style_layers)[layer]
+
+    def _style_parts(self, layer: str) -> list[str]:
+        """The names of the parts that compare one layer with the styles."""
+        kinds = ["style", *(kind for kind in _MEAN_TERMS if getattr(self.settings, f"{kind}_weight"))]
+        return [f"{kind}/{layer}" for kind in kinds]
+
+    def _style_distance(self, part: str, summary: GramTarget, target: GramTarget, pixels: int) -> Tensor:
+        """One part, without its weight and unit."""
+        kind = part.partition("/")[0]
+        if kind == "style":
+            return gram_distance(summary.matrix, summary.positions, target, self.settings.style_form, pixels)
+        if summary.mean is None or target.mean is None:
+            raise InputError(
+                f"{kind}_weight needs the means of activations, which these Gram matrices lack: give the style picture itself"
+            )
+        return _MEAN_TERMS[kind](summary.matrix, summary.mean, target.matrix, target.mean)
+
+
+# Style terms beside Gram matrices, by the first word of their parts: of the second degree in the activations.
+_MEAN_TERMS = {"moments": moments_distance, "wasserstein": wasserstein_distance}
+
+
+def _unit_name(part: str) -> str:
+    """The key of a part's unit in :class:`Targets`."""
+    return part.removeprefix("style/")
 
 
 def _rms(tensor: Tensor) -> float:

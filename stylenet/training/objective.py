@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
-from stylenet.losses.perceptual import Grams, GramTarget, Losses, LossSettings, PerceptualLoss, Targets, gram_matrix
+from stylenet.losses.perceptual import Grams, Losses, LossSettings, PerceptualLoss, Targets, gram_target
 from stylenet.losses.vgg import VGG
 
 # Layers to measure the style at that no default trains on.
@@ -91,9 +91,7 @@ class Objective:
     def _measure_grams(self, picture: Tensor) -> Grams:
         layers = list(dict.fromkeys([*self.settings.style_layers, *self.held_out]))
         features = self.loss.vgg(picture, only=layers)
-        return {
-            name: GramTarget(gram_matrix(features[name]), features[name].shape[2] * features[name].shape[3]) for name in layers
-        }
+        return {name: gram_target(features[name]) for name in layers}
 
     def compare(self, styled: Tensor, photos: Tensor, looks: Sequence[int] = ()) -> Losses:
         """Return the objective of styled photos ``[B, 3, S, S]``, differentiable with respect to them.
@@ -149,7 +147,7 @@ class Objective:
                 held_out += [error * len(rows) / len(photos) for error in style_errors(here, there, grams).values()]
             mean = _mean(losses)
         metrics = {"val/objective": mean.total}
-        metrics |= {f"val/{name}": value / self._weight(name) for name, value in mean.parts.items() if self._weight(name)}
+        metrics |= {f"val/{name}": value / weight for name, value in mean.parts.items() if (weight := self.loss.weight(name))}
         if held_out:
             metrics["val/style_held_out"] = torch.stack(held_out).sum() / len(self.held_out)
         metrics |= {f"val/content_lost/{name}": value for name, value in lost.items()}
@@ -157,15 +155,6 @@ class Objective:
         metrics["val/border"] = border_index(styled, photos)
         metrics["val/saturation"] = saturation(styled)
         return metrics
-
-    def _weight(self, part: str) -> float:
-        kind, _, layer = part.partition("/")
-        settings = self.settings
-        if kind == "content":
-            return settings.content_weight * settings.content_layers[layer]
-        if kind == "style":
-            return settings.style_weight * settings.style_layers[layer]
-        return settings.tv_weight if kind == "tv" else settings.lattice_weight
 
     def style_grams(self) -> Grams | None:
         """Return the Gram matrices of the style picture for the style file, or None where there are several pictures.

@@ -1,0 +1,113 @@
+"""Distances of styles beside that of Gram matrices, from the mean and the Gram matrix of activations alone.
+
+A Gram matrix mixes the mean and the covariance of activations. The two terms here keep them apart: per channel
+(:func:`moments_distance`) and with all correlations (:func:`wasserstein_distance`). As both need nothing but sums over places,
+they are exact for pictures that are worked out tile by tile.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# A variance that is added to every channel of both sides, as a share of the target's mean variance. Without it the square roots
+# below have no gradient where a channel is silent.
+_FLOOR = 1e-4
+
+
+def covariance(gram: Tensor, mean: Tensor) -> Tensor:
+    """Return the covariances ``[B, C, C]`` of activations with these Gram matrices ``[B, C, C]`` and means ``[B, C]``."""
+    return gram - mean.unsqueeze(2) * mean.unsqueeze(1)
+
+
+def moments_distance(gram: Tensor, mean: Tensor, target_gram: Tensor, target_mean: Tensor) -> Tensor:
+    """Return the squared distance of means and standard deviations, averaged over channels and the batch.
+
+    This is the style loss of Huang & Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization"
+    (ICCV 2017), eq. 13, with squares.
+
+    Args:
+        gram: Gram matrices ``[B, C, C]``, averaged over positions.
+        mean: means over positions ``[B, C]``.
+        target_gram: ``[1, C, C]`` of the style picture.
+        target_mean: ``[1, C]`` of the style picture.
+
+    Returns:
+        A scalar, of the second degree in the activations.
+    """
+    floor = _floor(covariance(target_gram, target_mean))
+    spread, wanted = _spread(gram, mean, floor), _spread(target_gram, target_mean, floor)
+    return (mean - target_mean).square().mean() + (spread - wanted).square().mean()
+
+
+def wasserstein_distance(gram: Tensor, mean: Tensor, target_gram: Tensor, target_mean: Tensor) -> Tensor:
+    """Return the squared 2-Wasserstein distance of the normal distributions with these moments, divided by the channels.
+
+    ``|m - m'|² + tr(S + S' - 2 (S'^½ S S'^½)^½)`` (Givens & Shortt 1984, proposition 7), averaged over the batch. Arguments
+    and units are those of :func:`moments_distance`.
+    """
+    channels, result = gram.shape[1], gram.dtype
+    gram, mean, target_gram, target_mean = (_wide(one) for one in (gram, mean, target_gram, target_mean))
+    target = covariance(target_gram, target_mean)
+    floor = _floor(target) * torch.eye(channels, device=gram.device, dtype=gram.dtype)
+    own, target = covariance(gram, mean) + floor, target + floor
+    root = _square_root(target)
+    between: Tensor = _TraceOfRoot.apply(root @ own @ root)
+    traces = torch.stack([matrix.diagonal(dim1=1, dim2=2).sum(dim=1).mean() for matrix in (own, target)]).sum()
+    distance = ((mean - target_mean).square().sum(dim=1).mean() + traces - 2 * between.mean()) / channels
+    return distance.to(result)
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In float64 where the device has it: in float32 small eigenvalues, whose inverse roots make the gradient, are noise."""
+    return values.float() if values.device.type == "mps" else values.double()
+
+
+def _floor(target: Tensor) -> Tensor:
+    smallest = torch.finfo(torch.float32).tiny
+    return (target.diagonal(dim1=1, dim2=2).mean() * _FLOOR).clamp_min(smallest)
+
+
+def _spread(gram: Tensor, mean: Tensor, floor: Tensor) -> Tensor:
+    variance = gram.diagonal(dim1=1, dim2=2) - mean.square()
+    return (variance.clamp_min(0) + floor).sqrt()
+
+
+def _square_root(matrix: Tensor) -> Tensor:
+    """The symmetric root of covariances ``[B, C, C]``; eigenvalues below 0 are rounding."""
+    values, vectors = _eigen(matrix)
+    root: Tensor = (vectors * values.clamp_min(0).sqrt().unsqueeze(1)) @ vectors.transpose(1, 2)
+    return root
+
+
+def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh((matrix + matrix.transpose(1, 2)) / 2)
+    return values, vectors
+
+
+class _TraceOfRoot(torch.autograd.Function):
+    """``tr M^½`` of symmetric matrices ``[B, C, C]``, with its gradient ``½ M^-½``.
+
+    Autograd through an eigendecomposition divides by differences of eigenvalues, which may be equal; this does not.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+        values, vectors = _eigen(matrix)
+        # M is at least the square of the floor; the rest is rounding.
+        least = values.amax(dim=1, keepdim=True) * 1e-12
+        roots = torch.maximum(values, least).clamp_min(torch.finfo(torch.float32).tiny).sqrt()
+        ctx.save_for_backward(roots, vectors)
+        trace: Tensor = roots.sum(dim=1)
+        return trace
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        roots, vectors = ctx.saved_tensors
+        half = (vectors / (2 * roots).unsqueeze(1)) @ vectors.transpose(1, 2)
+        scaled: Tensor = half * gradient[:, None, None]
+        return scaled
