@@ -38,7 +38,7 @@ def make_photos(folder: Path, count: int = 24) -> Path:
 def module(**options: Any) -> StyleTraining:
     """Defaults that are quick."""
     settings = {"network": TINY, "loss": LOSS, "style_size": 96, "warmup": 2, "calibration_photos": 2}
-    return StyleTraining(PAINTING, **{**settings, **options})
+    return StyleTraining(**{"style": PAINTING, **settings, **options})
 
 
 def photos(folder: Path, **options: Any) -> PhotoDataModule:

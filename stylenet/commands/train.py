@@ -19,7 +19,7 @@ from stylenet.devices import gains_from_bf16, keep_freed_memory, pick_device
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable
 from stylenet.network.cards import Card
-from stylenet.network.styles import save_style, sha256
+from stylenet.network.styles import save_look, save_style, sha256
 from stylenet.progress import clock, quiet_lightning, versions
 from stylenet.training.averaging import AveragedWeights
 from stylenet.training.callbacks import BudgetEnd, Previews, TrainingProgress, photos_a_step
@@ -160,12 +160,20 @@ def _fit(cli: TrainCLI) -> str:
     seconds = time.monotonic() - (module.began or time.monotonic())
     metrics = trainer.validate(module, datamodule=data, verbose=False)[0]
     if trainer.is_global_zero:
-        network, card = module.worn_network(), _card(cli, seconds, metrics)
-        save_style(network, card, config.output, grams=module.style_grams(), looks=module.looks)
+        _save(module, _card(cli, seconds, metrics), config.output)
         print(f"{config.output}: {trainer.global_step} steps in {clock(seconds)}, {_summary(metrics)}")
     if module.broken:
         raise RunError(f"{module.broken} ({config.output})")
     return str(config.output)
+
+
+def _save(module: StyleTraining, card: Card, path: str) -> None:
+    """Write what was learnt: a look, or a network with its looks, if it has any."""
+    learns = module.hparams["learns"]
+    if learns != "all" and module.init is not None:
+        save_look(module.network, learns, module.init, card, path)
+    else:
+        save_style(module.worn_network(), card, path, grams=module.style_grams(), looks=module.looks)
 
 
 def _check_checkpoint(path: str | None, run: Path) -> None:
@@ -188,7 +196,9 @@ def _card(cli: TrainCLI, seconds: float, metrics: Any) -> Card:
             "size": data.size,
             "half_size": module.hparams["half_size"],
             "margin": module.hparams["margin"],
-            "init": Path(module.hparams["init"]).stem if module.hparams["init"] else None,  # no path of this machine
+            "init": Path(module.init).stem if module.init else None,  # no path of this machine
+            "nearest": module.nearest,
+            "learns": module.hparams["learns"],
             "style_size": module.hparams["style_size"],
             "optimizer": module.hparams["optimizer"],
             "learning_rate": module.learning_rate,

@@ -36,6 +36,7 @@ class Card:
         metrics: of the held-out photos, by name.
         versions: of the software.
         date: of the training's end, ISO.
+        body: of a file that holds a look alone: the ``name`` of its body, and the ``sha256`` of that body's weights.
         looks: titles of the looks that the network was trained with, where it is a body that many styles share.
         source: who made the file: ``stylenet``, or the repository whose layout was recognised.
     """
@@ -51,6 +52,7 @@ class Card:
     versions: dict[str, str] = field(default_factory=dict)
     date: str = ""
     source: str = "stylenet"
+    body: dict[str, str] = field(default_factory=dict)
     looks: list[str] = field(default_factory=list)
 
 
@@ -64,6 +66,21 @@ def find_style(style: str | Path) -> Path:
         return shipped[str(style)]
     names = ", ".join(shipped_styles()) or "none"
     raise InputError(f"no style {str(style)!r}: give the path of a style file, or one that comes with stylenet: {names}")
+
+
+def find_body(card: Card, look: Path) -> Path:
+    """Return the file of the body that a look was made on: beside the look, or among those that come with stylenet.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    name = str(card.body.get("name", ""))
+    beside = look.parent / f"{Path(name).name}.safetensors"
+    if name and beside.is_file():
+        return beside
+    if name in _shipped_files():
+        return _shipped_files()[name]
+    raise InputError(f"{look} is a look on the body {name!r}, which is not here: put {name}.safetensors beside it")
 
 
 def style_folder() -> Path:

@@ -84,22 +84,22 @@ class LookTable(nn.Module):
         return styled
 
 
-def read_look(net: TransformNet) -> Tensor:
-    """Return the scales and shifts of a network's instance normalisations as one row ``[N]``, copied."""
-    return torch.cat([net.get_parameter(name).detach().flatten() for name in norm_names(net)])
+def read_look(net: TransformNet, learns: Learns = "norms") -> Tensor:
+    """Return the parameters of a network that are learnt under ``learns`` as one row ``[N]`` in float32, copied."""
+    return torch.cat([net.get_parameter(name).detach().float().flatten() for name in look_names(net, learns)])
 
 
 @torch.no_grad()
-def wear_look(net: TransformNet, look: Tensor) -> TransformNet:
-    """Write a row ``[N]`` of scales and shifts into a network, and return that network.
+def wear_look(net: TransformNet, look: Tensor, learns: Learns = "norms") -> TransformNet:
+    """Write a row ``[N]`` of parameters, as :func:`read_look` gives it, into a network, and return that network.
 
     Raises:
         InputError: if the row is of another network.
     """
-    names = norm_names(net)
-    sizes = [net.get_parameter(name).numel() for name in names]
+    parameters = [net.get_parameter(name) for name in look_names(net, learns)]
+    sizes = [parameter.numel() for parameter in parameters]
     if look.shape != (sum(sizes),):
         raise InputError(f"a look of {look.numel()} numbers does not fit a network whose looks have {sum(sizes)}")
-    for name, part in zip(names, torch.split(look, sizes), strict=True):
-        net.get_parameter(name).copy_(part)
+    for parameter, part in zip(parameters, torch.split(look, sizes), strict=True):
+        parameter.copy_(part.view_as(parameter))
     return net

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
@@ -22,14 +23,14 @@ from stylenet.files import write_atomic
 from stylenet.images.picture import Picture
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.perceptual import Grams
-from stylenet.network.cards import CARD_KEY, Card, find_style, read_card
+from stylenet.network.cards import CARD_KEY, Card, find_body, find_style, read_card
 from stylenet.network.foreign import read_foreign
-from stylenet.network.looks import LookTable
+from stylenet.network.looks import LEARNS, Learns, LookTable, read_look, wear_look
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
 
 # Names of tensors beside those of the network.
-_GRAM, _LOOKS, _SCALE = "gram.", "looks.", ".scale"
+_GRAM, _LOOK, _LOOKS, _SCALE = "gram.", "look", "looks.", ".scale"
 
 Bits = Literal[8, 16, 32]
 
@@ -53,6 +54,40 @@ class Style:
         if isinstance(picture, Tensor):
             return style_picture(self.net, picture)
         return dataclasses.replace(picture, pixels=style_picture(self.net, picture.pixels))
+
+
+def save_look(net: TransformNet, learns: Learns, body: str | Path, card: Card, path: str | Path, bits: Bits = 16) -> None:
+    """Write a style that was trained on a body as what was learnt alone: 38 kB for ``norms+ends``, 8 kB for ``norms``.
+
+    Args:
+        net: the network; all else must be the body's, as it is after a training with ``learns`` and ``init``.
+        learns: what was learnt: ``norms`` or ``norms+ends``.
+        body: name or file of the body; loading finds it by its name, beside the look or among those that come with stylenet.
+        card: what is known about the style.
+        path: file to write.
+        bits: of a number: 16, or 32 for exactly the same network. Few numbers are not worth 8.
+
+    Raises:
+        InputError: for weights that are not finite, or where ``learns`` is ``all``.
+    """
+    if learns == "all":
+        raise InputError("a look is what was learnt on a body that stayed as it was: with learns set to all there is none")
+    numbers = read_look(net, learns).cpu()
+    body_file = find_style(body)
+    about = dataclasses.replace(
+        card,
+        network=dataclasses.asdict(net.settings),
+        body={"name": body_file.stem, "sha256": hash_body(_read_restored(body_file)), "learns": learns},
+    )
+    _write({_LOOK: numbers if bits == 32 else numbers.half()}, about, path)
+
+
+def hash_body(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a network's weights (float32, by name) but for the scales and shifts of its normalisations."""
+    digest = hashlib.sha256()
+    for name in sorted(name for name in state if ".norm." not in name):
+        digest.update(name.encode() + state[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save_style(
@@ -80,14 +115,17 @@ def save_style(
     state: dict[str, Tensor] = {}
     for name, value in net.state_dict().items():
         state |= _stored(name, value.detach().float().cpu().contiguous() if value.is_floating_point() else value.cpu(), bits)
-    broken = [name.removesuffix(_SCALE) for name, value in state.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise InputError(f"{path} is not written: {broken[0]} holds numbers that are not finite")
     state |= {_GRAM + name: value.cpu() for name, value in pack_grams(grams or {}).items()}
     if looks is not None:
         state[_LOOKS + "table"] = looks.table.detach().cpu().to(torch.float32 if bits == 32 else torch.float16)
         card = dataclasses.replace(card, looks=looks.titles)
-    card = dataclasses.replace(card, network=dataclasses.asdict(net.settings))
+    _write(state, dataclasses.replace(card, network=dataclasses.asdict(net.settings)), path)
+
+
+def _write(state: dict[str, Tensor], card: Card, path: str | Path) -> None:
+    broken = [name.removesuffix(_SCALE) for name, value in state.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise InputError(f"{path} is not written: {broken[0]} holds numbers that are not finite")
     write_atomic(Path(path), save(state, {CARD_KEY: json.dumps(dataclasses.asdict(card))}))
 
 
@@ -105,18 +143,45 @@ def load_style(style: str | Path, device: torch.device | str = "cpu") -> Style:
         card = Card(path.stem, dataclasses.asdict(settings), source=source)
     else:
         try:
-            settings, state = NetSettings(**card.network), _read_tensors(path)
+            settings = NetSettings(**card.network)
         except TypeError as error:
             raise InputError(f"{path} was written by a newer version of stylenet, or is damaged ({error})") from error
+        state = _read_body(path, card) if card.body else _read_restored(path)
     net = TransformNet(settings)
     try:
-        net.load_state_dict({name: _restored(name, state) for name in state if not name.endswith(_SCALE)})
+        net.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"{path} does not fit the network that it describes: {' '.join(str(error).split())[:200]}") from error
+    if card.body:
+        _wear_look_of(path, card, net)
     broken = [name for name, value in net.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise InputError(f"{path} holds weights that are not finite ({broken[0]}): its training had failed; train it again")
     return Style(net.requires_grad_(False).eval().to(device), card)
+
+
+def _read_body(path: Path, card: Card) -> dict[str, Tensor]:
+    """Return the weights of the body that a look's file was made on."""
+    body_file = find_body(card, path)
+    body = _read_restored(body_file)
+    if hash_body(body) != card.body.get("sha256"):
+        raise InputError(f"{path} is a look on another {body_file.stem} than {body_file}: their weights differ")
+    return body
+
+
+def _wear_look_of(path: Path, card: Card, net: TransformNet) -> None:
+    """Write the numbers of a look's file into its body."""
+    learns = next((word for word in LEARNS if word == card.body.get("learns")), None)
+    look = _read_tensors(path).get(_LOOK, torch.empty(0))
+    if learns is None or look.shape != read_look(net, learns).shape:
+        raise InputError(f"{path} is damaged: its numbers are not those of a look on {card.body.get('name')}")
+    wear_look(net, look.float(), learns)
+
+
+def _read_restored(path: Path) -> dict[str, Tensor]:
+    """The weights of the network in a file, in float32."""
+    state = _read_tensors(path)
+    return {name: _restored(name, state) for name in state if not name.endswith(_SCALE)}
 
 
 def _stored(name: str, value: Tensor, bits: Bits) -> dict[str, Tensor]:

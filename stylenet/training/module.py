@@ -21,11 +21,13 @@ from stylenet.errors import InputError
 from stylenet.images.picture import read_image
 from stylenet.losses.metrics import saturation
 from stylenet.losses.perceptual import Grams, Losses, LossSettings
+from stylenet.network.cards import BODY_PREFIX
 from stylenet.network.looks import Learns, LookTable, look_names, norm_names, wear_look
 from stylenet.network.styles import load_looks, load_style
 from stylenet.network.transform_net import PRESETS, NetSettings, Preset, TransformNet
 from stylenet.optimization.settings import parse_seconds
 from stylenet.training.muon import Muon
+from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective
 from stylenet.training.photos import SUFFIXES
 
@@ -46,6 +48,9 @@ _SMALLEST_HALF = 96
 # is learnt on a body that stays as it is.
 _TABLE_RATE, _LOOK_RATE = 5.0, 10.0
 
+# Held-out photos that looks are compared on.
+_NEAREST_PHOTOS = 3
+
 # Seed of the order in which photos are dealt to looks.
 _DEALING = 1
 
@@ -62,7 +67,9 @@ class StyleTraining(LightningModule):
         style_size: size of the style pictures, as in optimize: ``384`` (longest side), ``short:256``, ``full``. Strokes come
             out at this scale, in pixels of the photo.
         style_weights: share of each style picture in a mixture; equal by default.
-        init: a trained style (name or file) to start from: another style is then learnt in a fraction of the time.
+        init: what to start from, so that a style is learnt in a fraction of the time: a trained style or a body (name or file),
+            or ``body``, the one that comes with stylenet for this network. On a body the training starts from the look that
+            is nearest to the painting.
         learns: ``all`` of the network, ``norms`` (the look alone: scale and shift of every instance normalisation), or
             ``norms+ends`` (the first and the last convolution too).
         optimizer: ``muon`` (of the inner convolutions; Adam for the rest), which learns a style in two thirds of the time, or
@@ -126,20 +133,26 @@ class StyleTraining(LightningModule):
         self.styles = find_pictures(style, leave_out or [])
         self.budget = parse_seconds(budget)
         self.learning_rate, self.warmup, self.schedule = learning_rate, warmup, schedule
-        self.network = _make_network(network, init).to(memory_format=torch.channels_last)
+        self.init = _find_init(network, init)
+        if learns != "all" and self.init is None:
+            raise InputError(
+                f"learns is {learns!r}, which leaves the rest of the network untrained: give init a style or a body"
+            )
+        self.network = _make_network(network, self.init).to(memory_format=torch.channels_last)
         self.bad_steps = self.bad_in_a_row = 0
         self.began: float | None = None
         self.broken = ""
-        self.looks = self._make_looks(several, learns, init)
+        self.nearest = ""  # the title of the body's look that the training started from
+        self.looks = self._make_looks(several, learns)
         self._objective: Objective | None = None
         self._compiled: Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]] | None = None
 
-    def _make_looks(self, several: str, learns: Learns, init: str | None) -> LookTable | None:
+    def _make_looks(self, several: str, learns: Learns) -> LookTable | None:
         """Freeze what is not learnt; return the table of looks where there are many."""
         learnt = set(look_names(self.network, learns))
         looks = LookTable(self.network, [Path(path).stem for path in self.styles]) if several == "looks" else None
-        if looks is not None and init:
-            looks.take(*load_looks(init))
+        if looks is not None and self.init is not None:
+            looks.take(*load_looks(self.init))
         if looks is not None:  # they stand in for the network's own
             learnt -= set(looks.names)
         for name, weight in self.network.named_parameters():
@@ -169,9 +182,20 @@ class StyleTraining(LightningModule):
 
     def on_fit_start(self) -> None:
         """Moves everything to the device, and measures the units of the loss on the same photos in every process."""
-        self._prepare_loss()
         if self.began is None:
             self.began = time.monotonic()
+        self._prepare_loss()
+        if self.init is not None and self.looks is None and not self.trainer.ckpt_path:
+            self._wear_nearest_look(self.init)
+
+    def _wear_nearest_look(self, body: str) -> None:
+        """Start from the look that is nearest, where the network began as a body of many; every process finds the same one."""
+        titles, table = load_looks(body)
+        if titles:
+            photos = self._calibration_photos()[:_NEAREST_PHOTOS].to(self.device)
+            row = nearest_look(self.network, table.to(self.device), self.objective, photos)
+            self.nearest = titles[row]
+            wear_look(self.network, table[row].to(self.device))
 
     def on_validation_start(self) -> None:
         """The same for ``trainer.validate`` alone."""
@@ -230,8 +254,7 @@ class StyleTraining(LightningModule):
         if self.looks is None:
             return []
         looks, batches = len(self.looks.titles), int(self.trainer.num_training_batches)
-        first = ((self.current_epoch * batches + batch_idx) * self.trainer.world_size + self.global_rank) * count
-        rounds = [divmod(place, looks) for place in range(first, first + count)]
+        rounds = [divmod(place, looks) for place in self._places(self.current_epoch * batches + batch_idx, count)]
         return [int(np.random.default_rng((_DEALING, number)).permutation(looks)[place]) for number, place in rounds]
 
     def _sized(self, photos: Tensor) -> Tensor:
@@ -248,6 +271,12 @@ class StyleTraining(LightningModule):
         total = float(self.trainer.estimated_stepping_batches)
         half = self._half_share(cast(Any, self.trainer).datamodule.size) * total
         return step - 0.75 * min(step, half) if half else step
+
+    def _places(self, batch: int, count: int) -> range:
+        """Where the photos of this process' batch stand among those of all processes, which take turns in the sampler."""
+        processes = self.trainer.world_size
+        first = batch * count * processes + self.global_rank
+        return range(first, first + count * processes, processes)
 
     def losses(self, photos: Tensor, looks: Sequence[int] = ()) -> tuple[Losses, Tensor]:
         """The objective of a batch ``[B, 3, S, S]`` in 0..1 and its parts, and the share of values that left 0..1."""
@@ -327,10 +356,8 @@ class StyleTraining(LightningModule):
         assert self.looks is not None
         looks = len(self.looks.titles)
         photos = len(cast(Any, self.trainer).datamodule.val_set)
-        first = (batch_idx * self.trainer.world_size + self.global_rank) * count
-        return [
-            [(turn * photos + place) % looks for place in range(first, first + count)] for turn in range(-(-looks // photos))
-        ]
+        places = self._places(batch_idx, count)
+        return [[(turn * photos + place) % looks for place in places] for turn in range(-(-looks // photos))]
 
     @torch.no_grad()
     def measure(self, photos: Tensor, looks: Sequence[int] = ()) -> dict[str, Tensor]:
@@ -360,6 +387,15 @@ def find_pictures(style: str | Sequence[str], leave_out: Sequence[str]) -> list[
             raise InputError(f"{source!r} holds no style pictures ({', '.join(sorted(SUFFIXES))})")
         found += map(str, pictures)
     return found
+
+
+def _find_init(network: Preset | NetSettings | dict[str, Any], init: str | None) -> str | None:
+    """The style or the body to start from; ``body`` is the one that comes with stylenet for a network of this name."""
+    if init != "body":
+        return init
+    if not isinstance(network, str):
+        raise InputError("init is 'body', which is for the networks standard and swift: name the file of a body for this one")
+    return f"{BODY_PREFIX}{network}"
 
 
 def _make_network(network: Preset | NetSettings | dict[str, Any], init: str | None) -> TransformNet:

@@ -110,7 +110,7 @@ def test_two_styles(folder: Path, norm: str) -> None:
     )
     trainer = fit(model, photos(folder), 3)
     assert trainer.global_step == 3
-    targets = model._frozen["targets"]
+    targets = model.objective.targets
     assert targets.style_weights == pytest.approx([0.25, 0.75])
     assert len(targets.styles) == 2
     assert math.isfinite(float(trainer.callback_metrics["train/objective"]))

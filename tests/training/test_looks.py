@@ -1,0 +1,386 @@
+"""Many looks on one body: the numbers of conditional instance normalisation, their training, and styles as looks."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+from training_kit import LOSS, PAINTING, STYLES, TINY, fit, make_photos, module, photos
+
+from stylenet.errors import InputError
+from stylenet.images.picture import read_image
+from stylenet.losses.gram_packing import pack_grams, unpack_grams
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.network.cards import Card
+from stylenet.network.looks import LookTable, look_names, read_look, wear_look
+from stylenet.network.styles import load_looks, load_style, save_look, save_style
+from stylenet.network.transform_net import InstanceNorm, NetSettings, TransformNet
+from stylenet.training.muon import Muon
+from stylenet.training.nearest import nearest_look
+from stylenet.training.objective import Objective
+
+PAINTINGS = [str(STYLES / f"{name}.jpg") for name in ("brush_strokes", "marbling", "woodcut")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+# --- conditional instance normalisation -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("given", [False, True])
+def test_a_scale_and_shift_for_each_picture(dtype: torch.dtype, given: bool) -> None:
+    """Dumoulin et al., eq. 5, against torch's normalisation of one picture at a time; gradients too."""
+    values = torch.randn(3, 8, 12, 10).to(dtype).requires_grad_()
+    norm = InstanceNorm(8)
+    del norm.weight, norm.bias
+    norm.weight, norm.bias = (torch.randn(3, 8, requires_grad=True) for _ in range(2))
+    statistics = (torch.randn(1, 8), torch.rand(1, 8) + 0.5) if given else None
+    slope = torch.randn(3, 8, 12, 10)
+    ours = norm(values, statistics)
+    (ours.float() * slope).sum().backward()
+    gradients = [tensor.grad.clone() for tensor in (values, norm.weight, norm.bias)]
+    for tensor in (values, norm.weight, norm.bias):
+        tensor.grad = None
+    expected = []
+    for index in range(3):
+        one = values[index : index + 1].float()
+        if statistics is None:
+            plain = F.instance_norm(one, eps=1e-5)
+        else:
+            plain = (one - statistics[0][..., None, None]) / (statistics[1][..., None, None] + 1e-5).sqrt()
+        expected.append(norm.weight[index][:, None, None] * plain + norm.bias[index][:, None, None])
+    theirs = torch.cat(expected)
+    (theirs * slope).sum().backward()
+    tolerance = 1e-4 if dtype == torch.float32 else 5e-2
+    assert torch.allclose(ours.float(), theirs, atol=tolerance, rtol=tolerance)
+    for found, tensor in zip(gradients, (values, norm.weight, norm.bias), strict=True):
+        assert float((found.float() - tensor.grad.float()).norm()) <= tolerance * float(tensor.grad.float().norm())
+
+
+def random_looks(net: TransformNet, count: int) -> LookTable:
+    table = LookTable(net, [f"look {index}" for index in range(count)])
+    with torch.no_grad():
+        table.table += 0.3 * torch.randn_like(table.table)
+    return table
+
+
+def test_a_batch_of_looks_is_each_network_by_itself() -> None:
+    net = TransformNet(TINY)
+    table = random_looks(net, 4)
+    before = read_look(net)
+    pictures = torch.rand(3, 3, 24, 32)
+    together = table(net, pictures, [2, 0, 2])
+    for picture, styled, look in zip(pictures.split(1), together.split(1), [2, 0, 2], strict=True):
+        alone = wear_look(copy.deepcopy(net), table.table[look].detach())
+        assert torch.allclose(styled, alone(picture), atol=1e-6)
+    assert torch.equal(read_look(net), before)
+
+
+def test_numbers_of_a_look() -> None:
+    net = TransformNet()
+    assert read_look(net).shape == (3200,)
+    assert sum(net.get_parameter(name).numel() for name in look_names(net, "norms+ends")) == 18_787
+    assert len(look_names(net, "all")) == len(list(net.parameters()))
+    with pytest.raises(InputError, match="learns is 'ends'"):
+        look_names(net, "ends")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"set network\.norm to instance"):
+        look_names(TransformNet(NetSettings(width=4, norm="batch")), "norms")
+    with pytest.raises(InputError, match="does not fit"):
+        wear_look(net, torch.zeros(5))
+
+
+def test_packed_grams() -> None:
+    loss = PerceptualLoss(LOSS)
+    grams = loss.grams(read_image(PAINTING, 96).pixels)
+    packed = pack_grams(grams)
+    assert all(value.dtype == torch.float16 for name, value in packed.items() if not name.endswith(".scale"))
+    for name, target in unpack_grams(packed).items():
+        assert target.positions == grams[name].positions
+        matrix = grams[name].matrix
+        assert torch.equal(target.matrix, target.matrix.transpose(1, 2))
+        assert float((target.matrix - matrix).abs().max()) <= 2**-11 * float(matrix.abs().max())
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_a_table_move_as_by_sparse_adam() -> None:
+    ours, theirs = (torch.nn.Parameter(torch.arange(12.0).view(4, 3)) for _ in range(2))
+    optimizer = Muon([], [], 0.1, tables=[ours], table_lr=0.05)
+    reference = torch.optim.SparseAdam([theirs], lr=0.05)
+    for rows in ([0, 2], [2], [0, 1], [2, 0]):
+        # SparseAdam counts the steps of the whole table: the rows below begin as those of a table of their own.
+        gradient = torch.zeros(4, 3)
+        gradient[rows] = torch.randn(len(rows), 3)
+        ours.grad = gradient.clone()
+        optimizer.step()
+        theirs.grad = gradient.to_sparse(1)
+        reference.step()
+    assert torch.equal(ours[3], torch.tensor([9.0, 10.0, 11.0]))
+    assert torch.equal(theirs[3], ours[3])
+    step = optimizer.state[ours]["step"][:, 0].tolist()
+    assert step == [3.0, 1.0, 3.0, 0.0]
+    assert torch.allclose(optimizer.state[ours]["mean"], reference.state[theirs]["exp_avg"], atol=1e-6)
+    assert torch.allclose(optimizer.state[ours]["square"], reference.state[theirs]["exp_avg_sq"])
+
+
+def test_a_row_moves_as_by_adam() -> None:
+    ours, theirs = (torch.nn.Parameter(torch.ones(1, 5)) for _ in range(2))
+    pair = Muon([], [], 0.1, tables=[ours]), torch.optim.Adam([theirs], lr=0.1)
+    for _ in range(5):
+        ours.grad = torch.randn(1, 5)
+        theirs.grad = ours.grad.clone()
+        for optimizer in pair:
+            optimizer.step()
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_the_objective_of_looks_is_the_mean_of_each() -> None:
+    pictures = [read_image(path, 96).pixels for path in PAINTINGS]
+    batch, styled = torch.rand(4, 3, 48, 48), torch.rand(4, 3, 48, 48)
+    units = torch.rand(2, 3, 48, 48)
+    many = Objective(LOSS, pictures, looks=True, margin=4)
+    many.prepare(units, torch.device("cpu"), torch.float32)
+    looks = [2, 0, 2, 1]
+    alone = [Objective(LOSS, [picture], margin=4) for picture in pictures]
+    for one in alone:
+        one.prepare(units, torch.device("cpu"), torch.float32)
+    expected = [float(alone[look].compare(styled[row : row + 1], batch[row : row + 1]).total) for row, look in enumerate(looks)]
+    assert float(many.compare(styled, batch, looks).total) == pytest.approx(sum(expected) / 4, rel=2e-3)  # 16 bits
+    big, big_styled = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    measured = many.measure(big_styled, big, [1, 0])
+    each = [alone[look].measure(big_styled[row : row + 1], big[row : row + 1]) for row, look in enumerate([1, 0])]
+    for name in ("val/objective", "val/style/relu1_1", "val/style_held_out", "val/content_lost/relu2_2"):
+        assert float(measured[name]) == pytest.approx(sum(float(one[name]) for one in each) / 2, rel=5e-3), name
+
+
+def test_looks_learn(folder: Path) -> None:
+    """Every look and the body move; the scales that the looks stand in for do not; all looks have their turn."""
+    model = module(style=PAINTINGS, several="looks")
+    assert model.looks is not None
+    start, body = model.looks.table.detach().clone(), copy.deepcopy(model.network)
+    drawn: list[int] = []
+    own = model._drawn_looks
+    model._drawn_looks = lambda *place: drawn.extend(own(*place)) or drawn[-place[1] :]  # type: ignore[method-assign]
+    trainer = fit(model, photos(folder), 6)
+    assert sorted(drawn) == sorted([0, 1, 2] * 4)
+    assert all((start[row] != model.looks.table[row]).any() for row in range(3))
+    assert torch.equal(read_look(model.network), read_look(body))
+    assert not torch.equal(model.network.last.conv.weight, body.last.conv.weight)
+    metrics = trainer.validate(model, datamodule=photos(folder), verbose=False)[0]
+    assert metrics["val/objective"] > 0
+
+
+@pytest.mark.parametrize("learns", ["norms", "norms+ends"])
+def test_what_is_not_learnt_stays(folder: Path, tmp_path: Path, learns: str) -> None:
+    save_style(TransformNet(TINY), Card("a"), tmp_path / "a.safetensors", bits=32)
+    model = module(init=str(tmp_path / "a.safetensors"), learns=learns)
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    fit(model, photos(folder), 3)
+    moved = {name for name, value in model.network.state_dict().items() if not torch.equal(value, before[name])}
+    names = set(look_names(model.network, learns))  # type: ignore[arg-type]
+    # A convolution's bias before an instance normalisation changes nothing.
+    assert names - {"down1.conv.bias"} <= moved <= names
+
+
+# --- stopped, resumed, shared -----------------------------------------------------------------------------------------
+
+
+def words(folder: Path, run: Path, *more: str) -> list[str]:
+    network = ["--network", json.dumps({"width": 4, "residual_blocks": 1})]
+    loss = ["--model.loss.content_layers", '{"relu2_2": 1.0}', "--model.loss.style_layers", '{"relu1_1": 0.5, "relu2_1": 0.5}']
+    sizes = ["--data.size", "48", "--data.batch_size", "2", "--data.workers", "0", "--model.style_size", "96"]
+    looks = ["--style", *PAINTINGS] if "--style" not in more else []
+    return ["train", "--photos", str(folder), *looks, *network, *loss, *sizes, "--run", str(run), *more]
+
+
+def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stylenet", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def body(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A body of three looks after ten steps, stopped after six and resumed in between."""
+    place = tmp_path_factory.mktemp("body")
+    paintings = place / "paintings"
+    paintings.mkdir()
+    for path in [*PAINTINGS, str(STYLES / "stained_glass.jpg")]:
+        shutil.copy(path, paintings)
+    many = ["--model.several", "looks", "--model.leave_out", '["stained_glass"]', "--model.schedule", "constant"]
+    many += ["--trainer.deterministic", "true", "--checkpoint_every", "1", "--style", str(paintings)]
+    for name, steps in (("whole", "10"), ("broken", "6")):
+        result = run(words(folder, place / name, *many, "--steps", steps, "--name", "body_tiny"))
+        assert result.returncode == 0, result.stderr
+    again = [*many, "--steps", "10", "--name", "body_tiny", "--ckpt_path", "last"]
+    result = run(words(folder, place / "broken", *again))
+    assert result.returncode == 0, result.stderr
+    return place
+
+
+def test_many_looks_resume_to_the_bit(body: Path) -> None:
+    ours, theirs = (torch.load(body / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("broken", "whole"))
+    assert ours["global_step"] == theirs["global_step"] == 10
+    assert all(torch.equal(ours["state_dict"][name], value) for name, value in theirs["state_dict"].items())
+    assert any(name.endswith("looks.table") for name in ours["state_dict"])
+
+
+def test_a_body_as_a_file(body: Path) -> None:
+    path = body / "whole" / "body_tiny.safetensors"
+    titles, table = load_looks(path)
+    assert titles == ["brush_strokes", "marbling", "woodcut"]
+    style = load_style(path)
+    assert style.card.looks == titles
+    assert torch.allclose(read_look(style.net), table.mean(dim=0), atol=2e-3)
+    assert [picture["file"] for picture in style.card.style] == ["brush_strokes.jpg", "marbling.jpg", "woodcut.jpg"]
+    assert load_looks("starry_night") == ([], pytest.approx(torch.empty(0, 0)))
+
+
+def test_a_style_from_a_body_is_a_look(body: Path, folder: Path, tmp_path: Path) -> None:
+    """From the command line: it starts at the nearest look, stays on the body, and loads beside it alone."""
+    shutil.copy(body / "whole" / "body_tiny.safetensors", tmp_path)
+    output = tmp_path / "glass.safetensors"
+    options = ["--init", str(tmp_path / "body_tiny.safetensors"), "--model.learns", "norms+ends", "--steps", "4"]
+    style = ["--style", str(STYLES / "stained_glass.jpg"), "--output", str(output)]
+    result = run(words(folder, tmp_path / "run", *options, *style))
+    assert result.returncode == 0, result.stderr
+    style_of_look = load_style(output)
+    assert style_of_look.card.training["nearest"] in ("brush_strokes", "marbling", "woodcut")
+    assert style_of_look.card.body["name"] == "body_tiny"
+    body_net = load_style(tmp_path / "body_tiny.safetensors").net
+    inner = [name for name in body_net.state_dict() if name not in look_names(body_net, "norms+ends")]
+    assert all(torch.equal(style_of_look.net.state_dict()[name], body_net.state_dict()[name]) for name in inner)
+    (tmp_path / "body_tiny.safetensors").unlink()
+    with pytest.raises(InputError, match=r"put body_tiny\.safetensors beside it"):
+        load_style(output)
+    shutil.copy(body / "broken" / "body_tiny.safetensors", tmp_path)
+    assert torch.equal(load_style(output).net.last.conv.weight, style_of_look.net.last.conv.weight)
+    other = TransformNet(TINY)
+    save_style(other, Card("other"), tmp_path / "body_tiny.safetensors")
+    with pytest.raises(InputError, match="is a look on another body_tiny"):
+        load_style(output)
+
+
+def test_a_look_is_the_same_network_bit_for_bit(tmp_path: Path) -> None:
+    save_style(TransformNet(TINY), Card("body"), tmp_path / "body.safetensors")
+    net = load_style(tmp_path / "body.safetensors").net
+    with torch.no_grad():
+        for name in look_names(net, "norms+ends"):
+            net.get_parameter(name).add_(torch.randn_like(net.get_parameter(name)))
+    look = tmp_path / "look.safetensors"
+    save_look(net, "norms+ends", tmp_path / "body.safetensors", Card("look"), look, bits=32)
+    loaded = load_style(look).net
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in loaded.state_dict().items())
+    picture = torch.rand(1, 3, 40, 36)
+    assert torch.equal(loaded(picture), net(picture))
+    with pytest.raises(InputError, match="learns set to all"):
+        save_look(net, "all", tmp_path / "body.safetensors", Card("look"), look)
+
+
+def test_sizes_of_looks(tmp_path: Path) -> None:
+    save_style(TransformNet(), Card("body"), tmp_path / "body.safetensors")
+    net = load_style(tmp_path / "body.safetensors").net
+    for learns, most in (("norms", 10_000), ("norms+ends", 40_000)):
+        path = tmp_path / "look.safetensors"
+        save_look(net, learns, tmp_path / "body.safetensors", Card("look"), path)  # type: ignore[arg-type]
+        assert path.stat().st_size <= most
+
+
+def test_the_nearest_look_is_found() -> None:
+    """Each look paints its painting's mean colour: a painting finds its own among them."""
+    net = TransformNet(TINY)
+    pictures = [torch.rand(1, 3, 64, 64) * 0.2 + torch.tensor(colour).view(1, 3, 1, 1) for colour in ([0.7, 0, 0], [0, 0, 0.7])]
+    looks = torch.stack([read_look(net)] * 2)
+    photo = torch.rand(3, 3, 96, 96)
+    objectives = [Objective(LOSS, [picture]) for picture in pictures]
+    for objective in objectives:
+        objective.prepare(photo, torch.device("cpu"), torch.float32)
+    from stylenet.network.looks import norm_names
+
+    names = norm_names(net)
+    for row, objective in enumerate(objectives):
+        own = wear_look(copy.deepcopy(net), looks[row])
+        parameters = [own.get_parameter(name) for name in names]
+        optimizer = torch.optim.Adam(parameters, lr=0.05)
+        for _ in range(15):
+            optimizer.zero_grad()
+            objective.compare(own(photo), photo).total.backward()
+            optimizer.step()
+        looks[row] = read_look(own)
+    before = read_look(net)
+    assert [nearest_look(net, looks, objective, photo) for objective in objectives] == [0, 1]
+    assert torch.equal(read_look(net), before)
+
+
+GRADIENTS = """
+import sys
+import torch
+from lightning.pytorch import Callback, seed_everything
+from training_kit import fit, module, photos
+from test_looks import PAINTINGS
+
+class Save(Callback):
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        if trainer.is_global_zero:
+            torch.save([p.grad.clone() for p in pl_module.parameters() if p.requires_grad], f"{sys.argv[2]}.pt")
+
+if __name__ == "__main__":
+    seed_everything(0)
+    devices = int(sys.argv[3])
+    data = photos(sys.argv[1], batch_size=4 // devices)
+    options = {"devices": devices, "strategy": "ddp"} if devices > 1 else {}
+    fit(module(style=PAINTINGS, several="looks"), data, 1, Save(), limit_val_batches=0, **options)
+"""
+
+
+def test_two_processes_share_the_looks(folder: Path, tmp_path: Path) -> None:
+    """Their mean gradient is that of one process with the whole batch."""
+    import os
+
+    script = tmp_path / "gradients.py"
+    script.write_text(GRADIENTS)
+    here = os.pathsep.join(str(path) for path in (Path(__file__).parent, Path(__file__).parent.parent))
+    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])}
+    for devices in ("1", "2"):
+        arguments = [sys.executable, str(script), str(folder), str(tmp_path / devices), devices]
+        result = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        assert result.returncode == 0, result.stderr
+    one, two = (
+        torch.cat([gradient.flatten() for gradient in torch.load(tmp_path / f"{devices}.pt", weights_only=True)])
+        for devices in (1, 2)
+    )
+    assert float((two - one).norm()) <= 1e-4 * float(one.norm())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"several": "both"}, "several is 'both'"),
+        ({"several": "looks", "compile": True}, "compile is for one style"),
+        ({"learns": "norms"}, "give init a style or a body"),
+        ({"learns": "ends"}, "give init"),
+        ({"init": "body"}, "init is 'body'"),
+        ({"init": "body", "network": "quarter"}, "no style 'body_quarter'"),
+    ],
+    ids=str,
+)
+def test_wrong_settings(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        module(**options)
