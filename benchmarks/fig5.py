@@ -33,6 +33,7 @@ from machine import convolutions, file_hash, photo_count, record_name, setting, 
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device
+from stylenet.durations import parse_seconds
 from stylenet.evaluation.measures import (
     PLAIN_LBFGS,
     iterations_to,
@@ -43,10 +44,8 @@ from stylenet.evaluation.measures import (
     trained_on,
 )
 from stylenet.images.picture import read_image
-from stylenet.losses.perceptual import Grams, PerceptualLoss
+from stylenet.losses.perceptual import Grams, PerceptualLoss, moved
 from stylenet.network.styles import Style, load_style
-from stylenet.optimization.engine import moved
-from stylenet.optimization.settings import parse_seconds
 from stylenet.training.photos import Photo, find_photos, photo_source
 
 ROOT = Path(__file__).resolve().parent.parent

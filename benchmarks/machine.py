@@ -17,12 +17,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from stylenet.devices import pick_device, pick_precision
+from stylenet.devices import pick_device, pick_precision, versions
+from stylenet.files import sha256
 from stylenet.network.cards import find_style
-from stylenet.network.styles import sha256
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import PRESETS, TransformNet
-from stylenet.progress import versions
 
 # When this process began.
 _BEGAN = datetime.datetime.now(datetime.UTC)

@@ -32,9 +32,9 @@ from machine import record_name, setting, synchronise, write_record
 
 from stylenet.commands.train import parse
 from stylenet.devices import keep_freed_memory
+from stylenet.durations import parse_seconds
+from stylenet.logs import quiet_lightning
 from stylenet.network.transform_net import PRESETS
-from stylenet.optimization.settings import parse_seconds
-from stylenet.progress import quiet_lightning
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining
 

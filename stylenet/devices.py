@@ -106,3 +106,18 @@ def give_back_memory() -> None:
 
 def _of_glibc(name: str) -> Any:
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+
+
+def versions() -> dict[str, str]:
+    """What a number in a log was measured with."""
+    import torchvision
+
+    import stylenet
+
+    return {
+        "stylenet": stylenet.__version__,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }

@@ -1,8 +1,9 @@
-"""Files appear whole or not at all."""
+"""Files: they appear whole or not at all, and are known by their SHA-256."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 import threading
@@ -63,6 +64,11 @@ def check_writable(path: Path) -> None:
         raise InputError(f"cannot write {path}: a part of that path is a file, not a folder") from error
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def sha256(path: str | Path) -> str:
+    """Of a file, in hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 # The mask can only be read by setting it, and it is that of all threads.

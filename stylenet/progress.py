@@ -1,274 +1,88 @@
-"""What a person sees of a run: a progress line, pictures on the way, and a log folder."""
+"""The progress line of all long work: drawn by tqdm on a terminal and in a notebook, plain lines in a log file."""
 
 from __future__ import annotations
 
-import io
-import itertools
-import json
-import logging
-import math
-import platform
+import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from stylenet.files import write_atomic
-from stylenet.images.picture import write_image
+with warnings.catch_warnings():  # it warns of what is chosen, and of a notebook without ipywidgets, which gets plain lines
+    warnings.simplefilter("ignore")
+    from tqdm.autonotebook import tqdm as tqdm_of_place
+from tqdm.std import tqdm as tqdm_of_terminals
 
-if TYPE_CHECKING:
-    from stylenet.inference.batch import Summary
-    from stylenet.optimization.engine import Iterate, Result
-
-Observer = Callable[["Iterate"], None]
+# The bar has a width, also of nothing, so that tqdm cuts the line to the terminal's.
+_WITH_BAR, _WITHOUT_BAR = "{percentage:3.0f}%|{bar:12}| {desc}", "{desc}{bar:0}"
 
 
-def together(observers: Sequence[Observer]) -> Observer:
-    """One observer that tells each of several."""
-
-    def observe(iterate: Iterate) -> None:
-        for observer in observers:
-            observer(iterate)
-
-    return observe
-
-
-# The terms that compare with style pictures, by the first word of their names.
-STYLE_TERMS = ("style", "moments", "wasserstein")
-
-
-def share(parts: Mapping[str, float], kinds: Sequence[str], total: float) -> float:
-    """The part of the objective that terms of some kinds make up, 0..1."""
-    return sum(value for name, value in parts.items() if name.split("/")[0] in kinds) / total if total else 0.0
-
-
-class LiveLine:
-    """One line that changes: in place on a terminal, else a new line every few seconds.
+class ProgressLine:
+    """One line that tells how far long work is: in place on a terminal, a bar in a notebook, else a line every few seconds.
 
     Args:
         stream: stderr by default.
-        seconds: between two lines where there is no terminal.
+        seconds: between two lines where there is neither a terminal nor a notebook.
     """
 
     def __init__(self, stream: IO[str] | None = None, seconds: float = 5.0) -> None:
         self.stream = stream or sys.stderr
-        self.terminal = self.stream.isatty()
-        self.seconds = 0.2 if self.terminal else seconds
+        self.live = self.stream.isatty() or (stream is None and tqdm_of_place is not tqdm_of_terminals)
+        self.seconds = 0.2 if self.live else seconds
         self.shown = 0.0
+        self._drawn: Any = None
 
     def due(self, always: bool = False) -> bool:
-        """Whether it is time to show a line; the next is due after an interval."""
+        """Return whether it is time to show a state; the next one is due after an interval."""
         now = time.monotonic()
         if not always and now - self.shown < self.seconds:
             return False
         self.shown = now
         return True
 
-    def show(self, line: str) -> None:
-        """Writes the line over the one before."""
-        self.stream.write(f"\r\033[K{line}" if self.terminal else f"{line}\n")
-        self.stream.flush()
+    def show(self, text: str, share: float | None = None) -> None:
+        """Show a state in place of the one before.
+
+        Args:
+            text: what a person should know, in one line.
+            share: of the work that is done, 0..1, where that is known: a bar on terminals and in notebooks.
+        """
+        if not self.live:
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
+            return
+        if self._drawn is None:
+            self._drawn = self._bar(text, share)
+            return
+        self._drawn.n = share or 0
+        self._drawn.set_description_str(text)
+
+    def _bar(self, text: str, share: float | None) -> Any:
+        terminal = self.stream.isatty()
+        kind = tqdm_of_terminals if terminal else tqdm_of_place
+        kind.monitor_interval = 0  # no thread: what is shown is decided here
+        return kind(
+            desc=text,
+            total=None if share is None else 1.0,
+            initial=share or 0,
+            bar_format=_WITHOUT_BAR if share is None else _WITH_BAR,
+            file=self.stream,
+            ncols=80,
+            nrows=24,
+            dynamic_ncols=not terminal or _has_width(self.stream),
+            mininterval=0,
+        )
 
     def close(self) -> None:
-        """Ends the line on a terminal."""
-        if self.terminal and self.shown:
-            self.stream.write("\n")
+        """End the line, so that what is printed next begins a new one."""
+        if self._drawn is not None:
+            self._drawn.close()
+            self._drawn = None
 
 
-class BatchLine(LiveLine):
-    """Pictures done, their rate and the time left."""
-
-    def __call__(self, summary: Summary, jobs: int) -> None:
-        if not self.due(always=summary.tried == jobs):
-            return
-        rate = summary.done / summary.seconds if summary.seconds else 0.0
-        left = clock((jobs - summary.tried) / rate) if rate else "?"
-        self.show(f"{summary.tried}/{jobs} pictures  {rate:.2f} a second  {left} left")
-        if summary.tried == jobs:
-            self.close()
-
-
-class PictureLine(LiveLine):
-    """How much of one large picture is done, and the time left."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.shown = self.began = time.monotonic()
-
-    def __call__(self, share: float) -> None:
-        if self.due():
-            spent = time.monotonic() - self.began
-            self.show(f"{share:.0%} of the picture  {clock(spent / share - spent)} left")
-        if share >= 1:
-            self.began = time.monotonic()  # of the next style
-
-
-class ProgressLine(LiveLine):
-    """Step, objective, share of content and of style, speed and time left of an optimization."""
-
-    def __call__(self, iterate: Iterate) -> None:
-        if not self.due(always=iterate.step in (1, iterate.steps)):
-            return
-        self.show(
-            f"{iterate.width}x{iterate.height} (scale {iterate.scale}/{iterate.scales})"
-            f"  step {iterate.step}/{iterate.steps}  objective {iterate.objective:.5g}"
-            f"  content {share(iterate.parts, ('content',), iterate.objective):.0%}"
-            f"  style {share(iterate.parts, STYLE_TERMS, iterate.objective):.0%}"
-            f"  {iterate.rate:.2f} it/s  {clock(iterate.remaining)} left"
-        )
-
-
-class FrameLine(LiveLine):
-    """Frames done, frames a second and time left of a film."""
-
-    def __init__(self, stream: IO[str] | None = None, seconds: float = 5.0) -> None:
-        super().__init__(stream, seconds)
-        self.begun: float | None = None
-
-    def __call__(self, done: int, frames: int | None) -> None:
-        """Args:
-        done: frames that are finished.
-        frames: that the film has, or None where it does not say.
-        """
-        now = time.monotonic()
-        if self.begun is None:  # the first frame carries what is done once, so that the speed is counted from it
-            self.begun = now
-        if not self.due(always=done in (1, frames)):
-            return
-        rate = (done - 1) / (now - self.begun) if now > self.begun else 0.0
-        line = f"frame {done}/{frames}" if frames else f"frame {done}"
-        if rate:
-            line += f"  {rate:.1f} frames/s"
-            line += f"  {clock(max(frames - done, 0) / rate)} left" if frames else ""
-        self.show(line)
-
-
-class Snapshots:
-    """The picture so far, every so many steps, beside the output: ``photo_00010.png``, ``photo_00020.png``, ..."""
-
-    def __init__(self, output: Path, every: int, **write: Any) -> None:
-        self.output, self.every, self.write = output, every, write
-        self.count = 0
-
-    def __call__(self, iterate: Iterate) -> None:
-        self.count += 1
-        if self.count % self.every == 0:
-            name = f"{self.output.stem}_{self.count:05d}{self.output.suffix}"
-            write_image(iterate.picture(), self.output.with_name(name), **self.write)
-
-
-class RunLog:
-    """A folder with TensorBoard scalars and pictures, ``trace.json`` (settings, versions, every step) and ``loss.png``."""
-
-    def __init__(self, folder: Path, about: Mapping[str, Any], pictures_every: int = 20) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.about, self.pictures_every = folder, dict(about), pictures_every
-        self.writer = SummaryWriter(str(folder))
-        self.rows: list[dict[str, Any]] = []
-
-    def __call__(self, iterate: Iterate) -> None:
-        count = len(self.rows) + 1
-        self.rows.append(
-            {
-                "step": count,
-                "scale": iterate.scale,
-                "width": iterate.width,
-                "height": iterate.height,
-                "seconds": round(iterate.seconds, 3),
-                "objective": iterate.objective,
-                **iterate.parts,
-            }
-        )
-        self._scalar("objective", iterate.objective, count)
-        for name, value in iterate.parts.items():
-            self._scalar(name, value, count)
-        self._scalar("steps_per_second", iterate.rate, count)
-        if (count - 1) % self.pictures_every == 0:
-            self.writer.add_image("picture", iterate.picture()[0].clamp(0, 1), count)
-
-    def _scalar(self, name: str, value: float, count: int) -> None:
-        self.writer.add_scalar(name, value, count)
-
-    def close(self, result: Result) -> None:
-        """Writes the last picture, the trace and the plot."""
-        self.writer.add_image("picture", result.picture[0].clamp(0, 1), len(self.rows))
-        self.writer.close()
-        trace = {
-            **self.about,
-            "versions": versions(),
-            "stopped": result.stopped,
-            "seconds": round(result.seconds, 3),
-            "objective": result.objective if math.isfinite(result.objective) else None,  # JSON has no NaN
-            "parts": result.parts,
-            "notes": result.notes,
-            "trace": self.rows,
-        }
-        write_atomic(self.folder / "trace.json", json.dumps(trace, indent=1, default=str).encode())
-        if self.rows:
-            write_atomic(self.folder / "loss.png", loss_plot(self.rows))
-
-
-def loss_plot(rows: list[dict[str, Any]]) -> bytes:
-    """A PNG of the objective and its parts against the step, with a line where a scale begins."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.add_subplot()
-    steps = [row["step"] for row in rows]
-    names = [name for name in rows[0] if "/" in name or name == "tv"]
-    for name in names:
-        axes.plot(steps, [row[name] for row in rows], linewidth=1, label=name)
-    axes.plot(steps, [row["objective"] for row in rows], color="black", linewidth=2, label="objective")
-    for before, after in itertools.pairwise(rows):
-        if after["scale"] != before["scale"]:
-            axes.axvline(after["step"], color="grey", linestyle=":", linewidth=1)
-    axes.set(xlabel="step", ylabel="weighted loss", yscale="log")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", ncols=2)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
-
-
-def versions() -> dict[str, str]:
-    """What a number in a log was measured with."""
-    import torch
-    import torchvision
-
-    import stylenet
-
-    return {
-        "stylenet": stylenet.__version__,
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
-
-
-def clock(seconds: float) -> str:
-    """``1:05`` or ``2:00:00``."""
-    whole = round(seconds)
-    minutes, hours = whole // 60 % 60, whole // 3600
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
-
-
-def quiet_lightning() -> None:
-    """Lightning's advice to developers, which a person with pictures cannot follow."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        r".*LightningCLI's args parameter.*",
-        r".*does not have many workers.*",
-        r".*`Trainer\.fit` stopped.*",
-        r".*smaller than the logging interval.*",
-        r".*exists and is not empty.*",
-        r".*lr_scheduler\.step.*",
-        r".*infer the batch indices.*",
-        r".*isinstance\(treespec, LeafSpec\).*",
-    ):
-        warnings.filterwarnings("ignore", message=message)
+def _has_width(stream: IO[str]) -> bool:
+    """Return whether a terminal tells its width: in a container it can be 0, for which tqdm would draw nothing."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False

@@ -143,7 +143,7 @@ def _add_paintings(parser: ArgumentParser, words: list[str]) -> None:
 
 
 def _tell(result: Result, output: str) -> int:
-    from stylenet.progress import clock
+    from stylenet.durations import clock
 
     for note in result.notes:
         print(note)
@@ -161,11 +161,12 @@ def _stylize(words: list[str]) -> int:
 
     from jsonargparse import ArgumentParser
 
+    from stylenet.commands.lines import BatchLine, PictureLine
     from stylenet.devices import keep_freed_memory
-    from stylenet.inference.batch import Files, contact_sheet_of, stylize_many
+    from stylenet.inference.batch import Files, stylize_many
     from stylenet.inference.jobs import plan_jobs
+    from stylenet.inference.sheets import contact_sheet_of
     from stylenet.inference.stylizer import Look, Stylizer
-    from stylenet.progress import BatchLine, PictureLine
 
     keep_freed_memory()
     description = "Styles pictures by a trained network: files, folders, patterns, addresses, or - for stdin."
@@ -202,7 +203,7 @@ def _stylize(words: list[str]) -> int:
 
 
 def _tell_summary(summary: Summary, jobs: int, output: str) -> int:
-    from stylenet.progress import clock
+    from stylenet.durations import clock
 
     if jobs == 1 and summary.failures and not summary.message:
         raise InputError(summary.failures[0][1])
@@ -271,8 +272,8 @@ def _train(words: list[str]) -> int:
 def _video(words: list[str]) -> int:
     from jsonargparse import ArgumentParser
 
+    from stylenet.commands.lines import FrameLine
     from stylenet.devices import keep_freed_memory
-    from stylenet.progress import FrameLine
     from stylenet.video.stylize import stylize_video
 
     keep_freed_memory()
@@ -295,7 +296,7 @@ def _video(words: list[str]) -> int:
 
 
 def _tell_video(result: VideoResult, output: str) -> int:
-    from stylenet.progress import clock
+    from stylenet.durations import clock
 
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)

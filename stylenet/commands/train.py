@@ -15,12 +15,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from stylenet.commands.parsing import parsing
 from stylenet.commands.recipes import NESTED_RECIPE, with_recipe
-from stylenet.devices import gains_from_bf16, keep_freed_memory, pick_device
+from stylenet.devices import gains_from_bf16, keep_freed_memory, pick_device, versions
+from stylenet.durations import clock
 from stylenet.errors import InputError, RunError
-from stylenet.files import check_writable
+from stylenet.files import check_writable, sha256
+from stylenet.logs import quiet_lightning
 from stylenet.network.cards import Card
-from stylenet.network.styles import save_look, save_style, sha256
-from stylenet.progress import clock, quiet_lightning, versions
+from stylenet.network.styles import save_look, save_style
 from stylenet.training.averaging import AveragedWeights
 from stylenet.training.callbacks import BudgetEnd, Previews, TrainingProgress, photos_a_step
 from stylenet.training.data import PhotoDataModule

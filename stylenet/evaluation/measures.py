@@ -13,13 +13,14 @@ from torch import Tensor
 
 from stylenet.devices import Precision, pick_device
 from stylenet.errors import InputError
+from stylenet.files import sha256
 from stylenet.images.picture import read_image
 from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
-from stylenet.losses.perceptual import Grams, GramTarget, LossSettings, PerceptualLoss, gram_matrix
+from stylenet.losses.perceptual import Grams, GramTarget, LossSettings, PerceptualLoss, gram_matrix, moved
 from stylenet.losses.vgg import VGG
 from stylenet.network.cards import Card
-from stylenet.network.styles import Style, load_grams, load_style, sha256
-from stylenet.optimization.engine import Iterate, moved, optimize
+from stylenet.network.styles import Style, load_grams, load_style
+from stylenet.optimization.engine import Iterate, optimize
 from stylenet.optimization.settings import OptimizeSettings
 from stylenet.training.photos import Photo, find_photos, photo_source
 

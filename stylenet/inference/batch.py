@@ -11,12 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor
-
 from stylenet.devices import give_back_memory
 from stylenet.errors import InputError, RunError
-from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, resize, write_image
-from stylenet.images.sheets import contact_sheet
+from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, write_image
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.jobs import STREAM, Job
 from stylenet.inference.stylizer import Stylizer
@@ -24,9 +21,6 @@ from stylenet.inference.stylizer import Stylizer
 # Pictures that are read ahead, and that wait to be written; of large ones, in pixels, there is one at a time.
 _AHEAD = 2
 _LARGE = 32_000_000
-
-# Rows of pixels that every format takes.
-_TALLEST = 16_000
 
 
 @dataclass(frozen=True)
@@ -269,43 +263,3 @@ def try_to_style(
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise
         summary.failures.append((job.source, "not enough memory to style it: try --tile 64, or a smaller --size"))
-
-
-def contact_sheet_of(
-    jobs: Sequence[Job], stylizers: Sequence[Stylizer], names: Sequence[str], output: str, files: Files, height: int = 360
-) -> Summary:
-    """Writes one picture of all: a row for each photo, a column for each style, each labelled.
-
-    Args:
-        jobs: their outputs are not looked at.
-        stylizers: one a column.
-        names: of the styles.
-        output: file to write.
-        files: how pictures are read and written.
-        height: of a row in pixels.
-
-    Raises:
-        InputError: if the sheet cannot be written there; if it exists and is not to be overwritten.
-    """
-    check_output(output, files.bits)
-    if Path(output).exists() and not files.overwrite:
-        raise InputError(f"{output} exists: --overwrite replaces it")
-    if len(jobs) * height > _TALLEST:
-        raise InputError(f"{len(jobs)} rows are too many for one sheet: {_TALLEST // height} fit")
-    summary, started = Summary(), time.monotonic()
-    cells: list[Tensor] = []
-    labels: list[str] = []
-    for job in jobs:
-        picture = try_to_read(Job(job.source, (STREAM,)), files)
-        asked = Job(job.source, (STREAM,) * len(stylizers))
-        row = [styled for styled, _ in try_to_style(asked, [picture], stylizers, summary)]
-        if not isinstance(picture, Picture) or len(row) < len(stylizers):
-            continue
-        for cell, label in zip([picture, *row], [Path(picture.name).name, *names], strict=True):
-            cells.append(resize(cell.pixels, height, max(1, round(cell.width * height / cell.height))))
-            labels.append(label)
-        summary.done += 1
-    if cells:
-        files.write(Picture(contact_sheet(cells, labels, len(stylizers) + 1, height)), output)
-    summary.seconds = time.monotonic() - started
-    return summary

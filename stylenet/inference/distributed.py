@@ -16,7 +16,7 @@ from stylenet.images.picture import Picture
 from stylenet.inference.batch import Files, Summary, disk_is_full, try_to_read, try_to_style
 from stylenet.inference.jobs import STREAM, Job
 from stylenet.inference.stylizer import Stylizer
-from stylenet.progress import quiet_lightning
+from stylenet.logs import quiet_lightning
 
 # A job's number with its picture; None where nothing is to do; the reason where it cannot be read.
 _Item = tuple[int, Picture | str | None]

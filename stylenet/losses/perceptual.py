@@ -125,6 +125,13 @@ def gram_target(features: Tensor, mean: bool = True) -> GramTarget:
 Grams = dict[str, GramTarget]
 
 
+def moved(style: Tensor | Grams, device: torch.device) -> Tensor | Grams:
+    """A style picture, or its Gram matrices, on a device."""
+    if isinstance(style, Tensor):
+        return style.to(device)
+    return {name: target.to(device) for name, target in style.items()}
+
+
 def style_loss(features: Tensor, target: GramTarget, form: StyleForm = "johnson", pixels: int | None = None) -> Tensor:
     """Squared distance between the Gram matrix of ``features [B, C, h, w]`` and a target, averaged over the batch.
 

@@ -6,7 +6,6 @@ Styles that come with stylenet are found by name; other repositories' checkpoint
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -235,8 +234,3 @@ def _read_tensors(path: Path, group: str = "") -> dict[str, Tensor]:
     with safe_open(path, "pt") as opened:
         names = [name for name in opened.keys() if name.startswith(group or (_GRAM, _LOOKS)) == bool(group)]  # noqa: SIM118
         return {name.removeprefix(group): opened.get_tensor(name) for name in names}
-
-
-def sha256(path: str | Path) -> str:
-    """Of a file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from stylenet.devices import pick_device, pick_precision
+from stylenet.durations import parse_seconds
 from stylenet.errors import InputError
 from stylenet.images.picture import resize
-from stylenet.losses.perceptual import Grams, Losses, LossSettings, PerceptualLoss, Targets
+from stylenet.losses.perceptual import Grams, Losses, LossSettings, PerceptualLoss, Targets, moved
 from stylenet.losses.vgg import VGG
 from stylenet.optimization.descent import Descent, NotFinite
 from stylenet.optimization.planning import Clock, plan_scales, short_of_memory, style_dimensions
-from stylenet.optimization.settings import OptimizeSettings, parse_seconds
+from stylenet.optimization.settings import OptimizeSettings
 
 Stopped = Literal["steps", "plateau", "budget", "interrupted", "broken"]
 
@@ -267,10 +268,3 @@ class _Search:
 def _flat(objectives: list[float], plateau: float) -> bool:
     """Whether ten steps have lowered the lowest objective by less than the plateau's share; overshooting does not count."""
     return bool(plateau) and len(objectives) > 10 and min(objectives[-10:]) > min(objectives[:-10]) * (1 - plateau)
-
-
-def moved(style: Tensor | Grams, device: torch.device) -> Tensor | Grams:
-    """A style picture, or its Gram matrices, on a device."""
-    if isinstance(style, Tensor):
-        return style.to(device)
-    return {name: target.to(device) for name, target in style.items()}

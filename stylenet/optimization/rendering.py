@@ -18,8 +18,8 @@ from stylenet.inference.stylizer import Look, Stylizer
 from stylenet.losses.perceptual import LossSettings
 from stylenet.network.cards import shipped_styles
 from stylenet.optimization.engine import Iterate, Result, optimize
+from stylenet.optimization.observers import Observer, RunLog, SearchLine, Snapshots, together
 from stylenet.optimization.settings import OptimizeSettings
-from stylenet.progress import Observer, ProgressLine, RunLog, Snapshots, together
 
 # Starts that need no file: these words win over files and styles of the same name.
 _KEYWORDS = ("content", "uniform", "normal", "style")
@@ -169,8 +169,8 @@ def _observers(
     log: str | Path | None,
     quality: int,
     bits: int,
-) -> tuple[list[Observer], ProgressLine, RunLog | None]:
-    progress = ProgressLine()
+) -> tuple[list[Observer], SearchLine, RunLog | None]:
+    progress = SearchLine()
     observers: list[Observer] = [progress]
     run_log = None
     if save_every:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Literal
 
 from stylenet.devices import Precision
+from stylenet.durations import parse_seconds
 from stylenet.errors import InputError
 from stylenet.images.sizes import SizeRule
 from stylenet.optimization.variables import Parametrisation
@@ -72,17 +72,3 @@ class OptimizeSettings:
         if self.style_size not in ("area", "same"):
             SizeRule.parse(self.style_size)
         parse_seconds(self.budget)
-
-
-def parse_seconds(budget: str | float | None) -> float | None:
-    """``90``, ``90s``, ``5m``, ``1.5h`` in seconds.
-
-    Raises:
-        InputError: for anything else.
-    """
-    if budget is None:
-        return None
-    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*([smh]?)\s*", str(budget))
-    if not match or float(match[1]) <= 0:
-        raise InputError(f"budget {budget!r} is not understood: use seconds, or 90s, 5m, 1h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import IO, Any, cast
 
@@ -12,20 +11,17 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from stylenet.progress import clock
+from stylenet.durations import clock
+from stylenet.progress import ProgressLine
 from stylenet.training.module import StyleTraining
 
 
 class TrainingProgress(ProgressBar):
-    """One line: step, objective, photos a second, time left. In place on a terminal, else every ``seconds``; the first one
-    comes with the first step."""
+    """One line: step, objective, photos a second, time left. The first one comes with the first step."""
 
     def __init__(self, seconds: float = 5.0, stream: IO[str] | None = None) -> None:
         super().__init__()
-        self.stream = stream or sys.stderr
-        self.terminal = self.stream.isatty()
-        self.seconds = 0.2 if self.terminal else seconds
-        self.shown = 0.0
+        self.line = ProgressLine(stream, seconds)
         self.began = 0.0
         self.first_step = 0
         self.active = True
@@ -35,7 +31,7 @@ class TrainingProgress(ProgressBar):
         self.active = False
 
     def enable(self) -> None:
-        """The opposite."""
+        """Show again."""
         self.active = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -44,8 +40,7 @@ class TrainingProgress(ProgressBar):
         self.first_step = trainer.global_step
         plan = _plan(trainer, module)  # by every process: the log folder is agreed on by a broadcast
         if self.active:
-            self.stream.write(plan + "\n")
-            self.stream.flush()
+            print(plan, file=self.line.stream, flush=True)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """The line, and photos a second for the log."""
@@ -57,22 +52,18 @@ class TrainingProgress(ProgressBar):
         pace = (now - self.began) / done if done > 0 else 0.0
         if pace:
             pl_module.log("train/photos_per_second", photos / pace, rank_zero_only=True)
-        if not self.active or (done > 0 and now - self.shown < self.seconds):
+        if not self.active or not self.line.due(always=done == 0):
             return
-        self.shown = now
         objective = trainer.callback_metrics.get("train/objective", torch.tensor(float("nan")))
-        left = clock(_remaining(trainer, cast(StyleTraining, pl_module), self.first_step + 1, now - self.began))
-        speed = f"  {photos / pace:.1f} photos/s  {left} left" if pace else ""
-        self._write(f"step {step}{_of(trainer)}  objective {float(objective):.4g}{speed}")
+        spent = now - self.began
+        left = _remaining(trainer, cast(StyleTraining, pl_module), self.first_step + 1, spent)
+        speed = f"  {photos / pace:.1f} photos/s  {clock(left)} left" if pace else ""
+        text = f"step {step}{_of(trainer)}  objective {float(objective):.4g}{speed}"
+        self.line.show(text, spent / (spent + left) if pace else 0.0)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ends the line on a terminal."""
-        if self.active and self.terminal:
-            self.stream.write("\n")
-
-    def _write(self, line: str) -> None:
-        self.stream.write(f"\r\033[K{line}" if self.terminal else f"{line}\n")
-        self.stream.flush()
+        """End the line."""
+        self.line.close()
 
 
 def _plan(trainer: Trainer, module: StyleTraining) -> str:

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylenet.durations import parse_seconds
 from stylenet.errors import InputError
 from stylenet.images.picture import read_image
 from stylenet.losses.metrics import saturation
@@ -25,7 +26,6 @@ from stylenet.network.cards import BODY_PREFIX
 from stylenet.network.looks import Learns, LookTable, look_names, norm_names, wear_look
 from stylenet.network.styles import load_looks, load_style
 from stylenet.network.transform_net import PRESETS, NetSettings, Preset, TransformNet
-from stylenet.optimization.settings import parse_seconds
 from stylenet.training.muon import Muon
 from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective

@@ -20,8 +20,9 @@ from training_kit import PAINTING, make_photos
 from stylenet.commands.cli import main
 from stylenet.commands.recipes import list_recipes, recipe_path
 from stylenet.commands.train import DEFAULT_STEPS, parse
+from stylenet.files import sha256
 from stylenet.losses.perceptual import LossSettings
-from stylenet.network.styles import load_style, sha256
+from stylenet.network.styles import load_style
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from stylenet.commands.cli import main
 from stylenet.devices import free_memory, pick_device, pick_precision
+from stylenet.durations import parse_seconds
 from stylenet.errors import InputError
 from stylenet.losses.perceptual import LossSettings, PerceptualLoss
 from stylenet.losses.vgg import INPUT_SPACES, VGG
@@ -30,7 +31,7 @@ from stylenet.optimization import planning
 from stylenet.optimization.descent import Descent
 from stylenet.optimization.engine import Iterate, Result, optimize
 from stylenet.optimization.planning import Clock, plan_scales, short_of_memory, style_dimensions
-from stylenet.optimization.settings import OptimizeSettings, parse_seconds
+from stylenet.optimization.settings import OptimizeSettings
 from stylenet.optimization.variables import Pixels, Spectrum
 
 LAYERS = {"relu1_1": 0.5, "relu2_1": 0.5}

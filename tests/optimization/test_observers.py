@@ -1,4 +1,4 @@
-"""What a person sees of a run: progress, snapshots, the log folder, the panel."""
+"""What a person sees of a search: progress, snapshots, the log folder, the panel."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import reference
 import torch
 from PIL import Image
 
-from stylenet import progress as monitor
 from stylenet.images.picture import read_image
 from stylenet.losses.perceptual import LossSettings
 from stylenet.optimization.engine import Iterate, Result
+from stylenet.optimization.observers import RunLog, SearchLine, Snapshots, loss_plot, share, together
 from stylenet.optimization.rendering import render
 from stylenet.optimization.settings import OptimizeSettings
-from stylenet.progress import ProgressLine, RunLog, Snapshots, clock, loss_plot, share, together
 
 PARTS = {"content/relu4_2": 2.0, "style/relu1_1": 5.0, "style/relu2_1": 1.0, "tv": 2.0}
 ITERATE = Iterate(
@@ -42,19 +41,6 @@ SEARCH = OptimizeSettings(
 )
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that is set by hand."""
-    time = [1000.0]
-    monkeypatch.setattr(monitor.time, "monotonic", lambda: time[0])
-    return time
-
-
 @pytest.fixture
 def pictures(tmp_path: Path) -> tuple[str, str]:
     for name, stem in (("chelsea", "photo"), ("coffee", "style")):
@@ -65,46 +51,18 @@ def pictures(tmp_path: Path) -> tuple[str, str]:
 # --- progress ---------------------------------------------------------------------------------------------------------
 
 
-def test_progress_line_tells_all() -> None:
+def test_the_line_tells_all() -> None:
     stream = io.StringIO()
-    ProgressLine(stream)(ITERATE)
+    SearchLine(stream)(ITERATE)
     assert stream.getvalue() == ("64x48 (scale 1/2)  step 1/50  objective 10  content 20%  style 60%  4.00 it/s  1:05 left\n")
 
 
-@pytest.mark.parametrize(("stream", "seconds"), [(io.StringIO(), 5.0), (Terminal(), 0.2)])
-def test_progress_is_not_too_often(stream: io.StringIO, seconds: float, now: list[float]) -> None:
-    progress = ProgressLine(stream)
-    for step, time in (
-        (1, 0.0),
-        (2, 0.5 * seconds),
-        (3, 0.9 * seconds),
-        (4, 1.1 * seconds),
-        (5, 1.2 * seconds),
-        (50, 1.3 * seconds),
-    ):
-        now[0] = 1000 + time
-        progress(replace(ITERATE, step=step))
-    shown = [
-        line.split("step ")[1].split("/")[0] for line in stream.getvalue().replace("\r", "\n").splitlines() if "step" in line
-    ]
-    assert shown == ["1", "4", "50"]
-
-
-def test_progress_on_a_terminal_is_one_line() -> None:
-    stream = Terminal()
-    progress = ProgressLine(stream)
-    progress(ITERATE)
-    progress(replace(ITERATE, step=50))
-    assert "\n" not in stream.getvalue()
-    assert stream.getvalue().count("\r\033[K") == 2
-    progress.close()
-    assert stream.getvalue().endswith("left\n")
-
-
-def test_progress_that_showed_nothing_ends_nothing() -> None:
-    stream = Terminal()
-    ProgressLine(stream).close()
-    assert stream.getvalue() == ""
+def test_the_line_shows_first_and_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    line = SearchLine(stream, seconds=1e6)
+    for step in (1, 2, 49, 50):
+        line(replace(ITERATE, step=step))
+    assert [shown.split("step ")[1].split("/")[0] for shown in stream.getvalue().splitlines()] == ["1", "50"]
 
 
 @pytest.mark.parametrize(
@@ -113,14 +71,6 @@ def test_progress_that_showed_nothing_ends_nothing() -> None:
 def test_share(kinds: list[str], expected: float) -> None:
     assert share(PARTS, kinds, 10.0) == pytest.approx(expected)
     assert share(PARTS, kinds, 0.0) == 0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0:00"), (9.6, "0:10"), (59.6, "1:00"), (65, "1:05"), (3599.7, "1:00:00"), (7200, "2:00:00"), (36061, "10:01:01")],
-)
-def test_clock(seconds: float, text: str) -> None:
-    assert clock(seconds) == text
 
 
 def test_together_tells_each_in_order() -> None:

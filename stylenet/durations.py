@@ -1,0 +1,28 @@
+"""Lengths of time as people write and read them: ``5m``, ``1:05``."""
+
+from __future__ import annotations
+
+import re
+
+from stylenet.errors import InputError
+
+
+def parse_seconds(budget: str | float | None) -> float | None:
+    """``90``, ``90s``, ``5m``, ``1.5h`` in seconds.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if budget is None:
+        return None
+    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*([smh]?)\s*", str(budget))
+    if not match or float(match[1]) <= 0:
+        raise InputError(f"budget {budget!r} is not understood: use seconds, or 90s, 5m, 1h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def clock(seconds: float) -> str:
+    """``1:05`` or ``2:00:00``."""
+    whole = round(seconds)
+    minutes, hours = whole // 60 % 60, whole // 3600
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -1,0 +1,59 @@
+"""One labelled picture of many photos in many styles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from stylenet.errors import InputError
+from stylenet.images.picture import Picture, check_output, resize
+from stylenet.images.sheets import contact_sheet
+from stylenet.inference.batch import Files, Summary, try_to_read, try_to_style
+from stylenet.inference.jobs import STREAM, Job
+from stylenet.inference.stylizer import Stylizer
+
+# Rows of pixels that every format takes.
+_TALLEST = 16_000
+
+
+def contact_sheet_of(
+    jobs: Sequence[Job], stylizers: Sequence[Stylizer], names: Sequence[str], output: str, files: Files, height: int = 360
+) -> Summary:
+    """Writes one picture of all: a row for each photo, a column for each style, each labelled.
+
+    Args:
+        jobs: their outputs are not looked at.
+        stylizers: one a column.
+        names: of the styles.
+        output: file to write.
+        files: how pictures are read and written.
+        height: of a row in pixels.
+
+    Raises:
+        InputError: if the sheet cannot be written there; if it exists and is not to be overwritten.
+    """
+    check_output(output, files.bits)
+    if Path(output).exists() and not files.overwrite:
+        raise InputError(f"{output} exists: --overwrite replaces it")
+    if len(jobs) * height > _TALLEST:
+        raise InputError(f"{len(jobs)} rows are too many for one sheet: {_TALLEST // height} fit")
+    summary, started = Summary(), time.monotonic()
+    cells: list[Tensor] = []
+    labels: list[str] = []
+    for job in jobs:
+        picture = try_to_read(Job(job.source, (STREAM,)), files)
+        asked = Job(job.source, (STREAM,) * len(stylizers))
+        row = [styled for styled, _ in try_to_style(asked, [picture], stylizers, summary)]
+        if not isinstance(picture, Picture) or len(row) < len(stylizers):
+            continue
+        for cell, label in zip([picture, *row], [Path(picture.name).name, *names], strict=True):
+            cells.append(resize(cell.pixels, height, max(1, round(cell.width * height / cell.height))))
+            labels.append(label)
+        summary.done += 1
+    if cells:
+        files.write(Picture(contact_sheet(cells, labels, len(stylizers) + 1, height)), output)
+    summary.seconds = time.monotonic() - started
+    return summary

@@ -1,0 +1,144 @@
+"""Observers of a search: a progress line, pictures on the way, and a log folder."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stylenet.devices import versions
+from stylenet.durations import clock
+from stylenet.files import write_atomic
+from stylenet.images.picture import write_image
+from stylenet.optimization.engine import Iterate, Result
+from stylenet.progress import ProgressLine
+
+Observer = Callable[[Iterate], None]
+
+
+def together(observers: Sequence[Observer]) -> Observer:
+    """One observer that tells each of several."""
+
+    def observe(iterate: Iterate) -> None:
+        for observer in observers:
+            observer(iterate)
+
+    return observe
+
+
+# The terms that compare with style pictures, by the first word of their names.
+STYLE_TERMS = ("style", "moments", "wasserstein")
+
+
+def share(parts: Mapping[str, float], kinds: Sequence[str], total: float) -> float:
+    """The part of the objective that terms of some kinds make up, 0..1."""
+    return sum(value for name, value in parts.items() if name.split("/")[0] in kinds) / total if total else 0.0
+
+
+class SearchLine(ProgressLine):
+    """Step, objective, share of content and of style, speed and time left of an optimization."""
+
+    def __call__(self, iterate: Iterate) -> None:
+        if not self.due(always=iterate.step in (1, iterate.steps)):
+            return
+        line = (
+            f"{iterate.width}x{iterate.height} (scale {iterate.scale}/{iterate.scales})"
+            f"  step {iterate.step}/{iterate.steps}  objective {iterate.objective:.5g}"
+            f"  content {share(iterate.parts, ('content',), iterate.objective):.0%}"
+            f"  style {share(iterate.parts, STYLE_TERMS, iterate.objective):.0%}"
+            f"  {iterate.rate:.2f} it/s  {clock(iterate.remaining)} left"
+        )
+        self.show(line, iterate.seconds / max(iterate.seconds + iterate.remaining, 1e-9))
+
+
+class Snapshots:
+    """The picture so far, every so many steps, beside the output: ``photo_00010.png``, ``photo_00020.png``, ..."""
+
+    def __init__(self, output: Path, every: int, **write: Any) -> None:
+        self.output, self.every, self.write = output, every, write
+        self.count = 0
+
+    def __call__(self, iterate: Iterate) -> None:
+        self.count += 1
+        if self.count % self.every == 0:
+            name = f"{self.output.stem}_{self.count:05d}{self.output.suffix}"
+            write_image(iterate.picture(), self.output.with_name(name), **self.write)
+
+
+class RunLog:
+    """A folder with TensorBoard scalars and pictures, ``trace.json`` (settings, versions, every step) and ``loss.png``."""
+
+    def __init__(self, folder: Path, about: Mapping[str, Any], pictures_every: int = 20) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.about, self.pictures_every = folder, dict(about), pictures_every
+        self.writer = SummaryWriter(str(folder))
+        self.rows: list[dict[str, Any]] = []
+
+    def __call__(self, iterate: Iterate) -> None:
+        count = len(self.rows) + 1
+        self.rows.append(
+            {
+                "step": count,
+                "scale": iterate.scale,
+                "width": iterate.width,
+                "height": iterate.height,
+                "seconds": round(iterate.seconds, 3),
+                "objective": iterate.objective,
+                **iterate.parts,
+            }
+        )
+        self._scalar("objective", iterate.objective, count)
+        for name, value in iterate.parts.items():
+            self._scalar(name, value, count)
+        self._scalar("steps_per_second", iterate.rate, count)
+        if (count - 1) % self.pictures_every == 0:
+            self.writer.add_image("picture", iterate.picture()[0].clamp(0, 1), count)
+
+    def _scalar(self, name: str, value: float, count: int) -> None:
+        self.writer.add_scalar(name, value, count)
+
+    def close(self, result: Result) -> None:
+        """Writes the last picture, the trace and the plot."""
+        self.writer.add_image("picture", result.picture[0].clamp(0, 1), len(self.rows))
+        self.writer.close()
+        trace = {
+            **self.about,
+            "versions": versions(),
+            "stopped": result.stopped,
+            "seconds": round(result.seconds, 3),
+            "objective": result.objective if math.isfinite(result.objective) else None,  # JSON has no NaN
+            "parts": result.parts,
+            "notes": result.notes,
+            "trace": self.rows,
+        }
+        write_atomic(self.folder / "trace.json", json.dumps(trace, indent=1, default=str).encode())
+        if self.rows:
+            write_atomic(self.folder / "loss.png", loss_plot(self.rows))
+
+
+def loss_plot(rows: list[dict[str, Any]]) -> bytes:
+    """A PNG of the objective and its parts against the step, with a line where a scale begins."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.add_subplot()
+    steps = [row["step"] for row in rows]
+    names = [name for name in rows[0] if "/" in name or name == "tv"]
+    for name in names:
+        axes.plot(steps, [row[name] for row in rows], linewidth=1, label=name)
+    axes.plot(steps, [row["objective"] for row in rows], color="black", linewidth=2, label="objective")
+    for before, after in itertools.pairwise(rows):
+        if after["scale"] != before["scale"]:
+            axes.axvline(after["step"], color="grey", linestyle=":", linewidth=1)
+    axes.set(xlabel="step", ylabel="weighted loss", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", ncols=2)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
