@@ -6,6 +6,7 @@ Styles that come with stylenet are found by name; other repositories' checkpoint
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
