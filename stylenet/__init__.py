@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stylenet.losses.perceptual import LossSettings as LossSettings
     from stylenet.losses.perceptual import PerceptualLoss as PerceptualLoss
     from stylenet.losses.vgg import VGG as VGG
+    from stylenet.network.blending import blend_styles as blend_styles
     from stylenet.network.cards import Card as Card
     from stylenet.network.cards import list_styles as list_styles
     from stylenet.network.styles import Style as Style
@@ -43,6 +44,7 @@ _HOME = {
     "PerceptualLoss": "losses.perceptual",
     "OptimizeSettings": "optimization.settings",
     "load_recipe": "commands.recipes",
+    "blend_styles": "network.blending",
     "Card": "network.cards",
     "Style": "network.styles",
     "list_styles": "network.cards",

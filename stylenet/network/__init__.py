@@ -1,7 +1,7 @@
 """The image transformation network (Johnson, Alahi & Fei-Fei, ECCV 2016), and trained styles as files.
 
 The room owns ``TransformNet``, pictures of any size through it strip by strip, style files with their cards, other
-repositories' checkpoints and ONNX. It exports the network, ``Style`` and what loads, saves, lists and exports styles.
+repositories' checkpoints, looks that share a body and their blends, and ONNX. It exports the network, ``Style`` and what loads, saves, lists and exports styles.
 """
 
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from stylenet.lazy import exporter
 
 if TYPE_CHECKING:
+    from stylenet.network.blending import blend_styles as blend_styles
     from stylenet.network.cards import Card as Card
     from stylenet.network.cards import list_styles as list_styles
     from stylenet.network.cards import shipped_styles as shipped_styles
@@ -25,6 +26,7 @@ __all__ = [
     "NetSettings",
     "Style",
     "TransformNet",
+    "blend_styles",
     "export_style",
     "list_styles",
     "load_style",
@@ -36,6 +38,7 @@ __all__ = [
 __getattr__ = exporter(
     __name__,
     {
+        "blending": ["blend_styles"],
         "cards": ["Card", "list_styles", "shipped_styles"],
         "export": ["export_style"],
         "styles": ["Style", "load_style", "save_style"],

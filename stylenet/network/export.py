@@ -6,18 +6,20 @@ import copy
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable, write_atomic
-from stylenet.network.onnx_graph import INPUT, OUTPUT, network_model
+from stylenet.network.blending import check_one_body, mix_looks
+from stylenet.network.onnx_graph import INPUT, OUTPUT, SHARES, network_model
 from stylenet.network.styles import Style, load_style
 from stylenet.network.transform_net import ConvLayer, TransformNet
 
@@ -69,14 +71,17 @@ class Difference:
         return f"{self.width} x {self.height}: maximum difference {self.maximum:.2g}, mean {self.mean:.2g}"
 
 
-def export_style(style: Style | str | Path, path: str | Path, precision: ExportPrecision = "32") -> list[Difference]:
+def export_style(
+    style: Style | str | Path | Sequence[Style | str | Path], path: str | Path, precision: ExportPrecision = "32"
+) -> list[Difference]:
     """Writes a style as ONNX: input ``photo``, output ``styled``, both ``[batch, 3, height, width]``, float32, RGB, 0..1.
 
     Batch, height and width are free, from 8 pixels a side; the output has the size of the input. The style's card is in the
     file's metadata, as JSON under ``stylenet``.
 
     Args:
-        style: the name of a shipped one, a file, or one that is loaded.
+        style: the name of a shipped one, a file, or one that is loaded. Several that are looks on one body make one file, which
+            takes their ``shares`` ``[K]`` beside the photo: 1 and zeros for one of them, anything between for a blend.
         path: file to write, ending in ``.onnx``. It appears after the check and not before.
         precision: ``32``, or ``16``: half the size, with weights and convolutions in float16. Input and output are float32
             either way, so that one program runs both. So are the normalisations: the sum of a channel's squares would overflow.
@@ -96,11 +101,17 @@ def export_style(style: Style | str | Path, path: str | Path, precision: ExportP
     if precision not in BOUNDS:
         raise InputError(f"precision is {precision!r}: use {' or '.join(BOUNDS)}")
     check_writable(target)
-    loaded = style if isinstance(style, Style) else load_style(style)
-    net = copy.deepcopy(loaded.net).float().cpu().eval()
-    about = json.dumps(dataclasses.asdict(loaded.card))
-    content = network_model(net, about, half=precision == "16").SerializeToString()
-    differences = _compare(net, content, precision)
+    several = [style] if isinstance(style, Style | str | Path) else list(style)
+    if not several:
+        raise InputError("no style to export was given")
+    loaded = [one if isinstance(one, Style) else load_style(one) for one in several]
+    if len(loaded) > 1:
+        check_one_body({f"{one.card.name} (style {place})": one.net for place, one in enumerate(loaded, 1)})
+    nets = [copy.deepcopy(one.net).float().cpu().eval() for one in loaded]
+    cards = [dataclasses.asdict(one.card) for one in loaded]
+    about = json.dumps(cards[0] if len(cards) == 1 else cards)
+    content = network_model(nets, about, half=precision == "16").SerializeToString()
+    differences = _compare(nets, content, precision)
     _check_agreement(differences, precision, target)
     write_atomic(target, content)
     return differences
@@ -132,25 +143,39 @@ def _session(content: bytes) -> Any:
 
 
 @torch.inference_mode()
-def _compare(net: TransformNet, content: bytes, precision: ExportPrecision) -> list[Difference]:
+def _compare(nets: Sequence[TransformNet], content: bytes, precision: ExportPrecision) -> list[Difference]:
     """The file, run by onnxruntime, with the network; in float16 the larger of that and of :func:`_rounded`.
 
     On a processor onnxruntime computes float16 in float32: it sees how weights were rounded, but not what happens to values,
-    which a telephone or a graphics card rounds too.
+    which a telephone or a graphics card rounds too. Several styles are compared one by one, and all of them mixed.
     """
     session = _session(content)
-    rounded = _rounded(net) if precision == "16" else None
-    differences = []
-    for width, height in CHECKED_SIZES:
-        picture = _picture(width, height)
-        wanted = net(picture).clamp(0, 1)
-        results = [torch.from_numpy(session.run([OUTPUT], {INPUT: picture.numpy()})[0])]
-        results += [] if rounded is None else [rounded(picture).clamp(0, 1)]
-        distances = torch.stack([(result - wanted).abs() for result in results])
-        # Of numbers with a NaN among them torch's maximum is NaN.
-        mean = distances.mean(dim=(1, 2, 3, 4)).max()
-        differences.append(Difference(width, height, float(distances.max()), float(mean)))
-    return differences
+    mixtures = _checked_shares(len(nets))
+    distances: dict[tuple[int, int], list[Tensor]] = {size: [] for size in CHECKED_SIZES}
+    for shares in mixtures:
+        net = copy.deepcopy(nets[0])
+        if len(nets) > 1:
+            mix_looks(net, nets, shares)
+        feed = {SHARES: np.array(shares, dtype=np.float32)} if len(nets) > 1 else {}
+        rounded = _rounded(net) if precision == "16" else None
+        for width, height in CHECKED_SIZES:
+            picture = _picture(width, height)
+            wanted = net(picture).clamp(0, 1)
+            results = [torch.from_numpy(session.run([OUTPUT], {INPUT: picture.numpy(), **feed})[0])]
+            results += [] if rounded is None else [rounded(picture).clamp(0, 1)]
+            distances[width, height] += [(result - wanted).abs() for result in results]
+    # Of numbers with a NaN among them torch's maximum is NaN.
+    return [
+        Difference(*size, float(torch.stack(found).max()), float(torch.stack(found).mean(dim=(1, 2, 3, 4)).max()))
+        for size, found in distances.items()
+    ]
+
+
+def _checked_shares(count: int) -> list[list[float]]:
+    """Each style alone, and where there are several all in unequal parts."""
+    alone = [[float(row == column) for column in range(count)] for row in range(count)]
+    whole = count * (count + 1) / 2
+    return alone if count == 1 else [*alone, [(place + 1) / whole for place in range(count)]]
 
 
 def _rounded(net: TransformNet) -> TransformNet:

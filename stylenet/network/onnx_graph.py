@@ -19,28 +19,32 @@ from stylenet.network.transform_net import ConvLayer, InstanceNorm, TransformNet
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
-INPUT, OUTPUT = "photo", "styled"
+INPUT, SHARES, OUTPUT = "photo", "shares", "styled"
 
 # Of 2022, for runtimes that are not of this year; nothing here needs newer ones.
 _OPSET, _IR_VERSION = 17, 8
 
 
-def network_model(net: TransformNet, about: str, half: bool = False) -> ModelProto:
-    """A network as ONNX: input ``photo``, output ``styled``, both ``[batch, 3, height, width]``, float32, RGB, 0..1.
+def network_model(nets: Sequence[TransformNet], about: str, half: bool = False) -> ModelProto:
+    """Return a network as ONNX: input ``photo``, output ``styled``, both ``[batch, 3, height, width]``, float32, RGB, 0..1.
+
+    Several networks that differ in their looks alone become one file, with a second input ``shares [K]``: how much of each
+    style the picture has. They are divided by their sum.
 
     Args:
-        net: on the processor, in float32.
+        nets: on the processor, in float32.
         about: kept in the metadata under ``stylenet``.
         half: weights and convolutions in float16; input, output and normalisations stay float32.
     """
     from onnx import TensorProto, checker, helper
 
-    graph = _Graph(half)
-    _build(graph, net)
+    graph = _Graph(half, nets)
+    _build(graph, nets[0])
     shape: list[str | int | None] = ["batch", 3, "height", "width"]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (INPUT, OUTPUT)]
+    photo, styled = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (INPUT, OUTPUT))
+    inputs = [photo, helper.make_tensor_value_info(SHARES, TensorProto.FLOAT, [len(nets)])] if len(nets) > 1 else [photo]
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "stylenet", ends[:1], ends[1:], graph.constants),
+        helper.make_graph(graph.nodes, "stylenet", inputs, [styled], graph.constants),
         opset_imports=[helper.make_opsetid("", _OPSET)],
         ir_version=_IR_VERSION,
         producer_name="stylenet",
@@ -55,10 +59,30 @@ def network_model(net: TransformNet, about: str, half: bool = False) -> ModelPro
 class _Graph:
     """Nodes and constants in the order of their making; values go by name."""
 
-    def __init__(self, half: bool) -> None:
+    def __init__(self, half: bool, nets: Sequence[TransformNet]) -> None:
         self.half = half
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
+        # Each parameter of the first network, with those of the others in its place.
+        own = [dict(net.named_parameters()) for net in nets]
+        self.twins = {id(value): [others[name] for others in own] for name, value in own[0].items()}
+        self.shares = self._normalised_shares() if len(nets) > 1 else ""
+
+    def _normalised_shares(self) -> str:
+        return self.add("Div", SHARES, self.add("ReduceSum", SHARES, keepdims=1))
+
+    def parameter(self, value: Tensor, narrow: bool = False) -> str:
+        """Return a parameter of the network, or the mean of several networks' by their shares.
+
+        With ``narrow`` it is in the type of the convolutions.
+        """
+        twins = self.twins.get(id(value), [value])
+        narrow = narrow and self.half
+        if len(twins) == 1 or all(torch.equal(twin, value) for twin in twins):
+            return self.constant(_numpy(value.half() if narrow else value))
+        table = self.constant(_numpy(torch.stack([twin.detach().flatten() for twin in twins])))
+        mixed = self.add("Reshape", self.add("MatMul", self.shares, table), self.constant(list(value.shape)))
+        return self.narrow(mixed) if narrow else mixed
 
     def constant(self, values: np.ndarray | Sequence[int]) -> str:
         """Whole numbers become int64, all else keeps its type."""
@@ -172,8 +196,7 @@ def _layer(graph: _Graph, layer: ConvLayer, values: str) -> str:
 
 def _convolution(graph: _Graph, conv: nn.Conv2d | nn.ConvTranspose2d, values: str) -> str:
     assert conv.bias is not None
-    dtype = torch.float16 if graph.half else torch.float32
-    weights = [graph.constant(_numpy(tensor.to(dtype))) for tensor in (conv.weight, conv.bias)]
+    weights = [graph.parameter(tensor, narrow=True) for tensor in (conv.weight, conv.bias)]
     options: dict[str, Any] = {"kernel_shape": list(conv.kernel_size), "strides": list(conv.stride)}
     if isinstance(conv, nn.ConvTranspose2d):
         pads = [int(pad) for pad in conv.padding] * 2
@@ -186,8 +209,8 @@ def _normalisation(graph: _Graph, norm: InstanceNorm | nn.BatchNorm2d, values: s
     operator = "InstanceNormalization"
     if isinstance(norm, nn.BatchNorm2d):
         operator, tensors = "BatchNormalization", [*tensors, norm.running_mean, norm.running_var]
-    constants = [graph.constant(_numpy(tensor)) for tensor in tensors if tensor is not None]
-    return graph.add(operator, values, *constants, epsilon=norm.eps)
+    parameters = [graph.parameter(tensor) for tensor in tensors if tensor is not None]
+    return graph.add(operator, values, *parameters, epsilon=norm.eps)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:
