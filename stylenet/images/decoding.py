@@ -48,7 +48,7 @@ def decode(name: str, data: bytes, allow_huge: bool = False) -> tuple[np.ndarray
 @contextmanager
 def _decoded(name: str, data: bytes, allow_huge: bool) -> Iterator[Image.Image]:
     """The opened and fully decoded image; every way in which decoding fails becomes one line."""
-    _register_heif()
+    register_heif()
     try:
         with _pillow_limit, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -66,7 +66,7 @@ def _decoded(name: str, data: bytes, allow_huge: bool) -> Iterator[Image.Image]:
             image.load()
             yield image
     except UnidentifiedImageError as error:
-        raise InputError(f"{name} is not a picture in a format that is known here{_hint(data)}") from error
+        raise InputError(f"{name} is not a picture in a format that is known here{hint(data)}") from error
     except InputError:
         raise
     except _DAMAGE as error:
@@ -74,8 +74,8 @@ def _decoded(name: str, data: bytes, allow_huge: bool) -> Iterator[Image.Image]:
         raise InputError(f"{name} is {kind} ({error})") from error
 
 
-def _register_heif() -> None:
-    """HEIC opens where the ``pillow-heif`` package is installed."""
+def register_heif() -> None:
+    """Let Pillow open HEIC where the package ``pillow-heif`` is installed."""
     try:
         import pillow_heif
     except ImportError:
@@ -83,7 +83,8 @@ def _register_heif() -> None:
     pillow_heif.register_heif_opener()
 
 
-def _hint(data: bytes) -> str:
+def hint(data: bytes) -> str:
+    """Return what a person can do about bytes that are no known picture, to be added to a message; empty if nothing."""
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
         return ": it is HEIC, which needs pip install pillow-heif"
     if data[:4] in (b"II*\0", b"MM\0*"):

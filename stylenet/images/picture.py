@@ -19,20 +19,11 @@ from torch.nn import functional as F
 
 from stylenet.errors import InputError
 from stylenet.files import check_writable, write_atomic
+from stylenet.formats import WRITTEN_PICTURES, ending
 from stylenet.images.decoding import HUGE, decode
 from stylenet.images.fetching import Source, fetch
 from stylenet.images.sizes import SizeRule
 
-_SUFFIXES = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".avif": "AVIF",
-}
 _BAND = 256  # rows
 _WITH_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
 
@@ -132,14 +123,14 @@ def check_format(path: str | Path, bits: int = 8) -> str:
     Raises:
         InputError: if pictures cannot be written under that name, or not with so many bits.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise InputError(f"cannot write {path}: its ending must be one of {', '.join(_SUFFIXES)}")
+    suffix = ending(path)
+    if suffix not in WRITTEN_PICTURES:
+        raise InputError(f"cannot write {path}: its ending must be one of {', '.join(WRITTEN_PICTURES)}")
     if bits not in (8, 16):
         raise InputError(f"{bits} bits are not possible: use 8 or 16")
-    if bits == 16 and _SUFFIXES[suffix] not in ("PNG", "TIFF"):
+    if bits == 16 and WRITTEN_PICTURES[suffix] not in ("PNG", "TIFF"):
         raise InputError(f"cannot write 16 bits to {path}: use .png or .tiff")
-    return _SUFFIXES[suffix]
+    return WRITTEN_PICTURES[suffix]
 
 
 def write_image(

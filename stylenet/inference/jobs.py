@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylenet.errors import InputError
+from stylenet.formats import WRITTEN_PICTURES, ending, is_picture, picture_endings
 
 STREAM = "-"
-
-READABLE = frozenset([".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", ".heic", ".heif"])
-_WRITABLE = READABLE - {".gif", ".heic", ".heif"}
 
 
 @dataclass(frozen=True)
@@ -94,10 +92,10 @@ def _in_folder(folder: Path, output: Path) -> list[tuple[str, Path]]:
     for root, folders, files in os.walk(folder):
         here = Path(root)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and (here / name).resolve() != results)
-        names = sorted(name for name in files if not name.startswith(".") and Path(name).suffix.lower() in READABLE)
+        names = sorted(name for name in files if is_picture(name))
         found += [(str(here / name), (here / name).relative_to(folder)) for name in names]
     if not found:
-        raise InputError(f"{folder} holds no pictures ({', '.join(sorted(READABLE))})")
+        raise InputError(f"{folder} holds no pictures ({picture_endings()})")
     return found
 
 
@@ -107,7 +105,7 @@ def _names_a_file(output: str) -> bool:
 
 def _written(name: Path) -> Path:
     """The name of the result: the photo's; ``cat.gif.png`` for what is read but not written."""
-    return name if name.suffix.lower() in _WRITABLE else name.with_name(f"{name.name}.png")
+    return name if ending(name) in WRITTEN_PICTURES else name.with_name(f"{name.name}.png")
 
 
 def _check_distinct(jobs: Sequence[Job], sources: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from stylenet.durations import parse_seconds
 from stylenet.errors import InputError
+from stylenet.formats import is_picture, picture_endings
 from stylenet.images.picture import read_image
 from stylenet.losses.metrics import saturation
 from stylenet.losses.perceptual import Grams, Losses, LossSettings
@@ -29,7 +30,6 @@ from stylenet.network.transform_net import PRESETS, NetSettings, Preset, Transfo
 from stylenet.training.muon import Muon
 from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective
-from stylenet.training.photos import SUFFIXES
 
 # What a network learns by default. Deeper style layers bring the painting's objects, shallower content keeps the photo's: the
 # weights stand between the two.
@@ -381,10 +381,10 @@ def find_pictures(style: str | Sequence[str], leave_out: Sequence[str]) -> list[
         if not Path(source).is_dir():
             found.append(source)
             continue
-        pictures = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in SUFFIXES)
+        pictures = sorted(path for path in Path(source).iterdir() if is_picture(path))
         pictures = [path for path in pictures if path.stem not in leave_out]
         if not pictures:
-            raise InputError(f"{source!r} holds no style pictures ({', '.join(sorted(SUFFIXES))})")
+            raise InputError(f"{source!r} holds no style pictures ({picture_endings()})")
         found += map(str, pictures)
     return found
 

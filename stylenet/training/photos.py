@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stylenet.errors import InputError
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+from stylenet.formats import is_picture, picture_endings
+from stylenet.images.decoding import hint, register_heif
 
 
 @dataclass(frozen=True)
@@ -61,32 +61,26 @@ def find_photos(sources: str | Path | Sequence[str | Path]) -> list[Photo]:
 
 def _find(source: Path) -> list[Photo]:
     if source.is_dir():
-        photos = [Photo(str(path)) for path in sorted(source.rglob("*")) if _is_photo(path.name) and path.is_file()]
+        photos = [Photo(str(path)) for path in sorted(source.rglob("*")) if is_picture(path) and path.is_file()]
     elif not source.is_file():
         raise InputError(f"no photos at {str(source)!r}: there is no such folder, zip archive or file")
     elif source.suffix.lower() == ".zip":
         photos = [Photo(str(source), name) for name in _members(source)]
     elif source.suffix.lower() == ".txt":
         photos = _listed(source)
-    elif _is_photo(source.name):
+    elif is_picture(source):
         photos = [Photo(str(source))]
     else:
         raise InputError(f"{str(source)!r} is neither a folder, a zip archive, a .txt list of files, nor a photo")
     if not photos:
-        raise InputError(f"{str(source)!r} holds no photos ({', '.join(sorted(SUFFIXES))})")
+        raise InputError(f"{str(source)!r} holds no photos ({picture_endings()})")
     return photos
-
-
-def _is_photo(name: str) -> bool:
-    """By suffix; macOS' archives hold a twin ``._name`` of every file, which is none."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
 
 
 def _members(archive: Path) -> list[str]:
     try:
         with zipfile.ZipFile(archive) as opened:
-            return sorted(info.filename for info in opened.infolist() if not info.is_dir() and _is_photo(info.filename))
+            return sorted(info.filename for info in opened.infolist() if not info.is_dir() and is_picture(info.filename))
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:  # the latter two for nonsense in its directory
         raise InputError(f"{str(archive)!r} is no zip archive, or was not downloaded to its end ({error})") from error
 
@@ -122,6 +116,7 @@ def open_photo(photo: Photo, least: int) -> Image.Image:
     Raises:
         Unreadable: if it is missing, damaged, larger than Pillow thinks safe, or has a side of one pixel.
     """
+    register_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of metadata that make no sense
@@ -130,11 +125,19 @@ def open_photo(photo: Photo, least: int) -> Image.Image:
                 image.draft("RGB", (least, least))
                 upright = _to_rgb(ImageOps.exif_transpose(image))
     except _DAMAGE as error:
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = f"not a picture{hint(_beginning(photo))}" if unknown else str(error) or type(error).__name__
         raise Unreadable(f"{photo}: {reason}") from error
     if min(upright.size) < 2:
         raise Unreadable(f"{photo}: {upright.width} x {upright.height} pixels")
     return upright
+
+
+def _beginning(photo: Photo) -> bytes:
+    if photo.member:
+        return _archive(photo).read(photo.member)[:512]
+    with Path(photo.path).open("rb") as opened:
+        return opened.read(512)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -18,6 +18,7 @@ import numpy as np
 
 from stylenet.errors import InputError, RunError
 from stylenet.files import replacing
+from stylenet.formats import WRITTEN_FILMS, ending
 from stylenet.images.picture import Picture
 from stylenet.video.film import Film, FilmWriter, Frame, import_av, uninterrupted
 
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-# FFmpeg's name of the format and the codec of the pictures in it.
-FORMATS = {
-    ".mp4": ("mp4", "libx264"),
-    ".m4v": ("mp4", "libx264"),
-    ".mov": ("mov", "libx264"),
-    ".mkv": ("matroska", "libx264"),
-    ".webm": ("webm", "libvpx-vp9"),
-    ".gif": ("gif", "gif"),
-}
 _BT709, _LIMITED = 1, 1  # AVCOL_SPC_BT709 and its twins for primaries and transfer; AVCOL_RANGE_MPEG
 
 
@@ -49,7 +41,7 @@ class FilmFile(FilmWriter):
         self._av = import_av()
         self.film = film
         self.time_base = film.time_base
-        self._format, self._codec = FORMATS[path.suffix.lower()]
+        self._format, self._codec = WRITTEN_FILMS[ending(path)]
         if self._codec not in self._av.codecs_available:
             raise InputError(f"cannot write {path}: this PyAV has no {self._codec}; use another ending")
         self.quality = quality

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from stylenet.errors import InputError
+from stylenet.formats import WRITTEN_FILMS, ending, is_picture, picture_endings
 from stylenet.images.picture import Picture, read_image
-from stylenet.training.photos import SUFFIXES
 from stylenet.video.film import Film, Frame, import_av
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def open_film(path: str | Path, fps: float | str | Fraction = 25) -> Film:
         return PictureFolder(source, parse_rate(fps))
     if not source.is_file():
         raise InputError(f"no film at {str(path)!r}: there is no such file or folder")
-    if source.suffix.lower() in SUFFIXES:
+    if is_picture(source) and ending(source) not in WRITTEN_FILMS:  # an animated GIF is both
         raise InputError(f"{path} is a single picture: give a film, an animated GIF or a folder of frames")
     return Recording(source)
 
@@ -82,7 +82,7 @@ class PictureFolder(Film):
     def __init__(self, folder: Path, rate: Fraction) -> None:
         names = sorted((path.name for path in folder.iterdir() if _is_frame(path)), key=natural)
         if not names:
-            raise InputError(f"{str(folder)!r} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+            raise InputError(f"{str(folder)!r} holds no pictures ({picture_endings()})")
         (stem, count), *_ = Counter(Path(name).stem for name in names).most_common(1)
         if count > 1:
             raise InputError(f"{str(folder)!r} holds two frames named {stem}: keep one of them")
@@ -108,7 +108,7 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def _is_frame(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return is_picture(path) and path.is_file()
 
 
 # --- containers -------------------------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from stylenet.errors import InputError
 from stylenet.files import check_writable
+from stylenet.formats import WRITTEN_FILMS, ending
 from stylenet.images.picture import write_image
-from stylenet.video.encoder import FORMATS, FilmFile
+from stylenet.video.encoder import FilmFile
 from stylenet.video.film import Film, FilmWriter, Frame
 from stylenet.video.gif import GifFile
 from stylenet.video.reader import PictureFolder
@@ -34,12 +35,14 @@ def open_writer(path: str | Path, film: Film, quality: int = 18, overwrite: bool
         raise InputError(f"{path} is the film itself: give the output another name")
     if target.is_dir() or not target.suffix:
         return PngFolder(target, film, overwrite)
-    if target.suffix.lower() not in FORMATS:
-        raise InputError(f"cannot write {path}: its ending must be one of {', '.join(FORMATS)}, or none for a folder of PNGs")
+    if ending(target) not in WRITTEN_FILMS:
+        raise InputError(
+            f"cannot write {path}: its ending must be one of {', '.join(WRITTEN_FILMS)}, or none for a folder of PNGs"
+        )
     if target.exists() and not overwrite:
         raise InputError(f"{path} exists: give another name, or --overwrite")
     check_writable(target)
-    return GifFile(target, film) if target.suffix.lower() == ".gif" else FilmFile(target, film, quality)
+    return GifFile(target, film) if ending(target) == ".gif" else FilmFile(target, film, quality)
 
 
 class PngFolder(FilmWriter):

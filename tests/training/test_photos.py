@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -57,12 +58,12 @@ def one_line(message: pytest.ExceptionInfo[InputError]) -> str:
 
 
 def test_a_flat_folder(tmp_path: Path) -> None:
-    for name in ("b.jpg", "a.png", "c.JPEG", "d.WebP", "e.bmp", "f.tif", "g.TIFF"):
+    for name in ("b.jpg", "a.png", "c.JPEG", "d.WebP", "e.bmp", "f.tif", "g.TIFF", "h.gif"):
         put(tmp_path / name)
-    for name in ("notes.txt", "movie.mp4", "jpg", ".jpg", "a.png.part", "._a.png", "h.gif", "i.jpg.zip"):
+    for name in ("notes.txt", "movie.mp4", "jpg", ".jpg", "a.png.part", "._a.png", ".a.png", "i.jpg.zip"):
         put(tmp_path / name)
     (tmp_path / "folder.jpg").mkdir()
-    expected = ["a.png", "b.jpg", "c.JPEG", "d.WebP", "e.bmp", "f.tif", "g.TIFF"]
+    expected = ["a.png", "b.jpg", "c.JPEG", "d.WebP", "e.bmp", "f.tif", "g.TIFF", "h.gif"]
     assert names(find_photos(tmp_path), tmp_path) == expected
     assert find_photos(str(tmp_path)) == find_photos([tmp_path]) == find_photos(tmp_path)
 
@@ -429,3 +430,21 @@ def test_odd_metadata_are_no_reason(tmp_path: Path) -> None:
         buffer = io.BytesIO()
         few.save(buffer, "PNG", transparency=bytes(range(16)))
         assert opened(tmp_path / "x.png", buffer.getvalue()).shape == (32, 48, 3)
+
+
+def test_heic_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder and in an archive."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    data = b"\0\0\0\x18ftypheic" + bytes(600)
+    (tmp_path / "a.heic").write_bytes(data)
+    for photo in (Photo(str(tmp_path / "a.heic")), Photo(str(zipped(tmp_path / "a.zip", {"a.heic": data})), "a.heic")):
+        with pytest.raises(Unreadable, match=r"a\.heic: not a picture: it is HEIC, which needs pip install pillow-heif"):
+            open_photo(photo, 1)
+
+
+def test_heic_is_read(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    Image.fromarray(noise(40, 48, 0)).save(tmp_path / "a.heic")
+    (photo,) = find_photos(tmp_path)
+    assert open_photo(photo, 1).size == (48, 40)

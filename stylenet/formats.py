@@ -1,0 +1,46 @@
+"""The endings of files: which pictures and films are read, and which are written. Every room asks here."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+# Pictures that are written, with Pillow's name of each format.
+WRITTEN_PICTURES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jfif": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+    ".avif": "AVIF",
+}
+
+# Pictures that are read: to be styled, learned from, or used as frames. HEIC needs the package pillow-heif.
+READ_PICTURES = frozenset({*WRITTEN_PICTURES, ".gif", ".heic", ".heif"})
+
+# Films that are written: FFmpeg's name of the container, and the codec of its pictures. Whatever FFmpeg knows is read.
+WRITTEN_FILMS = {
+    ".mp4": ("mp4", "libx264"),
+    ".m4v": ("mp4", "libx264"),
+    ".mov": ("mov", "libx264"),
+    ".mkv": ("matroska", "libx264"),
+    ".webm": ("webm", "libvpx-vp9"),
+    ".gif": ("gif", "gif"),
+}
+
+
+def ending(path: str | PurePath) -> str:
+    """Return the ending of a file's name in lower case, with its dot."""
+    return PurePath(path).suffix.lower()
+
+
+def is_picture(path: str | PurePath) -> bool:
+    """Return whether a file is a picture by its ending; hidden files, and the twins ``._NAME`` that macOS adds, are none."""
+    return ending(path) in READ_PICTURES and not PurePath(path).name.startswith(".")
+
+
+def picture_endings() -> str:
+    """Return the endings of pictures that are read, for messages."""
+    return ", ".join(sorted(READ_PICTURES))
