@@ -1,7 +1,8 @@
 """The image transformation network (Johnson, Alahi & Fei-Fei, ECCV 2016), and trained styles as files.
 
-The room owns ``TransformNet``, pictures of any size through it strip by strip, style files with their cards, other
-repositories' checkpoints, looks that share a body and their blends, and ONNX. It exports the network, ``Style`` and what loads, saves, lists and exports styles.
+The room owns ``TransformNet``, pictures of any size through it strip by strip, style files with their cards, looks that share a
+body and their blends, other repositories' checkpoints, and ONNX. It exports the network, ``Style``, and what loads, saves,
+lists, blends and exports styles.
 """
 
 from typing import TYPE_CHECKING
