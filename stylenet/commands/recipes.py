@@ -10,17 +10,14 @@ from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 from stylenet.errors import InputError
 from stylenet.losses.perceptual import LossSettings
 from stylenet.optimization.settings import OptimizeSettings
-
-_PACKAGE = Path(__file__).resolve().parent.parent
-
+from stylenet.resources import shipped_folder
 
 Engine = Literal["optimize", "train"]
 
 
 def recipe_folder(engine: Engine = "optimize") -> Path:
-    """Inside an installed package, or beside it in a checkout."""
-    inside = _PACKAGE / "configs" / engine
-    return inside if inside.is_dir() else _PACKAGE.parent / "configs" / engine
+    """Return the folder of the recipes of an engine."""
+    return shipped_folder("configs") / engine
 
 
 def list_recipes(engine: Engine = "optimize") -> list[str]:

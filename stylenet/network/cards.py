@@ -10,8 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from stylenet.errors import InputError
-
-_PACKAGE = Path(__file__).resolve().parent.parent
+from stylenet.resources import shipped_folder
 
 # How the names of files begin that hold a body, for styles to be trained on.
 BODY_PREFIX = "body_"
@@ -84,9 +83,8 @@ def find_body(card: Card, look: Path) -> Path:
 
 
 def style_folder() -> Path:
-    """Inside an installed package, or beside it in a checkout."""
-    inside = _PACKAGE / "checkpoints"
-    return inside if inside.is_dir() else _PACKAGE.parent / "checkpoints"
+    """Return the folder of the styles that come with stylenet."""
+    return shipped_folder("checkpoints")
 
 
 def shipped_styles() -> dict[str, Path]:
