@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from stylenet.images.fetching import Source as Source
     from stylenet.images.masks import read_mask as read_mask
     from stylenet.images.picture import Picture as Picture
+    from stylenet.images.picture import PictureLike as PictureLike
+    from stylenet.images.picture import as_picture as as_picture
     from stylenet.images.picture import encode_image as encode_image
     from stylenet.images.picture import read_image as read_image
     from stylenet.images.picture import resize as resize
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 __all__ = [
     "KeepColors",
     "Picture",
+    "PictureLike",
     "SizeRule",
     "Source",
+    "as_picture",
     "blend",
     "contact_sheet",
     "encode_image",
@@ -47,7 +51,7 @@ __getattr__ = exporter(
         "color": ["KeepColors", "blend", "keep_colors", "luminance", "match_colors"],
         "fetching": ["Source"],
         "masks": ["read_mask"],
-        "picture": ["Picture", "encode_image", "read_image", "resize", "write_image"],
+        "picture": ["Picture", "PictureLike", "as_picture", "encode_image", "read_image", "resize", "write_image"],
         "sheets": ["contact_sheet"],
         "sizes": ["SizeRule"],
     },

@@ -45,6 +45,36 @@ def decode(name: str, data: bytes, allow_huge: bool = False) -> tuple[np.ndarray
     return _oriented(colours, orientation), None if alpha is None else _oriented(alpha, orientation), notes
 
 
+def decode_opened(name: str, image: Image.Image, allow_huge: bool = False) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Return what :func:`decode` does from an image that Pillow has opened, or that was made in memory.
+
+    Raises:
+        InputError: in one line, for an image without pixels, a damaged or closed one, or values out of range.
+    """
+    if not image.width or not image.height:
+        raise InputError(f"{name} is empty ({image.width} x {image.height} pixels)")
+    _check_huge(name, image, allow_huge)
+    try:
+        image.load()
+        if image.mode == "I" and not 0 <= image.getextrema()[0] <= image.getextrema()[1] <= 65535:  # type: ignore[operator]
+            raise InputError(f"{name} has values outside 0..65535: bring it to mode L or RGB")
+        colours, alpha, notes = _to_arrays(name, b"", image)
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        raise InputError(f"{name} cannot be read ({error})") from error
+    orientation = _orientation(image)
+    return _oriented(colours, orientation), None if alpha is None else _oriented(alpha, orientation), notes
+
+
+def _check_huge(name: str, image: Image.Image, allow_huge: bool) -> None:
+    if image.width * image.height > HUGE and not allow_huge:
+        raise InputError(
+            f"{name} has {image.width} x {image.height} pixels, more than the {HUGE // 1_000_000} million that are read"
+            " without --allow_huge"
+        )
+
+
 @contextmanager
 def _decoded(name: str, data: bytes, allow_huge: bool) -> Iterator[Image.Image]:
     """The opened and fully decoded image; every way in which decoding fails becomes one line."""
@@ -57,11 +87,7 @@ def _decoded(name: str, data: bytes, allow_huge: bool) -> Iterator[Image.Image]:
                 image = Image.open(io.BytesIO(data))
             finally:
                 Image.MAX_IMAGE_PIXELS = before
-        if image.width * image.height > HUGE and not allow_huge:
-            raise InputError(
-                f"{name} has {image.width} x {image.height} pixels, more than the {HUGE // 1_000_000} million that are read"
-                " without --allow_huge"
-            )
+        _check_huge(name, image, allow_huge)
         with image:
             image.load()
             yield image
@@ -137,15 +163,15 @@ def _bytes_to_float(image: Image.Image) -> np.ndarray:
 
 def _deep(name: str, data: bytes, image: Image.Image) -> np.ndarray | None:
     """Pictures of more than 8 bits as ``[H, W, C]``, float32 in 0..1; None for the others."""
-    tags: Any = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
-    bits: int = max(tags.get(_BITS, (8,))) if tags else data[24] if image.format == "PNG" else 8
+    tags: Any = image.tag_v2 if image.format == "TIFF" and hasattr(image, "tag_v2") else {}
+    bits: int = max(tags.get(_BITS, (8,))) if tags else data[24] if image.format == "PNG" and data else 8
     grey = image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
     if not grey and bits <= 8:
         return None
     if tags and (image.mode == "I" or (not grey and tags.get(_PLANES) == 2)):
         what = "signed or 32-bit whole numbers" if grey else f"{bits}-bit colours plane by plane"
         raise InputError(f"{name} holds {what}, which are not read: save it with 8 bits")
-    array = np.asarray(image)[..., None] if grey else _by_opencv(data)
+    array = np.asarray(image)[..., None] if grey else _by_opencv(data) if data else None
     if array is None:
         return None
     array = _unit_range(array, bits, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import time
 import urllib.error
 import urllib.parse
@@ -12,28 +13,36 @@ from typing import IO, Any
 
 from stylenet.errors import InputError
 
-Source = str | Path | bytes | IO[bytes]
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 URL_LIMIT_BYTES = 200_000_000
 URL_LIMIT_SECONDS = 60.0
 
 
-def fetch(source: Source) -> tuple[str, bytes]:
-    """A name for messages, and the bytes.
+def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
+    """Return a name for messages, and the bytes.
+
+    Args:
+        source: path, http(s) address, bytes or binary file.
+        name: for messages, where the source has none.
 
     Raises:
         InputError: for what is missing, too large, too slow, or neither a file nor http(s).
     """
-    if isinstance(source, bytes):
-        return "the picture", source
-    if not isinstance(source, str | Path):
-        return str(getattr(source, "name", "the picture")), source.read()
-    text = str(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return name, bytes(source)
+    if not isinstance(source, str | os.PathLike):
+        return _read_file(source, name)
+    text = os.fspath(source)
+    if not isinstance(text, str):
+        text = os.fsdecode(text)
+    if not text:
+        raise InputError(f"{name} has an empty path")
     if isinstance(source, str) and text.lower().startswith(("http://", "https://")):
         return text, _download(text)
     if "://" in text:
         raise InputError(f"{text}: only http and https addresses, and files, are read")
-    path = Path(source)
+    path = Path(text)
     try:
         return text, path.read_bytes()
     except IsADirectoryError as error:
@@ -42,6 +51,19 @@ def fetch(source: Source) -> tuple[str, bytes]:
         raise InputError(f"{path} does not exist") from error
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {text!r}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _read_file(file: IO[bytes], name: str) -> tuple[str, bytes]:
+    """The rest of an open file."""
+    named = getattr(file, "name", name)
+    name = named if isinstance(named, str) else name  # a pipe's is a number
+    try:
+        data: object = file.read()
+    except (OSError, ValueError, UnicodeDecodeError) as error:  # closed, or opened for writing or as text
+        raise InputError(f"{name} cannot be read ({error}): give a file opened with mode 'rb'") from error
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InputError(f"{name} is open as text: open it with mode 'rb'")
+    return name, bytes(data)
 
 
 class _HttpOnly(urllib.request.HTTPRedirectHandler):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -20,29 +20,96 @@ from torch.nn import functional as F
 from stylenet.errors import InputError
 from stylenet.files import check_writable, write_atomic
 from stylenet.formats import WRITTEN_PICTURES, ending
-from stylenet.images.decoding import HUGE, decode
-from stylenet.images.fetching import Source, fetch
+from stylenet.images.decoding import HUGE
+from stylenet.images.fetching import Source
+from stylenet.images.inputs import check_range, check_shape, check_tensor, to_tensors
 from stylenet.images.sizes import SizeRule
 
+# Everything that is taken as a picture: see :mod:`stylenet.images.inputs`.
+PictureLike: TypeAlias = "Picture | Tensor | np.ndarray | Image.Image | Source"
+
 _BAND = 256  # rows
+_SHOWN = 1024  # pixels of the longest side in a notebook
+
+# What networks and interpolation leave beyond 0..1 is cut off on writing; bytes as floats reach further, and are a mistake.
+_LEAST_WRITTEN, _MOST_WRITTEN = -1.0, 2.0
 _WITH_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
-    """A picture in memory.
+    """A picture in memory. Two pictures are equal if their pixels and their transparency are.
+
+    In a notebook it shows itself.
 
     Attributes:
-        pixels: ``[1, 3, H, W]``, float32, RGB, sRGB-encoded, 0..1; not multiplied by alpha.
+        pixels: ``[1, 3, H, W]``, float32, RGB, sRGB-encoded, 0..1; not multiplied by alpha. A batch
+            ``[B, 3, H, W]`` of pictures can be styled, but neither shown nor written.
         alpha: ``[1, 1, H, W]`` in 0..1, or None for a picture without transparency.
         name: where it came from, for messages.
         notes: what a person should know about the reading (``first of 12 frames``).
+
+    Raises:
+        InputError: for tensors of other shapes or types. Values are looked at where the picture is used.
     """
 
     pixels: Tensor
     alpha: Tensor | None = None
     name: str = "picture"
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.pixels, Tensor) or not self.pixels.is_floating_point() or self.pixels.ndim != 4:
+            found = f"{self.pixels.dtype} {list(self.pixels.shape)}" if isinstance(self.pixels, Tensor) else type(self.pixels)
+            raise InputError(f"a Picture has pixels [1, 3, H, W] of floats, not {found}: read_image takes everything else")
+        check_shape(self.pixels, self.name)
+        if self.alpha is None:
+            return
+        wanted = [(count, 1, self.height, self.width) for count in {1, len(self.pixels)}]
+        if not isinstance(self.alpha, Tensor) or not self.alpha.is_floating_point() or tuple(self.alpha.shape) not in wanted:
+            raise InputError(f"the alpha of {self.name} must be a tensor {list(wanted[0])} of floats in 0..1")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Picture):
+            return NotImplemented
+        pairs = ((self.pixels, other.pixels), (self.alpha, other.alpha))
+        return all(a is b or (a is not None and b is not None and torch.equal(a.cpu(), b.cpu())) for a, b in pairs)
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.pixels.shape), self.alpha is None))
+
+    def __repr__(self) -> str:
+        batch = f"{len(self.pixels)} of " if len(self.pixels) > 1 else ""
+        return f"Picture({self.name!r}, {batch}{self.width} x {self.height}{', with alpha' if self.alpha is not None else ''})"
+
+    def pil(self) -> Image.Image:
+        """Return it as a PIL image with 8 bits a channel: ``RGB``, or ``RGBA`` where it has transparency.
+
+        Raises:
+            InputError: for a batch of several, or pixels that are not finite.
+        """
+        return Image.fromarray(self._bytes(with_alpha=True))
+
+    def numpy(self) -> np.ndarray:
+        """Return its colours as an array ``[H, W, 3]`` of uint8, RGB. What :attr:`pixels` has is float32.
+
+        Raises:
+            InputError: for a batch of several, or pixels that are not finite.
+        """
+        return self._bytes(with_alpha=False)
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; nothing for a batch."""
+        if len(self.pixels) > 1:
+            return None
+        return encode_image(self.resized(_SHOWN) if max(self.width, self.height) > _SHOWN else self, "PNG")
+
+    def _bytes(self, with_alpha: bool) -> np.ndarray:
+        check_single(self)
+        try:
+            return _rounded(self, 8, with_alpha)
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
     @property
     def width(self) -> int:
@@ -76,12 +143,13 @@ def resize(tensor: Tensor, height: int, width: int) -> Tensor:
 
 
 def read_image(
-    source: Source, size: str | int | SizeRule = "full", *, upscale: bool = False, allow_huge: bool = False
+    source: PictureLike, size: str | int | SizeRule = "full", *, upscale: bool = False, allow_huge: bool = False
 ) -> Picture:
-    """Reads a picture from a path, an http(s) URL, bytes or a binary file object.
+    """Read a picture from a path, an http(s) address, bytes or a binary file; or take one that is in memory.
 
     Args:
-        source: PNG, JPEG, WebP, TIFF, BMP, GIF (first frame), AVIF, or HEIC where ``pillow-heif`` is installed.
+        source: PNG, JPEG, WebP, TIFF, BMP, GIF (first frame), AVIF, or HEIC where ``pillow-heif`` is installed; a PIL image, a
+            numpy array ``[H, W, 3]`` or a tensor ``[3, H, W]`` or ``[B, 3, H, W]``, both uint8 or float in 0..1; a picture.
         size: a size rule: ``512``, ``short:400``, ``640x480``, ``0.25mp`` or ``full``.
         upscale: let the rule enlarge the picture too.
         allow_huge: accept more than 89 million pixels.
@@ -89,19 +157,51 @@ def read_image(
     Raises:
         InputError: in one line, for anything that is not a readable picture.
     """
-    name, data = fetch(source)
-    if not data:
-        raise InputError(f"{name} is empty (0 bytes)")
-    colours, alpha, notes = decode(name, data, allow_huge)
-    height, width = colours.shape[:2]
-    if min(height, width) < 2:
-        raise InputError(f"{name} is {width} x {height} pixels: a picture needs at least 2 pixels a side")
-    wanted = SizeRule.parse(size).apply(width, height, upscale)
+    rule = SizeRule.parse(size)
+    picture = as_picture(source, allow_huge=allow_huge)
+    wanted = rule.apply(picture.width, picture.height, upscale)
     if wanted[0] * wanted[1] > HUGE and not allow_huge:
-        raise InputError(f"size {size} makes {name} {wanted[0]} x {wanted[1]} pixels: that many need --allow_huge")
-    pixels = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))[None]
-    opacity = None if alpha is None else torch.from_numpy(np.ascontiguousarray(alpha))[None, None]
-    return Picture(pixels, opacity, name, tuple(notes)).resized(size, upscale)
+        raise InputError(f"size {size} makes {picture.name} {wanted[0]} x {wanted[1]} pixels: that many need --allow_huge")
+    return picture.resized(size, upscale)
+
+
+def as_picture(source: PictureLike, name: str = "the picture", *, allow_huge: bool = False) -> Picture:
+    """Return whatever is taken as a picture as one, checked. Every public function begins with this.
+
+    Args:
+        source: see :func:`read_image`.
+        name: for messages, where the source has none.
+        allow_huge: accept encoded pictures of more than 89 million pixels.
+
+    Raises:
+        InputError: for anything else, values out of range, or a side below 2 pixels.
+    """
+    if isinstance(source, Picture):
+        picture = _checked(source)
+    else:
+        pixels, alpha, name, notes = to_tensors(source, name, allow_huge)
+        picture = Picture(pixels, alpha, name, tuple(notes))
+    if min(picture.height, picture.width) < 2:
+        size = f"{picture.width} x {picture.height} pixels"
+        raise InputError(f"{picture.name} is {size}: a picture needs at least 2 pixels a side")
+    return picture
+
+
+def _checked(picture: Picture, low: float = 0.0, high: float = 1.0) -> Picture:
+    """The same, out of any graph, with all values in a range."""
+    if picture.alpha is not None:
+        check_range(float(picture.alpha.min()), float(picture.alpha.max()), f"the alpha of {picture.name}", low, high)
+    return replace(picture, pixels=check_tensor(picture.pixels, picture.name, low, high))
+
+
+def check_single(picture: Picture) -> None:
+    """Fail for a batch where one picture is wanted.
+
+    Raises:
+        InputError: for several.
+    """
+    if len(picture.pixels) != 1:
+        raise InputError(f"{picture.name} is a batch of {len(picture.pixels)}: give its pictures one by one")
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -134,32 +234,43 @@ def check_format(path: str | Path, bits: int = 8) -> str:
 
 
 def write_image(
-    picture: Picture | Tensor, path: str | Path, *, quality: int = 95, bits: int = 8, alpha: Tensor | None = None
+    picture: PictureLike, path: str | Path, *, quality: int = 95, bits: int = 8, alpha: Tensor | None = None
 ) -> Path:
-    """Writes a picture, whole or not at all; the suffix picks the format.
+    """Write a picture, whole or not at all; the suffix picks the format.
 
     Args:
-        picture: a :class:`Picture`, or ``[1, 3, H, W]`` in 0..1 (values outside are clipped).
+        picture: a :class:`Picture`, or whatever :func:`read_image` takes. Floats a little outside 0..1, as networks and
+            interpolation leave them, are cut off; from -1 and to 2 at most.
         path: ``.png .jpg .webp .tiff .bmp .avif``; missing folders are made.
         quality: of JPEG (without chroma subsampling), WebP and AVIF.
         bits: 8, or 16 for PNG and TIFF.
         alpha: ``[1, 1, H, W]``; formats without transparency get the picture on white.
 
     Raises:
-        InputError: for a suffix, depth or size that cannot be written, or pixels that are not finite.
+        InputError: for a suffix, depth or size that cannot be written, pixels that are not finite or in 0..255, a batch of
+            several, or what is no picture.
         RunError: if the disk is full or the folder not writable; nothing is left behind.
     """
     kind = check_format(path, bits)
-    if not isinstance(picture, Picture):
-        picture = Picture(picture)
+    picture = _as_written(picture)
     if alpha is not None:
         picture = replace(picture, alpha=alpha)
+    check_single(picture)
     try:
         content = encode_image(picture, kind, quality=quality, bits=bits)
     except ValueError as error:
         raise InputError(f"cannot write {path}: {error}") from error
     write_atomic(Path(path), content)
     return Path(path)
+
+
+def _as_written(picture: PictureLike) -> Picture:
+    """A picture of what is to be written, whose floats may lie a little outside 0..1."""
+    if isinstance(picture, Tensor):
+        picture = Picture(check_tensor(picture, low=_LEAST_WRITTEN, high=_MOST_WRITTEN))
+    if isinstance(picture, Picture):
+        return _checked(picture, _LEAST_WRITTEN, _MOST_WRITTEN)
+    return as_picture(picture)
 
 
 def encode_image(picture: Picture, kind: str, *, quality: int = 95, bits: int = 8) -> bytes:
