@@ -1,4 +1,4 @@
-"""What the machine can do: device, arithmetic, memory."""
+"""Find out what the machine can do: devices, precision, memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Precision = Literal["auto", "32", "bf16"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` takes the accelerator that torch sees, else the processor.
+    """Return a device by its name; ``auto`` takes the accelerator that torch sees, else the processor.
 
     Raises:
         InputError: for a device that is not there.
@@ -37,8 +37,8 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def gains_from_bf16(device: torch.device) -> bool:
-    """Whether convolutions run faster in bfloat16: tensor cores from Ampere on, AMX, and some processors with AVX512-BF16.
-    Elsewhere it is slower than float32."""
+    """Return whether convolutions run faster in bfloat16 than in float32: on tensor cores from Ampere on, AMX, and some
+    processors with AVX512-BF16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
@@ -51,7 +51,7 @@ def gains_from_bf16(device: torch.device) -> bool:
 
 
 def _processor_has(probe: str) -> bool:
-    """torch's own look at the processor; older releases have fewer."""
+    """Ask torch what the processor can do; older releases of torch know fewer answers."""
     return bool(getattr(torch.cpu, probe, lambda: False)())
 
 
@@ -61,7 +61,7 @@ def _made_by_amd() -> bool:
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether ``torch.compile`` finds what it needs: Triton for a GPU, a C++ compiler for a processor."""
+    """Return whether ``torch.compile`` finds what it needs: Triton for a GPU, a C++ compiler for a processor."""
     if device.type == "cuda":
         return importlib.util.find_spec("triton") is not None
     compilers = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
@@ -69,21 +69,21 @@ def can_compile(device: torch.device) -> bool:
 
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type of the convolutions; Gram matrices, losses and pixels are float32 whatever it is."""
+    """Return the type of the convolutions. Gram matrices, losses and pixels are float32 in any case."""
     if precision == "auto":
         return torch.bfloat16 if gains_from_bf16(device) else torch.float32
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a run may count on."""
+    """Return the bytes that a run may count on."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep what is freed, for the rest of the process.
+    """Tell glibc to keep what is freed, for the rest of the process.
 
     A step frees and takes tensors of tens of megabytes. By default glibc hands each back to the system, and its pages are
     faulted in anew at the next step: a tenth of the time of optimize, a fifth of that of a network. Other C libraries are left
@@ -97,8 +97,8 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Has glibc hand back what is free just now: beside a picture of a gigabyte the copies that were made on the way to it
-    would count as much again."""
+    """Tell glibc to hand freed memory back now: beside a picture of a gigabyte, the copies made on the way to it would count
+    as much again."""
     trim = _of_glibc("malloc_trim")
     if trim is not None:
         trim(0)
@@ -109,7 +109,7 @@ def _of_glibc(name: str) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """What a number in a log was measured with."""
+    """Return the versions of everything that decides what a number in a log was measured with."""
     import torchvision
 
     import stylenet

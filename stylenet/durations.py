@@ -8,7 +8,7 @@ from stylenet.errors import InputError
 
 
 def parse_seconds(budget: str | float | None) -> float | None:
-    """``90``, ``90s``, ``5m``, ``1.5h`` in seconds.
+    """Return ``90``, ``90s``, ``5m`` or ``1.5h`` in seconds.
 
     Raises:
         InputError: for anything else.
@@ -22,7 +22,7 @@ def parse_seconds(budget: str | float | None) -> float | None:
 
 
 def clock(seconds: float) -> str:
-    """``1:05`` or ``2:00:00``."""
+    """Return seconds as ``1:05`` or ``2:00:00``."""
     whole = round(seconds)
     minutes, hours = whole // 60 % 60, whole // 3600
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

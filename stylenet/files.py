@@ -1,4 +1,4 @@
-"""Files: they appear whole or not at all, and are known by their SHA-256."""
+"""Write files whole or not at all, and know them by their SHA-256."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stylenet.errors import InputError, RunError
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Writes beside the target, then replaces it, so that a crash or a full disk leaves nothing half-written.
+    """Write beside the target, then replace it, so that a crash or a full disk leaves nothing half-written.
 
     Raises:
         RunError: if it cannot be written; the target is then as it was.
@@ -25,7 +25,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """An empty file beside the target, to be filled inside the ``with``; it becomes the target at its end, and vanishes if
+    """Open an empty file beside the target, to be filled inside the ``with``. It becomes the target at the end, and vanishes if
     the block raises.
 
     Raises:
@@ -49,7 +49,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Fails now rather than after minutes of work.
+    """Fail now if a file at this path could not be written later, rather than after minutes of work.
 
     Raises:
         InputError: if a file at this path could not be written.
@@ -67,7 +67,7 @@ def check_writable(path: Path) -> None:
 
 
 def sha256(path: str | Path) -> str:
-    """Of a file, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 

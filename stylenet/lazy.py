@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used, so that ``import stylenet`` stays quick."""
+"""Import the names of a package when they are first used, so that ``import stylenet`` stays quick."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the libraries below say, and what a person is to hear of it."""
+"""Decide which messages of the libraries below a person gets to see."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 
 
 def quiet_lightning() -> None:
-    """Lightning's advice to developers, which a person with pictures cannot follow."""
+    """Hide Lightning's advice to developers, which a person with pictures cannot follow."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (

@@ -1,4 +1,4 @@
-"""Colours of one picture on another, and blends of pictures, as functions of tensors ``[B, 3, H, W]`` in 0..1.
+"""Give a picture the colours of another one, and blend pictures, as functions of tensors ``[B, 3, H, W]`` in 0..1.
 
 The three ways to keep a photo's colours are those of Gatys, Bethge, Hertzmann & Shechtman, "Preserving Color in Neural Artistic
 Style Transfer" (arXiv:1606.05897). An optimization can bring the style pictures to the photo's colours before it begins
@@ -32,7 +32,7 @@ _MOST = 2.0
 
 
 def keep_colors(styled: Tensor, photo: Tensor, how: ColorMatch) -> Tensor:
-    """A styled picture in the colours of its photo.
+    """Return a styled picture in the colours of its photo.
 
     Args:
         styled: ``[B, 3, H, W]`` in 0..1.
@@ -53,7 +53,7 @@ def keep_colors(styled: Tensor, photo: Tensor, how: ColorMatch) -> Tensor:
 
 
 def exchange_luminance(photo: Tensor, styled: Tensor) -> Tensor:
-    """The photo's colour with the luminance of a styled picture, both ``[B, 3, H, W]`` in 0..1.
+    """Return the photo's colour with the luminance of a styled picture, both ``[B, 3, H, W]`` in 0..1.
 
     Raises:
         InputError: for pictures of different sizes.
@@ -65,7 +65,7 @@ def exchange_luminance(photo: Tensor, styled: Tensor) -> Tensor:
 
 
 def match_colors(picture: Tensor, reference: Tensor, how: ColorMatch) -> Tensor:
-    """A picture in the colours of another one, which may have any size.
+    """Return a picture in the colours of another one, which may have any size.
 
     Args:
         picture: ``[B, 3, H, W]`` in 0..1.
@@ -89,12 +89,12 @@ def match_colors(picture: Tensor, reference: Tensor, how: ColorMatch) -> Tensor:
 
 
 def luminance(picture: Tensor) -> Tensor:
-    """``[B, 1, H, W]``: the Y of YIQ, 0..1."""
+    """Return the luminance of a picture, the Y of YIQ, as ``[B, 1, H, W]`` in 0..1."""
     return torch.einsum("bchw,c->bhw", picture, picture.new_tensor(_LUMA))[:, None]
 
 
 def blend(photo: Tensor, styled: Tensor, strength: float | Tensor) -> Tensor:
-    """A picture between two, mixed in Oklab (Ottosson 2020), where half way looks half way.
+    """Return a picture between two others, mixed in Oklab (Ottosson 2020), where half way looks half way.
 
     Args:
         photo: ``[B, 3, H, W]`` in 0..1.
@@ -111,7 +111,8 @@ def blend(photo: Tensor, styled: Tensor, strength: float | Tensor) -> Tensor:
 
 
 def combine(photo: Tensor, styled: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
-    """The photo, with each style where its mask is; in between mixed in Oklab (:func:`~stylenet.images.oklab.mix`).
+    """Return the photo with each style where its mask is; where masks are grey, mix in Oklab
+    (:func:`~stylenet.images.oklab.mix`).
 
     Args:
         photo: ``[B, 3, H, W]`` in 0..1.
@@ -142,7 +143,7 @@ def combine(photo: Tensor, styled: Sequence[Tensor], masks: Sequence[Tensor]) ->
 
 
 def restore_detail(photo: Tensor, styled: Tensor, radius: int = 4, smoothness: float = 1e-3, strength: float = 1.0) -> Tensor:
-    """A picture styled at another scale, brought to the size of its photo with the photo's edges.
+    """Bring a picture that was styled at another scale to the size of its photo, with the photo's edges.
 
     In every window of the small pictures a line is fitted from the photo's luminance to each styled channel, as in the guided
     filter (He, Sun & Tang, "Guided Image Filtering", PAMI 2013), computed small as in the fast one (He & Sun,
@@ -189,14 +190,14 @@ def _match_covariance(picture: Tensor, reference: Tensor) -> Tensor:
 
 
 def _moments(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean ``[1, 3, 1, 1]`` and covariance ``[3, 3]``, the latter in float64 and on the processor, of one picture."""
+    """Return mean ``[1, 3, 1, 1]`` and covariance ``[3, 3]`` of one picture; the covariance in float64 and on the processor."""
     mean = picture.mean(dim=(2, 3), keepdim=True)
     centred = (picture - mean).flatten(2)[0]
     return mean, (centred @ centred.T / centred.shape[1]).double().cpu()
 
 
 def _power(covariance: Tensor, exponent: float) -> Tensor:
-    """Of a symmetric matrix. A direction of colour without variance, as a grey picture has two, stays without."""
+    """Return a power of a symmetric matrix. Directions of colour without variance, as a grey picture has two, stay without."""
     variances, directions = torch.linalg.eigh(covariance)
     powers = torch.where(variances > _FLAT**2, variances.clamp_min(_FLAT**2) ** exponent, 0.0)
     result: Tensor = (directions * powers) @ directions.T
@@ -212,7 +213,7 @@ def _match_histogram(picture: Tensor, reference: Tensor) -> Tensor:
 
 
 def _match_distribution(values: Tensor, reference: Tensor) -> Tensor:
-    """Numbers ``[n]`` with the distribution of ``[m]`` others, in the same order of size.
+    """Give numbers ``[n]`` the distribution of ``[m]`` others, and keep their order of size.
 
     Equal numbers stay equal: all have the middle of their ranks, so that a flat picture gets the reference's median.
     """
@@ -228,14 +229,14 @@ def _match_distribution(values: Tensor, reference: Tensor) -> Tensor:
 
 
 def _middle_ranks(counts: Tensor) -> Tensor:
-    """Share of the numbers below each distinct one, half of its own included."""
+    """Return the share of the numbers below each distinct one, half of its own included."""
     # Whole numbers on the way: float32 loses count after 16 million.
     twice = 2 * counts.cumsum(0) - counts
     return (twice.double() if counts.device.type != "mps" else twice.float()) / (2 * counts.sum())
 
 
 def _within_range(light: Tensor, chroma: Tensor) -> Tensor:
-    """Luminance ``[B, 1, H, W]`` plus chroma ``[B, 3, H, W]`` of luminance 0, made paler where the sum would leave 0..1.
+    """Add chroma ``[B, 3, H, W]`` of luminance 0 to luminance ``[B, 1, H, W]``, made paler where the sum would leave 0..1.
 
     Cutting channels off would change luminance, and with it strokes.
     """
@@ -259,7 +260,8 @@ def _size(picture: Tensor) -> str:
 
 
 def _slope(guide: Tensor, styled: Tensor, radius: int, smoothness: float) -> Tensor:
-    """Of the lines from the guide ``[B, 1, h, w]`` to each channel ``[B, 3, h, w]``, averaged over a pixel's windows."""
+    """Fit lines from the guide ``[B, 1, h, w]`` to each channel ``[B, 3, h, w]``; return their slopes, averaged over a
+    pixel's windows."""
     mean, styled_mean = _box(guide, radius), _box(styled, radius)
     variance = _box(guide * guide, radius) - mean * mean
     covariance = _box(guide * styled, radius) - mean * styled_mean
@@ -267,7 +269,8 @@ def _slope(guide: Tensor, styled: Tensor, radius: int, smoothness: float) -> Ten
 
 
 def _box(values: Tensor, radius: int) -> Tensor:
-    """Means over windows of ``2 radius + 1`` pixels a side, at the border over what there is of them."""
+    """Return means over windows of ``2 radius + 1`` pixels a side; at the border, over the part of the window inside the
+    picture."""
     side = 2 * radius + 1
     across = F.avg_pool2d(values, (1, side), stride=1, padding=(0, radius), count_include_pad=False)
     return F.avg_pool2d(across, (side, 1), stride=1, padding=(radius, 0), count_include_pad=False)

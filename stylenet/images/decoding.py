@@ -1,4 +1,5 @@
-"""What a picture file can hide, settled: bit depth, palette, CMYK, colour profile, transparency, and every kind of damage."""
+"""Decode picture files: bit depth, palette, CMYK, colour profile and transparency are settled here, and every kind of damage
+told."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ _BITS, _PHOTOMETRIC, _PLANES, _EXTRA_SAMPLES = 258, 262, 284, 338
 
 
 def decode(name: str, data: bytes, allow_huge: bool = False) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """An encoded picture as arrays, upright and in sRGB.
+    """Decode a picture file to arrays, upright and in sRGB.
 
     Returns:
         Colours ``[H, W, 3]`` and alpha ``[H, W]`` or None, float32 in 0..1, and notes for a person.
@@ -77,7 +78,7 @@ def _check_huge(name: str, image: Image.Image, allow_huge: bool) -> None:
 
 @contextmanager
 def _decoded(name: str, data: bytes, allow_huge: bool) -> Iterator[Image.Image]:
-    """The opened and fully decoded image; every way in which decoding fails becomes one line."""
+    """Return the opened and fully decoded image. Every way in which decoding can fail becomes one line."""
     register_heif()
     try:
         with _pillow_limit, warnings.catch_warnings():
@@ -121,7 +122,7 @@ def hint(data: bytes) -> str:
 
 
 def _to_arrays(name: str, data: bytes, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Colours ``[H, W, 3]`` and alpha ``[H, W]`` or None, float32 in 0..1, and notes."""
+    """Return colours ``[H, W, 3]`` and alpha ``[H, W]`` or None, float32 in 0..1, and notes."""
     notes = []
     if getattr(image, "n_frames", 1) > 1:
         notes.append(f"{name}: the first of {image.n_frames} frames is used")  # type: ignore[attr-defined]
@@ -140,7 +141,7 @@ def _to_arrays(name: str, data: bytes, image: Image.Image) -> tuple[np.ndarray, 
 
 
 def _shallow(image: Image.Image, notes: list[str], name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Everything that Pillow holds in 8 bits."""
+    """Decode everything that Pillow holds in 8 bits."""
     alpha = None
     if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
         profile, colours = image.info.get("icc_profile"), "L" if image.mode in ("L", "LA", "La") else "RGB"
@@ -162,7 +163,7 @@ def _bytes_to_float(image: Image.Image) -> np.ndarray:
 
 
 def _deep(name: str, data: bytes, image: Image.Image) -> np.ndarray | None:
-    """Pictures of more than 8 bits as ``[H, W, C]``, float32 in 0..1; None for the others."""
+    """Decode pictures of more than 8 bits as ``[H, W, C]``, float32 in 0..1; return None for the others."""
     tags: Any = image.tag_v2 if image.format == "TIFF" and hasattr(image, "tag_v2") else {}
     bits: int = max(tags.get(_BITS, (8,))) if tags else data[24] if image.format == "PNG" and data else 8
     grey = image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
@@ -186,7 +187,7 @@ def _deep(name: str, data: bytes, image: Image.Image) -> np.ndarray | None:
 
 
 def _by_opencv(data: bytes) -> np.ndarray | None:
-    """Colours of 16 bits ``[H, W, 3 or 4]``, which Pillow cuts to 8; None if OpenCV cannot read them either."""
+    """Return colours of 16 bits ``[H, W, 3 or 4]``, which Pillow cuts to 8; None if OpenCV cannot read them either."""
     import cv2
 
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -200,7 +201,7 @@ def _by_opencv(data: bytes) -> np.ndarray | None:
 
 
 def _unit_range(array: np.ndarray, bits: int, name: str) -> np.ndarray:
-    """Any sample type to float32 in 0..1."""
+    """Convert any sample type to float32 in 0..1."""
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
             raise InputError(f"{name} has pixels that are NaN or infinite")
@@ -215,7 +216,7 @@ def _unit_range(array: np.ndarray, bits: int, name: str) -> np.ndarray:
 
 
 def _foreign_profile(image: Image.Image) -> bool:
-    """Whether there is a colour profile other than sRGB."""
+    """Return whether the picture has a colour profile other than sRGB."""
     profile = image.info.get("icc_profile")
     if not profile:
         return False
@@ -227,7 +228,7 @@ def _foreign_profile(image: Image.Image) -> bool:
 
 
 def _to_srgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
-    """Through the picture's own profile to sRGB; without one, Pillow's plain conversion."""
+    """Convert to sRGB through the picture's own profile; without one, by Pillow's plain conversion."""
     if _foreign_profile(image):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
@@ -241,7 +242,7 @@ def _to_srgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 (upright) where the EXIF data are damaged."""
+    """Return the EXIF orientation, or 1 (upright) where the EXIF data are damaged."""
     try:
         value = image.getexif().get(0x0112, 1)
     except _DAMAGE:

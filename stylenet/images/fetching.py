@@ -1,4 +1,4 @@
-"""From a path, an address, bytes or a file object to bytes."""
+"""Turn a path, an address, bytes or a file object into bytes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
 
 
 def _read_file(file: IO[bytes], name: str) -> tuple[str, bytes]:
-    """The rest of an open file."""
+    """Return what is left to read of an open file."""
     named = getattr(file, "name", name)
     name = named if isinstance(named, str) else name  # a pipe's is a number
     try:
@@ -67,7 +67,7 @@ def _read_file(file: IO[bytes], name: str) -> tuple[str, bytes]:
 
 
 class _HttpOnly(urllib.request.HTTPRedirectHandler):
-    """Redirects stay on http(s): Python's own handler would follow one to ftp."""
+    """Redirects are followed to http(s) alone; Python's own handler would follow one to ftp."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):

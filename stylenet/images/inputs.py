@@ -119,7 +119,7 @@ def check_range(least: float, most: float, name: str, low: float = 0.0, high: fl
 
 
 def _from_array(array: np.ndarray, name: str) -> Tensor:
-    """A numpy array ``[H, W, 3]``, copied."""
+    """Copy a numpy array ``[H, W, 3]`` into a tensor."""
     if array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise InputError(f"{name} is an array {list(array.shape)}: a picture is [H, W, 3]{_advice(array.shape)}")
     if array.dtype != np.uint8 and array.dtype.kind != "f":
@@ -129,13 +129,13 @@ def _from_array(array: np.ndarray, name: str) -> Tensor:
 
 
 def _from_decoded(colours: np.ndarray, alpha: np.ndarray | None) -> tuple[Tensor, Tensor | None]:
-    """Decoded arrays ``[H, W, 3]`` and ``[H, W]`` as tensors."""
+    """Return decoded arrays ``[H, W, 3]`` and ``[H, W]`` as tensors."""
     pixels = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))[None]
     return pixels, None if alpha is None else torch.from_numpy(np.ascontiguousarray(alpha))[None, None]
 
 
 def _advice(shape: tuple[int, ...]) -> str:
-    """What to do with an array or a tensor of a shape that is common, but not a picture's."""
+    """Say what to do with an array or a tensor of a shape that is common, but not a picture's."""
     if 0 in shape:
         return "; this one is empty"
     if len(shape) == 2:

@@ -1,4 +1,4 @@
-"""Masks: where in a photo a style goes. ``[1, 1, H, W]``, 1 where the style is, 0 where it is not."""
+"""Masks say where in a photo a style goes: ``[1, 1, H, W]``, 1 where the style is, 0 where it is not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROUNDING = 1e-5
 
 
 def read_mask(source: Source, width: int, height: int, feather: float = 0.0) -> Tensor:
-    """Reads where a style goes: white there, black not, grey in between.
+    """Read where a style goes: white there, black not, grey in between.
 
     A file with transparency is a cut-out: its opacity is the mask, whatever its colours are.
 
@@ -45,7 +45,8 @@ def read_mask(source: Source, width: int, height: int, feather: float = 0.0) -> 
 
 
 def soften(mask: Tensor, feather: float) -> Tensor:
-    """A mask ``[B, 1, H, W]`` blurred by a Gaussian of ``feather`` pixels; beyond its border it goes on as it ends there."""
+    """Blur a mask ``[B, 1, H, W]`` by a Gaussian of ``feather`` pixels. Beyond its border the mask continues as it ends
+    there."""
     reach = math.ceil(_REACH * feather)
     if reach:
         offsets = torch.arange(-reach, reach + 1, device=mask.device, dtype=mask.dtype)

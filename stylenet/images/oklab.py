@@ -24,21 +24,21 @@ _OPPONENT = (
 
 
 def to_oklab(picture: Tensor) -> Tensor:
-    """``[B, 3, H, W]``, sRGB-encoded in 0..1, to lightness 0..1 and two opponent colours of about -0.4..0.4."""
+    """Convert ``[B, 3, H, W]`` from sRGB in 0..1 to Oklab: lightness in 0..1 and two opponent colours of about -0.4..0.4."""
     # IEC 61966-2-1.
     linear = torch.where(picture <= 0.04045, picture / 12.92, ((picture.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
     return channels(channels(linear, _CONES).clamp_min(0) ** (1 / 3), _OPPONENT)
 
 
 def from_oklab(values: Tensor) -> Tensor:
-    """The inverse of :func:`to_oklab`; colours that sRGB does not have are cut to 0..1."""
+    """Convert Oklab back to sRGB, the inverse of :func:`to_oklab`. Colours that sRGB does not have are cut to 0..1."""
     linear = channels(channels(values, _inverse(_OPPONENT)) ** 3, _inverse(_CONES)).clamp(0, 1)
     encoded = torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
     return encoded.clamp(0, 1)
 
 
 def mix(pictures: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """The weighted mean of pictures in Oklab; where one weight is 1, that picture to the bit.
+    """Return the weighted mean of pictures in Oklab. Where one weight is 1, the result is that picture to the bit.
 
     Args:
         pictures: ``[B, 3, H, W]`` each, in 0..1.
@@ -54,7 +54,7 @@ def mix(pictures: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
 
 
 def channels(picture: Tensor, matrix: Matrix) -> Tensor:
-    """``[B, C, H, W]`` by a matrix of ``D`` rows and ``C`` columns: ``[B, D, H, W]``."""
+    """Multiply ``[B, C, H, W]`` by a matrix of ``D`` rows and ``C`` columns, which gives ``[B, D, H, W]``."""
     result: Tensor = torch.einsum("dc,bchw->bdhw", picture.new_tensor(matrix), picture)
     return result
 

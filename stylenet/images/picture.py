@@ -99,7 +99,7 @@ class Picture:
         return self._bytes(with_alpha=False)
 
     def _repr_png_(self) -> bytes | None:
-        """What a notebook shows; nothing for a batch."""
+        """Return what a notebook shows; nothing for a batch."""
         if len(self.pixels) > 1:
             return None
         return encode_image(self.resized(_SHOWN) if max(self.width, self.height) > _SHOWN else self, "PNG")
@@ -120,7 +120,8 @@ class Picture:
         return int(self.pixels.shape[2])
 
     def resized(self, size: str | int | SizeRule, upscale: bool = False) -> Picture:
-        """The picture by a size rule (see :class:`~stylenet.images.SizeRule`), antialiased; itself where nothing changes."""
+        """Return the picture resized by a size rule (see :class:`~stylenet.images.SizeRule`), antialiased; itself where
+        nothing changes."""
         width, height = SizeRule.parse(size).apply(self.width, self.height, upscale)
         if (width, height) == (self.width, self.height):
             return self
@@ -135,7 +136,7 @@ class Picture:
 
 
 def resize(tensor: Tensor, height: int, width: int) -> Tensor:
-    """``[B, C, H, W]`` to another size: bicubic, antialiased, kept within 0..1."""
+    """Resize ``[B, C, H, W]``: bicubic, antialiased, kept within 0..1."""
     return F.interpolate(tensor, (height, width), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
@@ -188,7 +189,7 @@ def as_picture(source: PictureLike, name: str = "the picture", *, allow_huge: bo
 
 
 def _checked(picture: Picture, low: float = 0.0, high: float = 1.0) -> Picture:
-    """The same, out of any graph, with all values in a range."""
+    """Return the tensor detached from any graph, after a check that all values are in their range."""
     if picture.alpha is not None:
         check_range(float(picture.alpha.min()), float(picture.alpha.max()), f"the alpha of {picture.name}", low, high)
     return replace(picture, pixels=check_tensor(picture.pixels, picture.name, low, high))
@@ -208,7 +209,7 @@ def check_single(picture: Picture) -> None:
 
 
 def check_output(path: str | Path, bits: int = 8) -> None:
-    """Fails now rather than after minutes of work.
+    """Fail now if a picture could not be written later, rather than after minutes of work.
 
     Raises:
         InputError: if a picture could not be written there.
@@ -218,7 +219,7 @@ def check_output(path: str | Path, bits: int = 8) -> None:
 
 
 def check_format(path: str | Path, bits: int = 8) -> str:
-    """Pillow's name of the format that a file name asks for.
+    """Return Pillow's name of the format that a file name asks for.
 
     Raises:
         InputError: if pictures cannot be written under that name, or not with so many bits.
@@ -265,7 +266,7 @@ def write_image(
 
 
 def _as_written(picture: PictureLike) -> Picture:
-    """A picture of what is to be written, whose floats may lie a little outside 0..1."""
+    """Return the picture that is to be written, whose floats may lie a little outside 0..1."""
     if isinstance(picture, Tensor):
         picture = Picture(check_tensor(picture, low=_LEAST_WRITTEN, high=_MOST_WRITTEN))
     if isinstance(picture, Picture):
@@ -274,7 +275,7 @@ def _as_written(picture: PictureLike) -> Picture:
 
 
 def encode_image(picture: Picture, kind: str, *, quality: int = 95, bits: int = 8) -> bytes:
-    """A picture as the bytes of a file.
+    """Encode a picture as the bytes of a file.
 
     Args:
         picture: values outside 0..1 are clipped.
@@ -293,7 +294,8 @@ def encode_image(picture: Picture, kind: str, *, quality: int = 95, bits: int = 
 
 
 def _rounded(picture: Picture, bits: int, with_alpha: bool) -> np.ndarray:
-    """``[H, W, 3 or 4]`` integers, made in bands: beside a picture of 100 megapixels a second one in float32 is 1.2 GB."""
+    """Round a picture to integers ``[H, W, 3 or 4]``, band by band: a second copy of 100 megapixels in float32 would take
+    1.2 GB."""
     channels = 4 if with_alpha and picture.alpha is not None else 3
     array = np.empty((picture.height, picture.width, channels), np.uint16 if bits == 16 else np.uint8)
     for top in range(0, picture.height, _BAND):

@@ -1,4 +1,4 @@
-"""Labelled grids of pictures."""
+"""Lay pictures out as labelled grids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GAP = 6
 
 
 def contact_sheet(pictures: Sequence[Tensor], labels: Sequence[str], columns: int, height: int = 240) -> Tensor:
-    """Pictures ``[1, 3, h, w]`` side by side, row by row, each with its label above, on white.
+    """Arrange pictures ``[1, 3, h, w]`` side by side, row by row, each with its label above, on white.
 
     Args:
         pictures: any sizes; each is brought to ``height``.

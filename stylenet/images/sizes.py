@@ -14,7 +14,7 @@ _GRAMMAR = "512 (longest side), short:400 (shortest side), 640x480 (exactly, wid
 
 @dataclass(frozen=True)
 class SizeRule:
-    """A parsed size. ``kind`` tells what ``value`` (pixels, or megapixels) and ``height`` mean."""
+    """A parsed size rule; ``kind`` tells what ``value`` (pixels, or megapixels) and ``height`` mean."""
 
     kind: Literal["longest", "shortest", "exact", "megapixels", "full"]
     value: float = 0
@@ -22,7 +22,7 @@ class SizeRule:
 
     @classmethod
     def parse(cls, text: str | int | SizeRule) -> SizeRule:
-        """Reads ``512``, ``short:400``, ``640x480``, ``0.25mp`` or ``full``.
+        """Read ``512``, ``short:400``, ``640x480``, ``0.25mp`` or ``full``.
 
         Raises:
             InputError: for anything else.
@@ -49,7 +49,7 @@ class SizeRule:
         return rule
 
     def apply(self, width: int, height: int, upscale: bool = False) -> tuple[int, int]:
-        """Width and height that a picture gets, each at least 1. It grows only by ``upscale`` or an exact size."""
+        """Return the width and height that a picture gets, each at least 1. It grows only by ``upscale`` or an exact size."""
         if self.kind == "full":
             return width, height
         if self.kind == "exact":
