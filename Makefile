@@ -1,0 +1,26 @@
+# Short names for what people do with the project. `make` alone lists them.
+# All of them work in the virtual environment that is active, or make one in .venv.
+SHELL := bash
+SETUP := source scripts/setup.sh dev &&
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test quick lint docs
+
+help:  ## list what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/'
+
+setup:  ## install the project with everything that its development needs
+	@$(SETUP) true
+
+test:  ## run the whole test suite
+	@scripts/test
+
+quick:  ## run the tests that take no longer than a moment each: under a minute in all
+	@$(SETUP) python -m pytest -m "not slow"
+
+lint:  ## check style, formatting and types
+	@$(SETUP) ruff check . && ruff format --check . && mypy
+
+docs:  ## run every command, every piece of Python and every link of the documents
+	@$(SETUP) python -m pytest tests/documents
+
