@@ -1,4 +1,4 @@
-"""Gram matrices in 16 bits, for style files and for trainings that keep a hundred styles at hand."""
+"""Pack Gram matrices into 16 bits, for style files and for trainings that keep a hundred styles at hand."""
 
 from __future__ import annotations
 

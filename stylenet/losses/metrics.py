@@ -1,4 +1,4 @@
-"""Numbers for a styled picture that the loss does not tell: what is known to go wrong, and how far the style has come.
+"""Measure what the loss does not see in a styled picture: the faults that are known, and how far the style has come.
 
 All need the loss network at most, and none a download.
 """
@@ -24,8 +24,8 @@ _PATTERNS = [(0.5, 0.0), (0.0, 0.5), (0.5, 0.5), (0.25, 0.0), (0.0, 0.25), (0.25
 
 
 def checkerboard_index(styled: Tensor, photos: Tensor) -> Tensor:
-    """How far periods of 2 and 4 pixels stand out of the spectrum (Odena et al., "Deconvolution and Checkerboard Artifacts",
-    Distill 2016): 1 is as in the photos, 10 can be seen.
+    """Return how far periods of 2 and 4 pixels stand out of the spectrum (Odena et al., "Deconvolution and Checkerboard
+    Artifacts", Distill 2016): 1 is as in the photos, 10 can be seen.
 
     The power at each of nine frequencies is compared with that of its neighbourhood; the largest of these ratios counts, over
     the photos' largest.
@@ -48,7 +48,7 @@ def _largest_peak(pictures: Tensor) -> Tensor:
 
 
 def _peak(power: Tensor, row: int, column: int) -> Tensor:
-    """Mean power of the 3 x 3 frequencies around one, over that of the 13 x 13 around it without the inner 5 x 5."""
+    """Return the mean power of the 3 x 3 frequencies around one, over that of the 13 x 13 around it without the inner 5 x 5."""
     rows, columns = (
         torch.arange(centre - 6, centre + 7, device=power.device) % length
         for centre, length in zip((row, column), power.shape, strict=True)
@@ -59,9 +59,9 @@ def _peak(power: Tensor, row: int, column: int) -> Tensor:
 
 
 def border_index(styled: Tensor, photos: Tensor, ring: int = 16) -> Tensor:
-    """How far the outermost pixels differ from the rest by more than in the photos, as padding makes them: mean absolute
-    difference of the colour, and of the contrast, averaged over the batch first, since a frame is the same in every picture.
-    0 is none; 0.05 can be seen.
+    """Return by how much more than in the photos the outermost pixels differ from the rest, as padding makes them do. It is the
+    mean absolute difference of colour and of contrast, averaged over the batch first, since a frame is the same in every
+    picture. 0 is none; 0.05 can be seen.
 
     Args:
         styled, photos: ``[B, 3, H, W]`` in 0..1.
@@ -72,7 +72,7 @@ def border_index(styled: Tensor, photos: Tensor, ring: int = 16) -> Tensor:
 
 
 def _ring_minus_inside(pictures: Tensor, ring: int) -> Tensor:
-    """Mean colour and standard deviation of the ring less those of the inside: ``[2, 3]``."""
+    """Return the mean colour and standard deviation of the ring less those of the inside: ``[2, 3]``."""
     mask = torch.ones(pictures.shape[-2:], dtype=torch.bool, device=pictures.device)
     mask[ring:-ring, ring:-ring] = False
     outer, inner = pictures[..., mask], pictures[..., ~mask]
@@ -82,12 +82,13 @@ def _ring_minus_inside(pictures: Tensor, ring: int) -> Tensor:
 
 
 def saturation(styled: Tensor) -> Tensor:
-    """The share of values outside 0..1, which writing will clamp."""
+    """Return the share of values outside 0..1, which writing will clamp."""
     return ((styled < 0) | (styled > 1)).float().mean()
 
 
 def style_errors(styled: Mapping[str, Tensor], photos: Mapping[str, Tensor], style: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """By layer ``|G_styled - G_style|² / |G_photo - G_style|²``: 1 for the untouched photo, 0 for the style's own statistics.
+    """Return ``|G_styled - G_style|² / |G_photo - G_style|²`` by layer: 1 for the untouched photo, 0 for the style's own
+    statistics.
 
     Args:
         styled, photos: activations ``[B, C, h, w]`` by layer.
@@ -101,8 +102,8 @@ def style_errors(styled: Mapping[str, Tensor], photos: Mapping[str, Tensor], sty
 
 
 def content_lost(styled: Tensor, photos: Tensor) -> Tensor:
-    """Mean squared difference of activations ``[B, C, h, w]`` over the variance of the photo's, averaged over the batch: 0 is
-    all kept, 2 an unrelated photo."""
+    """Return the mean squared difference of activations ``[B, C, h, w]`` over the variance of the photo's, averaged over the
+    batch: 0 means that all content is kept, 2 is the value of an unrelated photo."""
     photos = photos.float()
     lost = (styled.float() - photos).square().mean(dim=(1, 2, 3))
     spread = (photos - photos.mean(dim=(2, 3), keepdim=True)).square().mean(dim=(1, 2, 3))

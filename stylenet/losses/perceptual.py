@@ -29,7 +29,7 @@ VariationForm = Literal["l1", "l2", "power"]
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Correlations between channels: ``F Fᵀ / (h w)`` (Gatys et al., CVPR 2016, eq. 3, divided by the positions).
+    """Return the correlations between channels, ``F Fᵀ / (h w)`` (Gatys et al., CVPR 2016, eq. 3, divided by the positions).
 
     Args:
         features: ``[B, C, h, w]`` of any float type.
@@ -46,7 +46,7 @@ _GRAM_PART = 2**16
 
 
 class _Gram(torch.autograd.Function):
-    """``F Fᵀ / M`` with its gradient ``(D + Dᵀ) F / M`` as one product in the type and layout of the features.
+    """Compute ``F Fᵀ / M``, and its gradient ``(D + Dᵀ) F / M`` as one product in the type and layout of the features.
 
     Autograd by itself takes two products in float32 and adds them, one of them transposed: on a processor with bfloat16
     that was a third of a whole step of optimize.
@@ -76,7 +76,7 @@ def _product(part: Tensor) -> Tensor:
 
 
 def _positions(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """``[B, C, h, w]`` as ``[B, h w, C]`` without a copy, and the way back."""
+    """Return ``[B, C, h, w]`` as ``[B, h w, C]`` without a copy, and the way back."""
     height, width = features.shape[2:]
     if features.is_contiguous(memory_format=torch.channels_last):
         return features.permute(0, 2, 3, 1).flatten(1, 2), lambda flat: flat.unflatten(1, (height, width)).permute(0, 3, 1, 2)
@@ -84,7 +84,7 @@ def _positions(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
 
 
 def content_loss(features: Tensor, target: Tensor, form: ContentForm = "mean") -> Tensor:
-    """Squared distance of activations ``[B, C, h, w]``, averaged over the batch.
+    """Return the squared distance of activations ``[B, C, h, w]``, averaged over the batch.
 
     ``half_sum`` is Gatys et al., CVPR 2016, eq. 1; ``mean`` is Johnson et al., ECCV 2016, eq. 2.
     """
@@ -97,7 +97,7 @@ def content_loss(features: Tensor, target: Tensor, form: ContentForm = "mean") -
 
 @dataclass(frozen=True)
 class GramTarget:
-    """What a style is compared by at one layer: sums over the places of pictures, divided by the number of places.
+    """The statistics that a style is compared by at one layer: sums over the places of pictures, divided by their number.
 
     Attributes:
         matrix: Gram matrices ``[B, C, C]``, of one style picture ``[1, C, C]``.
@@ -110,7 +110,7 @@ class GramTarget:
     mean: Tensor | None = None
 
     def to(self, device: torch.device | str) -> GramTarget:
-        """The same on another device."""
+        """Return a copy on another device."""
         return replace(self, matrix=self.matrix.to(device), mean=None if self.mean is None else self.mean.to(device))
 
 
@@ -126,14 +126,14 @@ Grams = dict[str, GramTarget]
 
 
 def moved(style: Tensor | Grams, device: torch.device) -> Tensor | Grams:
-    """A style picture, or its Gram matrices, on a device."""
+    """Return a style picture, or its Gram matrices, on a device."""
     if isinstance(style, Tensor):
         return style.to(device)
     return {name: target.to(device) for name, target in style.items()}
 
 
 def style_loss(features: Tensor, target: GramTarget, form: StyleForm = "johnson", pixels: int | None = None) -> Tensor:
-    """Squared distance between the Gram matrix of ``features [B, C, h, w]`` and a target, averaged over the batch.
+    """Return the squared distance between the Gram matrix of ``features [B, C, h, w]`` and a target, averaged over the batch.
 
     With N channels, M positions and unnormalised Gram matrices G and A:
 
@@ -164,7 +164,7 @@ def gram_distance(
 
 
 def total_variation(picture: Tensor, form: VariationForm = "l2", reduction: Literal["mean", "sum"] = "mean") -> Tensor:
-    """Roughness of pictures ``[B, 3, H, W]`` from the differences of neighbours across and down.
+    """Return the roughness of pictures ``[B, 3, H, W]`` from the differences of neighbours across and down.
 
     ``l1``: absolute, ``l2``: squared; each direction is reduced by itself and both are added. ``power``:
     ``(dx² + dy²)^1.25`` (Keras' example code). ``mean`` does not depend on the size of the picture; ``sum`` is a sum over
@@ -186,8 +186,8 @@ _PERIOD_TWO = 100.0
 
 
 def lattice(picture: Tensor, window: int = 64) -> Tensor:
-    """What repeats every 4 or 2 pixels in pictures ``[B, 3, H, W]``, as upsampling leaves it: 0 for none, 1 for a pattern of
-    period 4 with a contrast (rms) of a hundredth of the range.
+    """Return how strongly pictures ``[B, 3, H, W]`` repeat every 4 or 2 pixels, as upsampling leaves it: 0 for not at all, 1
+    for a pattern of period 4 with a contrast (rms) of a hundredth of the range.
 
     The mean of each of the 4 x 4 places in windows of ``window`` pixels a side; its variance is the power of the patterns that
     hold their phase all over a window. Texture does not. Coarser things are taken away first by a smooth copy, in which
@@ -217,7 +217,7 @@ _FACTORS = ("content_weight", "style_weight", "tv_weight", "lattice_weight", "mo
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What is minimised, for both engines. The defaults are stylenet's own recipe.
+    """Settings of what is minimised, for both engines. The defaults are stylenet's own recipe.
 
     Attributes:
         vgg: the loss network.
@@ -279,7 +279,8 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class Targets:
-    """What a picture is compared with: the photo's activations, the styles' Gram matrices, and the unit of every term.
+    """Everything that a picture is compared with: the photo's activations, the styles' Gram matrices, and the unit of every
+    term.
 
     The units of a style go by the names of its parts without the first word, as in ``relu1_1``, and in full for other terms
     than Gram matrices, as in ``moments/relu1_1``.
@@ -301,7 +302,7 @@ class Losses:
     parts: dict[str, Tensor]
 
     def detached(self) -> Losses:
-        """The same numbers without the graph that made them."""
+        """Return the same numbers without the graph that made them."""
         return Losses(self.total.detach(), {name: value.detach() for name, value in self.parts.items()})
 
 
@@ -328,8 +329,8 @@ class PerceptualLoss(nn.Module):
         style_weights: Sequence[float] | None = None,
         reference: Tensor | None = None,
     ) -> Targets:
-        """Targets from a photo ``[B, 3, H, W]`` and style pictures ``[1, 3, h, w]`` (any sizes) or their Gram matrices, with
-        their units.
+        """Measure targets from a photo ``[B, 3, H, W]`` and style pictures ``[1, 3, h, w]`` (any sizes) or their Gram matrices,
+        with their units.
 
         Calibrated units: a content term is divided by twice the variance of the photo's activations, which is what two
         unrelated places of photos differ by; a style term by its value for the photo itself. So 1 means "not there at
@@ -359,7 +360,8 @@ class PerceptualLoss(nn.Module):
 
     @torch.no_grad()
     def grams(self, style: Tensor | Grams) -> Grams:
-        """Gram matrices of one style picture ``[1, 3, h, w]`` by layer; those that are given are passed on."""
+        """Return the Gram matrices of one style picture ``[1, 3, h, w]`` by layer. If Gram matrices are given, they are
+        returned as they are."""
         if not isinstance(style, Tensor):
             return {name: style[name] for name in self.settings.style_layers}
         features = self.vgg(style)
@@ -408,8 +410,8 @@ class PerceptualLoss(nn.Module):
         return [_unit_name(part) for name in self.settings.style_layers for part in self._style_parts(name)]
 
     def _convert(self, targets: Targets, content: Tensor) -> Targets:
-        """Weights written for the other input space: Gram terms scale with the fourth power of the activations, all others with
-        the square."""
+        """Convert weights that were written for the other input space: Gram terms scale with the fourth power of the
+        activations, all others with the square."""
         ratios = self.conversion(content)
         if not ratios:
             return targets
@@ -424,13 +426,13 @@ class PerceptualLoss(nn.Module):
 
     @property
     def converts(self) -> bool:
-        """Whether the weights of the loss were written for a network of the other input space."""
+        """Return whether the weights of the loss were written for a network of the other input space."""
         return not self.settings.calibrated and self.settings.numbers_for != self.vgg.space_name
 
     @torch.no_grad()
     def conversion(self, photo: Tensor) -> dict[str, float]:
-        """By layer, how many times larger this network's activations are than those of the network that the weights were
-        written for; empty if they were written for this one.
+        """Return, by layer, how many times larger this network's activations are than those of the network that the weights
+        were written for; nothing if they were written for this one.
 
         Measured on the first photo ``[B, 3, H, W]`` and kept: on every layer where the other network is on this machine, else
         on the input, since activations of ReLU networks grow in proportion to it but for the biases.
@@ -451,7 +453,7 @@ class PerceptualLoss(nn.Module):
         return {name: _rms(ours[name]) / _rms(theirs[name]) for name in layers}
 
     def conversion_note(self, photo: Tensor) -> list[str]:
-        """A sentence on :meth:`conversion`, if there is one."""
+        """Return a sentence on :meth:`conversion`, if there is anything to say."""
         ratios = sorted(self.conversion(photo).values())
         if not ratios:
             return []
@@ -464,11 +466,11 @@ class PerceptualLoss(nn.Module):
         ]
 
     def forward(self, picture: Tensor, targets: Targets) -> Losses:
-        """The objective for pictures ``[B, 3, H, W]`` in 0..1, differentiable with respect to them."""
+        """Return the objective for pictures ``[B, 3, H, W]`` in 0..1, differentiable with respect to them."""
         return self.compare(self.vgg(picture), picture, targets)
 
     def compare(self, features: Mapping[str, Tensor], picture: Tensor, targets: Targets) -> Losses:
-        """The objective from activations that are already at hand."""
+        """Return the objective from activations that are already at hand."""
         settings = self.settings
         contents = {
             name: content_loss(features[name], targets.content[name], settings.content_form) for name in settings.content_layers
@@ -520,7 +522,7 @@ class PerceptualLoss(nn.Module):
 
     @property
     def needs_means(self) -> bool:
-        """Whether styles are compared by the means of activations too, and not by Gram matrices alone."""
+        """Return whether styles are compared by the means of activations too, and not by Gram matrices alone."""
         return bool(self.settings.moments_weight or self.settings.wasserstein_weight)
 
     def weight(self, part: str) -> float:
@@ -533,12 +535,12 @@ class PerceptualLoss(nn.Module):
         return factor * (settings.content_layers if kind == "content" else settings.style_layers)[layer]
 
     def _style_parts(self, layer: str) -> list[str]:
-        """The names of the parts that compare one layer with the styles."""
+        """Return the names of the parts that compare one layer with the styles."""
         kinds = ["style", *(kind for kind in _MEAN_TERMS if getattr(self.settings, f"{kind}_weight"))]
         return [f"{kind}/{layer}" for kind in kinds]
 
     def _style_distance(self, part: str, summary: GramTarget, target: GramTarget, pixels: int) -> Tensor:
-        """One part, without its weight and unit."""
+        """Return the value of one part, without its weight and unit."""
         kind = part.partition("/")[0]
         if kind == "style":
             return gram_distance(summary.matrix, summary.positions, target, self.settings.style_form, pixels)
@@ -554,7 +556,7 @@ _MEAN_TERMS = {"moments": moments_distance, "wasserstein": wasserstein_distance}
 
 
 def _unit_name(part: str) -> str:
-    """The key of a part's unit in :class:`Targets`."""
+    """Return the key of a part's unit in :class:`Targets`."""
     return part.removeprefix("style/")
 
 
@@ -563,6 +565,7 @@ def _rms(tensor: Tensor) -> float:
 
 
 def _unit(value: Tensor, magnitude: Tensor) -> float:
-    """A divisor that stays usable for a picture of one colour, or a style that is the photo itself: at least a millionth of the
-    same term's value for no activations at all, so that the scale of a network's activations does not matter."""
+    """Return a divisor that stays usable for a picture of one colour, or a style that is the photo itself: at least a
+    millionth of the same term's value for no activations at all, so that the scale of a network's activations does not
+    matter."""
     return max(float(value), 1e-6 * float(magnitude)) or 1.0

@@ -1,4 +1,4 @@
-"""Distances of styles beside that of Gram matrices, from the mean and the Gram matrix of activations alone.
+"""Two distances of styles beside that of Gram matrices, computed from means and Gram matrices of activations alone.
 
 A Gram matrix mixes the mean and the covariance of activations. The two terms here keep them apart: per channel
 (:func:`moments_distance`) and with all correlations (:func:`wasserstein_distance`). As both need nothing but sums over places,
@@ -62,7 +62,8 @@ def wasserstein_distance(gram: Tensor, mean: Tensor, target_gram: Tensor, target
 
 
 def _wide(values: Tensor) -> Tensor:
-    """In float64 where the device has it: in float32 small eigenvalues, whose inverse roots make the gradient, are noise."""
+    """Return the tensor in float64 where the device has it: in float32 small eigenvalues, whose inverse roots make the
+    gradient, are noise."""
     return values.float() if values.device.type == "mps" else values.double()
 
 
@@ -77,7 +78,7 @@ def _spread(gram: Tensor, mean: Tensor, floor: Tensor) -> Tensor:
 
 
 def _square_root(matrix: Tensor) -> Tensor:
-    """The symmetric root of covariances ``[B, C, C]``; eigenvalues below 0 are rounding."""
+    """Return the symmetric root of covariances ``[B, C, C]``; eigenvalues below 0 come from rounding and count as 0."""
     values, vectors = _eigen(matrix)
     root: Tensor = (vectors * values.clamp_min(0).sqrt().unsqueeze(1)) @ vectors.transpose(1, 2)
     return root
@@ -89,7 +90,7 @@ def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _TraceOfRoot(torch.autograd.Function):
-    """``tr M^½`` of symmetric matrices ``[B, C, C]``, with its gradient ``½ M^-½``.
+    """Compute ``tr M^½`` of symmetric matrices ``[B, C, C]``, with its gradient ``½ M^-½``.
 
     Autograd through an eigendecomposition divides by differences of eigenvalues, which may be equal; this does not.
     """

