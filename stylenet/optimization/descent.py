@@ -1,4 +1,4 @@
-"""One scale of the search: variables, optimiser, and never a step without the best picture so far."""
+"""Search at one scale: variables, optimiser, and never a step without the best picture so far."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _ADVICE = "this is the best picture before that; try --precision 32, a smaller -
 
 
 class NotFinite(Exception):
-    """A term of the loss, or the gradient, is NaN or infinite."""
+    """Raised when a term of the loss, or the gradient, is NaN or infinite."""
 
 
 class Descent:
-    """Moves one picture downhill at one size.
+    """A search that moves one picture downhill at one size.
 
     Args:
         loss: what is minimised.
@@ -62,7 +62,7 @@ class Descent:
         self._evaluated: list[Losses] = []
 
     def step(self) -> Losses:
-        """One step of the optimiser; returns the losses that it started from.
+        """Take one step of the optimiser; return the losses that it started from.
 
         Raises:
             NotFinite: naming what broke; :attr:`best` is then the picture to keep.
@@ -76,7 +76,7 @@ class Descent:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Evaluates the picture after the last step and keeps it if it is the best.
+        """Evaluate the picture after the last step and keep it if it is the best.
 
         Raises:
             NotFinite: if they are not finite.
@@ -86,19 +86,19 @@ class Descent:
 
     @torch.no_grad()
     def picture(self) -> Tensor:
-        """The picture ``[1, 3, H, W]`` as it stands, in 0..1; the best one if a step went out of the finite numbers."""
+        """Return the picture ``[1, 3, H, W]`` as it stands, in 0..1; the best one if a step went out of the finite numbers."""
         picture = self.variables()
         return (picture if torch.isfinite(picture).all() else self.best).float().clamp(0, 1)
 
     def state(self) -> dict[str, Tensor]:
-        """Adam's moments for the next scale; empty for L-BFGS, whose curvature from a coarser scale was measured to bring
-        nothing once the photo's detail is added back."""
+        """Return Adam's moments for the next scale; nothing for L-BFGS, whose curvature from a coarser scale brings nothing
+        once the photo's detail is added back (``docs/notes/``)."""
         if self.settings.optimizer != "adam":
             return {}
         return {name: value for name, value in self.optimizer.state[self.variables.values].items() if torch.is_tensor(value)}
 
     def _stride(self) -> float:
-        """A factor of the optimiser's next step. Recipes that move pixels keep the first step of their sources."""
+        """Return a factor of the optimiser's next step. Recipes that move pixels keep the first step of their sources."""
         first = self.best_losses is None
         if first and self.settings.optimizer == "lbfgs" and self.settings.variables == "spectrum":
             return _FIRST_STEP * self.variables.values.numel()
@@ -138,7 +138,7 @@ class Descent:
         return losses
 
     def _closure(self) -> Tensor:
-        """Loss and gradient at the current picture, which is kept if both are finite and it is the best."""
+        """Compute loss and gradient at the current picture, and keep it if both are finite and it is the best."""
         values = self.variables.values
         values.grad = None
         picture = self.variables()
@@ -158,8 +158,8 @@ class Descent:
 
 
 def _enlarged_moments(carried: dict[str, Tensor], values: Tensor) -> dict[str, Tensor]:
-    """Adam's moments at a finer scale: the objective is a mean over pixels, so with four times as many each one's gradient is a
-    quarter."""
+    """Enlarge Adam's moments to a finer scale. The objective is a mean over pixels, so with four times as many each one's
+    gradient is a quarter."""
     ratio = carried["exp_avg"].numel() / values.numel()
     first, second = (F.interpolate(carried[name], values.shape[-2:], mode="bilinear") for name in ("exp_avg", "exp_avg_sq"))
     return {"step": carried["step"], "exp_avg": first * ratio, "exp_avg_sq": second * ratio**2}

@@ -30,7 +30,7 @@ Stopped = Literal["steps", "plateau", "budget", "interrupted", "broken"]
 
 @dataclass(frozen=True)
 class Iterate:
-    """What an observer sees after each step.
+    """The state that an observer sees after each step.
 
     Attributes:
         scale, scales: which of how many, from 1.
@@ -95,7 +95,7 @@ def optimize(
     started: float | None = None,
     vgg: VGG | None = None,
 ) -> Result:
-    """Searches the picture that has the content of one picture and the style of others.
+    """Search for the picture that has the content of one picture and the style of others.
 
     Args:
         content: ``[1, 3, H, W]`` in 0..1, at the size of the result (``settings.size`` is for readers of files).
@@ -122,7 +122,7 @@ def optimize(
 
 
 class _Search:
-    """One call of :func:`optimize`: what all scales share."""
+    """The state that all scales of one call of :func:`optimize` share."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class _Search:
         return result
 
     def _start(self, init: Tensor | None) -> Tensor:
-        """The first picture ``[1, 3, H, W]``, at the size of the result."""
+        """Return the first picture ``[1, 3, H, W]``, at the size of the result."""
         shape, kind = self.content.shape, self.settings.init
         if init is not None:
             return resize(init.to(self.device), shape[-2], shape[-1])
@@ -188,7 +188,7 @@ class _Search:
         raise InputError(f"init is {kind!r}: use content, uniform, normal or style, or give a picture to start from")
 
     def _enlarged(self, index: int) -> Tensor:
-        """The result of the scale before at this scale, with the detail of the photo that the coarse one could not hold.
+        """Return the result of the scale before at this scale, with the detail of the photo that the coarse one could not hold.
 
         Without that detail the first dozen steps go into fine texture, which the loss of shallow layers misses most.
         """
@@ -211,7 +211,7 @@ class _Search:
         return self.loss.targets(resize(self.content, height, width), styles, self.style_weights)
 
     def _descend(self, index: int, carried: dict[str, Tensor]) -> dict[str, Tensor]:
-        """One scale, until steps, plateau or deadline; returns what the next scale takes over."""
+        """Search at one scale until steps, plateau or deadline; return what the next scale takes over."""
         self.loss.vgg.checkpointing = short_of_memory(self.loss.vgg, *self.plan[index], self.device)
         targets = self._targets(index)
         descent = Descent(self.loss, targets, self.result.picture, self.settings, self.memory_format, carried)
@@ -238,7 +238,7 @@ class _Search:
         return descent.state()
 
     def _keep(self, descent: Descent) -> None:
-        """Makes the best picture the result, with its losses if it has been evaluated."""
+        """Make the best picture the result, with its losses if it has been evaluated."""
         self.result.picture = descent.best
         if descent.best_losses:
             self.result.objective = float(descent.best_losses.total)
@@ -266,5 +266,6 @@ class _Search:
 
 
 def _flat(objectives: list[float], plateau: float) -> bool:
-    """Whether ten steps have lowered the lowest objective by less than the plateau's share; overshooting does not count."""
+    """Return whether ten steps have lowered the lowest objective by less than the plateau's share; overshooting does not
+    count."""
     return bool(plateau) and len(objectives) > 10 and min(objectives[-10:]) > min(objectives[:-10]) * (1 - plateau)

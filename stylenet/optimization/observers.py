@@ -21,7 +21,7 @@ Observer = Callable[[Iterate], None]
 
 
 def together(observers: Sequence[Observer]) -> Observer:
-    """One observer that tells each of several."""
+    """Return one observer that tells each of several."""
 
     def observe(iterate: Iterate) -> None:
         for observer in observers:
@@ -35,12 +35,12 @@ STYLE_TERMS = ("style", "moments", "wasserstein")
 
 
 def share(parts: Mapping[str, float], kinds: Sequence[str], total: float) -> float:
-    """The part of the objective that terms of some kinds make up, 0..1."""
+    """Return the part of the objective that terms of some kinds make up, 0..1."""
     return sum(value for name, value in parts.items() if name.split("/")[0] in kinds) / total if total else 0.0
 
 
 class SearchLine(ProgressLine):
-    """Step, objective, share of content and of style, speed and time left of an optimization."""
+    """A line with step, objective, share of content and of style, speed and time left of an optimization."""
 
     def __call__(self, iterate: Iterate) -> None:
         if not self.due(always=iterate.step in (1, iterate.steps)):
@@ -56,7 +56,7 @@ class SearchLine(ProgressLine):
 
 
 class Snapshots:
-    """The picture so far, every so many steps, beside the output: ``photo_00010.png``, ``photo_00020.png``, ..."""
+    """Writes the picture so far, every so many steps, beside the output: ``photo_00010.png``, ``photo_00020.png``, ..."""
 
     def __init__(self, output: Path, every: int, **write: Any) -> None:
         self.output, self.every, self.write = output, every, write
@@ -104,7 +104,7 @@ class RunLog:
         self.writer.add_scalar(name, value, count)
 
     def close(self, result: Result) -> None:
-        """Writes the last picture, the trace and the plot."""
+        """Write the last picture, the trace and the plot."""
         self.writer.add_image("picture", result.picture[0].clamp(0, 1), len(self.rows))
         self.writer.close()
         trace = {
@@ -123,7 +123,7 @@ class RunLog:
 
 
 def loss_plot(rows: list[dict[str, Any]]) -> bytes:
-    """A PNG of the objective and its parts against the step, with a line where a scale begins."""
+    """Return a PNG of the objective and its parts against the step, with a line where a scale begins."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 5), layout="constrained")

@@ -1,4 +1,4 @@
-"""Which scales a picture is searched at, for how long each, and whether memory suffices."""
+"""Plan which scales a picture is searched at, for how long each, and whether memory suffices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LAST_LOOK = 0.4
 
 
 def plan_scales(height: int, width: int, scales: Literal["auto"] | int) -> list[tuple[int, int]]:
-    """Heights and widths from coarse to fine, each half of the next; ``auto`` starts at 384 pixels or less."""
+    """Return heights and widths from coarse to fine, each half of the next; ``auto`` starts at 384 pixels or less."""
     count = scales if scales != "auto" else max(math.ceil(math.log2(max(height, width) / 384)), 0) + 1
     plan = [(max(round(height / 2**i), 1), max(round(width / 2**i), 1)) for i in reversed(range(count))]
     # VGG's fifth block needs 16 pixels a side; below 64 there is nothing to plan.
@@ -28,7 +28,7 @@ def plan_scales(height: int, width: int, scales: Literal["auto"] | int) -> list[
 
 
 def style_dimensions(rule: str | int, content: tuple[int, int], style: tuple[int, int], upscale: bool) -> tuple[int, int]:
-    """Height and width that a style picture gets for a result of height and width ``content``."""
+    """Return the height and width that a style picture gets for a result of height and width ``content``."""
     if rule == "same":
         return content
     height, width = style
@@ -41,7 +41,7 @@ def style_dimensions(rule: str | int, content: tuple[int, int], style: tuple[int
 
 
 class Clock:
-    """Which scale may run until when.
+    """Tells which scale may run until when.
 
     Without a budget every scale takes its steps. With one, the time left is shared in proportion to the pixels of the scales,
     and a scale that would not get a handful of steps is left out.
@@ -63,7 +63,7 @@ class Clock:
         self.scale = 0
 
     def begin(self, scale: int) -> bool:
-        """Sets the deadline of a scale; False if there is no time for it."""
+        """Set the deadline of a scale; return False if there is no time for it."""
         self.scale = scale
         if self.end is None:
             return True
@@ -76,8 +76,8 @@ class Clock:
         return left > 0
 
     def expired(self) -> bool:
-        """Whether another step, and the look at its picture, would end after the deadline. A scale whose next one is not worth
-        starting has all the time that is left."""
+        """Return whether another step, and the look at its picture, would end after the deadline. A scale whose next one is
+        not worth starting has all the time that is left."""
         if self.end is None or self.deadline is None:
             return False
         deadline = self.deadline if self._worth_starting(self.scale + 1) else self.end
@@ -89,20 +89,20 @@ class Clock:
         return self.end - time.monotonic() >= _FEWEST_STEPS * self.pace * self.pixels[scale]
 
     def measured(self, seconds: float) -> None:
-        """Takes in what a step has cost; the mean moves slowly, as the first steps of a scale are slower."""
+        """Take in what a step has cost; the mean moves slowly, as the first steps of a scale are slower."""
         pace = seconds / self.pixels[self.scale]
         self.pace = pace if not self.pace else 0.7 * self.pace + 0.3 * pace
 
     def remaining(self, steps_left: int) -> float:
-        """Estimated seconds to the end of everything."""
+        """Estimate the seconds to the end of everything."""
         later = sum(self.pixels[self.scale + 1 :]) * self.steps
         estimate = self.pace * (self.pixels[self.scale] * steps_left + later)
         return estimate if self.end is None else min(estimate, max(self.end - time.monotonic(), 0.0))
 
 
 def short_of_memory(vgg: VGG, height: int, width: int, device: torch.device) -> bool:
-    """Whether the activations kept for the gradient would fill half of what is free, or 3 GB on a processor: then they are
-    recomputed block by block instead, which costs a third more time."""
+    """Return whether the activations kept for the gradient would fill half of what is free, or 3 GB on a processor. Then
+    they are recomputed block by block instead, which costs a third more time."""
     limit = free_memory(device) / 2
     if device.type == "cpu":
         limit = min(limit, 3e9)

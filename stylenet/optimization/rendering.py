@@ -1,4 +1,4 @@
-"""From picture files to a picture file: what ``stylenet optimize`` does."""
+"""Make a picture file from picture files: the work of ``stylenet optimize``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def render(
     allow_huge: bool = False,
     started: float | None = None,
 ) -> Result:
-    """Reads pictures, searches the stylised one, and writes it.
+    """Read pictures, search the stylised one, and write it.
 
     Args:
         content: path, address, bytes or file object of the photo.
@@ -118,7 +118,7 @@ def _grey(picture: Tensor) -> Tensor:
 
 
 def _coloured(observer: Observer, photo: Tensor) -> Observer:
-    """The observer sees what would be written, not the grey picture that is searched."""
+    """Return an observer that sees what would be written, not the grey picture that is searched."""
 
     def observe(iterate: Iterate) -> None:
         def picture() -> Tensor:
@@ -131,7 +131,7 @@ def _coloured(observer: Observer, photo: Tensor) -> Observer:
 
 
 def _first_picture(photo: Picture, settings: OptimizeSettings, keep_colors: KeepColors, allow_huge: bool) -> Tensor | None:
-    """What the search starts from; None for the starts that it makes itself."""
+    """Return what the search starts from; None for the starts that it makes itself."""
     if settings.init in _KEYWORDS:
         return None
     trained = _is_trained(settings.init)
@@ -140,14 +140,15 @@ def _first_picture(photo: Picture, settings: OptimizeSettings, keep_colors: Keep
 
 
 def _is_trained(init: str) -> bool:
-    """Whether it is a trained style: a file with the ending of one, or a shipped style, unless a file has its name."""
+    """Return whether a start is a trained style: a file with the ending of one, or a shipped style, unless a file has its
+    name."""
     if init in _KEYWORDS:
         return False
     return Path(init).suffix.lower() in _STYLE_FILES or (init in shipped_styles() and not Path(init).is_file())
 
 
 def _styled(photo: Picture, settings: OptimizeSettings, keep_colors: KeepColors) -> Tensor:
-    """The photo through a trained network, in the colours that the search is after."""
+    """Return the photo through a trained network, in the colours that the search is after."""
     look = Look(keep_colors=keep_colors)
     return Stylizer(settings.init, look, device=settings.device, precision=settings.precision)(photo).pixels
 

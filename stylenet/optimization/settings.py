@@ -1,4 +1,4 @@
-"""What a person can choose about the search for a picture."""
+"""Hold what a person can choose about the search for a picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stylenet.optimization.variables import Parametrisation
 
 @dataclass(frozen=True)
 class OptimizeSettings:
-    """How the picture is searched for. The defaults are stylenet's own recipe.
+    """Settings of how the picture is searched for. The defaults are stylenet's own recipe.
 
     Attributes:
         size: of the result: ``512`` (longest side), ``short:400``, ``640x480``, ``0.25mp`` or ``full``.

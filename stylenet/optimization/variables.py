@@ -1,4 +1,4 @@
-"""What the optimiser moves: pixels, pixels in a network's input space, or the picture's spectrum."""
+"""Hold what the optimiser moves: pixels, pixels in a network's input space, or the picture's spectrum."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Parametrisation = Literal["pixels", "input_space", "spectrum"]
 
 
 class Pixels(nn.Module):
-    """The picture itself, in the units of an input space where one is given.
+    """The picture itself as variables, in the units of an input space where one is given.
 
     Adam's learning rate is a step in these units, so a recipe that was written for ``(x - mean) / std`` needs them.
     """
@@ -24,12 +24,12 @@ class Pixels(nn.Module):
         self.values = nn.Parameter(self.space.preprocess(picture).contiguous())
 
     def forward(self) -> Tensor:
-        """The picture ``[1, 3, H, W]``, about 0..1."""
+        """Return the picture ``[1, 3, H, W]``, about 0..1."""
         return self.space.deprocess(self.values)
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Moves every pixel into 0..1."""
+        """Move every pixel into 0..1."""
         self.values.copy_(self.space.preprocess(self().clamp(0, 1)))
 
 
@@ -57,12 +57,12 @@ class Spectrum(nn.Module):
         self.values = nn.Parameter(torch.zeros_like(picture, memory_format=torch.contiguous_format))
 
     def forward(self) -> Tensor:
-        """The picture ``[1, 3, H, W]``, about 0..1."""
+        """Return the picture ``[1, 3, H, W]``, about 0..1."""
         change: Tensor = torch.fft.irfft2(torch.fft.rfft2(self.values) * self.gain, s=self.values.shape[-2:])
         return self.start + change / 255
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Moves every pixel into 0..1, by starting afresh from the clamped picture."""
+        """Move every pixel into 0..1, by starting afresh from the clamped picture."""
         outside = self().clamp(0, 1) - self()
         self.start = self.start + outside
