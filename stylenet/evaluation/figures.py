@@ -1,4 +1,4 @@
-"""Two figures that show what the loss network sees: mean activations, and pictures rebuilt from single layers."""
+"""Draw two figures of what the loss network sees: mean activations, and pictures rebuilt from single layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIRST = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 def features(
     photo: Tensor, vgg: Architecture = "vgg19", vgg_weights: str = "caffe", pooling: Pooling = "max", columns: int = 6
 ) -> Tensor:
-    """Mean activation over the channels of every named layer, as a labelled grid.
+    """Draw the mean activation over the channels of every named layer, as a labelled grid.
 
     Args:
         photo: ``[1, 3, H, W]`` in 0..1; layers that it is too small for are left out.
@@ -56,7 +56,7 @@ def reconstruct(
     device: str = "auto",
     report: Callable[[str], None] | None = None,
 ) -> Tensor:
-    """Figure 1 of Gatys et al., CVPR 2016: what each layer keeps of the content and of the style.
+    """Draw figure 1 of Gatys et al., CVPR 2016: what each layer keeps of the content and of the style.
 
     Args:
         photo: ``[1, 3, H, W]`` in 0..1, whose content is rebuilt from each of conv1_1 .. conv5_1 by itself.

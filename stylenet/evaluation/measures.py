@@ -1,4 +1,4 @@
-"""Numbers for a trained style on photos that it has not seen: its loss, what the loss does not see, and how many iterations of
+"""Measure a trained style on photos that it has not seen: its loss, what the loss does not see, and how many iterations of
 the optimizer it is worth (Johnson et al., ECCV 2016, figure 5)."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PLAIN_LBFGS = OptimizeSettings(
 
 @dataclass(frozen=True)
 class SizeResult:
-    """What was found at one size.
+    """The measurements at one size.
 
     Attributes:
         size: longest side of the photos.
@@ -62,12 +62,12 @@ class SizeResult:
 
     @property
     def quartiles(self) -> tuple[float, float, float]:
-        """Lower quartile, median and upper quartile of :attr:`equivalent`."""
+        """Return lower quartile, median and upper quartile of :attr:`equivalent`."""
         return quartiles(self.equivalent)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Lower quartile, median and upper quartile."""
+    """Return lower quartile, median and upper quartile."""
     if len(values) < 2:
         value = float(values[0])
         return value, value, value
@@ -85,7 +85,7 @@ def evaluate(
     device: str = "auto",
     report: Callable[[str], None] | None = None,
 ) -> list[SizeResult]:
-    """Measures a style.
+    """Measure a style on photos that it has not seen.
 
     Args:
         style: name or file.
@@ -129,7 +129,7 @@ def evaluate(
 
 
 def spread(photos: Sequence[Photo], count: int) -> list[Photo]:
-    """So many of a set, or all it has, at equal distances."""
+    """Return so many of a set, or all it has, at equal distances."""
     count = min(count, len(photos))
     return [photos[index * len(photos) // count] for index in range(count)]
 
@@ -143,7 +143,7 @@ class _Painting:
 
 
 def trained_on(style: str, card: Card, picture: str | None = None) -> tuple[LossSettings, Tensor | Grams]:
-    """The loss that a style was trained on, and its picture or what its file holds of it.
+    """Return the loss that a style was trained on, and its picture or what its file holds of it.
 
     Raises:
         InputError: if that is not known, or ``picture`` is another one.
@@ -184,7 +184,7 @@ def _of_photo(style: Style, photo: Tensor, painting: _Painting, judge: VGG, loss
 
 @torch.no_grad()
 def objective_of(styled: Tensor, photo: Tensor, painting: Tensor | Grams, loss: PerceptualLoss) -> float:
-    """What the optimizer would minimise for a photo ``[1, 3, H, W]``, of a picture that is there already."""
+    """Return what the optimizer would minimise for a photo ``[1, 3, H, W]``, for a picture that is there already."""
     return float(loss(styled, loss.targets(photo, [painting])).total)
 
 
@@ -209,8 +209,8 @@ def equivalent_iterations(
     most: int,
     precision: Precision = "auto",
 ) -> tuple[int, bool]:
-    """The iteration of projected L-BFGS, from the photo at one scale, whose objective is first at most ``objective``, and True;
-    the last one of ``most``, or before a value that is not finite, and False if none is.
+    """Return the iteration of projected L-BFGS, from the photo at one scale, whose objective is first at most ``objective``,
+    and True; if there is none, the last one of ``most``, or the last before a value that is not finite, and False.
 
     Johnson et al. start from noise, which takes more iterations to the same objective: ``benchmarks/fig5.py``.
     """
@@ -219,7 +219,7 @@ def equivalent_iterations(
 
 
 def iterations_to(objective: float, curve: Sequence[float], most: int) -> int:
-    """The first iteration of a curve that is at most ``objective``; ``most`` if none is."""
+    """Return the first iteration of a curve that is at most ``objective``; ``most`` if none is."""
     return next((iteration for iteration, value in enumerate(curve) if value <= objective), most)
 
 
@@ -233,7 +233,7 @@ def objective_curve(
     until: float = -math.inf,
     budget: float | None = None,
 ) -> list[float]:
-    """The objective after 0, 1, ..., ``iterations`` iterations of :data:`PLAIN_LBFGS`.
+    """Return the objective after 0, 1, ..., ``iterations`` iterations of :data:`PLAIN_LBFGS`.
 
     Args:
         photo: ``[1, 3, H, W]`` in 0..1, on the device to work on.
@@ -262,12 +262,12 @@ def objective_curve(
 
 
 def as_dictionary(result: SizeResult) -> dict[str, object]:
-    """For JSON."""
+    """Return a result as values that JSON knows."""
     return {**asdict(result), **({"equivalent_quartiles": result.quartiles} if result.equivalent else {})}
 
 
 def as_table(results: Sequence[SizeResult]) -> str:
-    """For a person."""
+    """Return results as a table for people."""
     titles = (
         f"{'size':>5}{'photos':>8}{'objective':>11}{'style error':>13}{'content lost':>14}{'checkerboard':>14}{'border':>8}"
     )
