@@ -1,4 +1,4 @@
-"""Many pictures through one or several styles: reading, the network and writing go on at the same time."""
+"""Style many pictures in one or several styles, while reading, the network and writing go on at the same time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LARGE = 32_000_000
 
 @dataclass(frozen=True)
 class Files:
-    """How pictures are read and written.
+    """Settings of how pictures are read and written.
 
     Attributes:
         size: size rule of the pictures before styling.
@@ -47,7 +47,7 @@ class Files:
             raise InputError(f"quality is {self.quality}: it goes from 1 to 100")
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Fails now rather than at the first result.
+        """Fail now rather than at the first result.
 
         Raises:
             InputError: if a result could not be written.
@@ -59,11 +59,12 @@ class Files:
             check_output(outputs[0], self.bits)
 
     def wanted(self, job: Job) -> bool:
-        """Whether a result of the job is missing. Asked just before the work, so that two processes can share a folder."""
+        """Return whether a result of the job is missing. This is asked just before the work, so that two processes can share
+        a folder."""
         return self.overwrite or not all(output != STREAM and Path(output).exists() for output in job.outputs)
 
     def read(self, job: Job) -> Picture:
-        """The picture of a job.
+        """Read the picture of a job.
 
         Raises:
             InputError: if it cannot be read.
@@ -72,7 +73,7 @@ class Files:
         return read_image(source, self.size, allow_huge=self.allow_huge)
 
     def write(self, picture: Picture, output: str) -> None:
-        """Writes a result, whole or not at all; to stdout as PNG.
+        """Write a result, whole or not at all; to stdout as PNG.
 
         Raises:
             InputError: for a size that its format does not take.
@@ -87,7 +88,7 @@ class Files:
 
 @dataclass
 class Summary:
-    """What came of the jobs.
+    """The outcome of all jobs.
 
     Attributes:
         done: pictures whose results are all written.
@@ -109,7 +110,7 @@ class Summary:
 
     @property
     def tried(self) -> int:
-        """Pictures that are dealt with, one way or the other."""
+        """Return how many pictures are dealt with, one way or the other."""
         return self.done + self.skipped + len(self.failures)
 
 
@@ -119,7 +120,7 @@ def stylize_many(
     files: Files | None = None,
     report: Callable[[Summary, int], None] | None = None,
 ) -> Summary:
-    """Styles every picture in every style. What cannot be read, styled or written is noted, and the rest goes on. A full disk
+    """Style every picture in every style. What cannot be read, styled or written is noted, and the rest goes on. A full disk
     and Ctrl-C end the work early; what is written by then is whole.
 
     Args:
@@ -169,18 +170,18 @@ def stylize_many(
 
 
 class _DiskFullError(Exception):
-    """There is no point in going on."""
+    """Raised when the disk is full, so that there is no point in going on."""
 
 
 @dataclass
 class _Writing:
-    """Results of one picture on their way to the disk."""
+    """The results of one picture on their way to the disk."""
 
     source: str
     futures: list[Future[None]] = field(default_factory=list)
 
     def settle(self, summary: Summary) -> None:
-        """Waits for them."""
+        """Wait for the results to be written."""
         for future in self.futures:
             try:
                 future.result()
@@ -194,7 +195,7 @@ class _Writing:
 
 
 def disk_is_full(error: Exception) -> bool:
-    """Whether that is what a failure to write came from."""
+    """Return whether a failure to write came from a full disk."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -207,7 +208,7 @@ def _is_large(picture: Read) -> bool:
 
 
 def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) -> Iterator[tuple[Job, list[Read]]]:
-    """Jobs with what was read, in a list of one that :func:`try_to_style` empties."""
+    """Yield jobs with what was read, in a list of one that :func:`try_to_style` empties."""
     if any(job.source == STREAM for job in jobs):  # a thread that waits for stdin cannot be interrupted
         yield from ((job, [try_to_read(job, files)]) for job in jobs)
         return
@@ -227,7 +228,7 @@ def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) 
 
 
 def try_to_read(job: Job, files: Files) -> Read:
-    """The picture; None where nothing is to do; the reason where it cannot be read."""
+    """Return the picture; None where nothing is to do; the reason where it cannot be read."""
     if not files.wanted(job):
         return None
     try:
@@ -239,7 +240,7 @@ def try_to_read(job: Job, files: Files) -> Read:
 def try_to_style(
     job: Job, handed: list[Read], stylizers: Sequence[Stylizer], summary: Summary
 ) -> Iterator[tuple[Picture, str]]:
-    """Results of a job and where they go, one by one; what happened is noted.
+    """Yield the results of a job and where they go, one by one; what happened is noted.
 
     The picture is taken out of the list, so that nothing holds it beside its last result: at 100 megapixels it has 1.2 GB.
     """

@@ -1,4 +1,4 @@
-"""Many pictures on several devices: Lightning's ``Trainer.predict`` shares the jobs out, each to one device."""
+"""Style many pictures on several devices: Lightning's ``Trainer.predict`` hands each job to one device."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Jobs(Dataset[_Item]):
 
 
 class _Predictor(LightningModule):
-    """Styles its share of the jobs. What fails is noted: a process that dies would take the others with it."""
+    """A process that styles its share of the jobs. What fails is noted: a process that dies would take the others with it."""
 
     def __init__(self, jobs: Sequence[Job], stylizers: Sequence[Stylizer], files: Files) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _Predictor(LightningModule):
             stylizer.move_to(self.device)
 
     def predict_step(self, item: _Item, batch_idx: int) -> tuple[str, list[tuple[Picture, str]]]:
-        """A job's source, and its results with where they go."""
+        """Return a job's source, and its results with where they go."""
         index, picture = item
         job = self.jobs[index]
         if self.summary.message:  # the disk is full
@@ -53,7 +53,7 @@ class _Predictor(LightningModule):
         return job.source, list(try_to_style(job, [picture], self.stylizers, self.summary))
 
     def transfer_batch_to_device(self, batch: _Item, device: torch.device, dataloader_idx: int) -> _Item:
-        """Pictures stay where they are: a stylizer moves what it works on."""
+        """Leave pictures where they are: a stylizer moves what it works on."""
         return batch
 
 
@@ -78,7 +78,7 @@ class _Writer(BasePredictionWriter):
 def stylize_on_devices(
     jobs: Sequence[Job], stylizers: Sequence[Stylizer], files: Files, devices: int, accelerator: str = "auto"
 ) -> Summary | None:
-    """Styles every picture in every style, each picture on one of several devices.
+    """Style every picture in every style, each picture on one of several devices.
 
     Args:
         jobs: from :func:`~stylenet.inference.plan_jobs`; at least as many as devices.
@@ -119,7 +119,7 @@ def stylize_on_devices(
 
 
 def _summed(own: Summary, seconds: float) -> Summary:
-    """That of all processes."""
+    """Return the sum of the summaries of all processes."""
     parts: list[Any] = [own]
     if torch.distributed.is_initialized():
         parts = [None] * torch.distributed.get_world_size()

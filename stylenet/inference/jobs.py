@@ -1,4 +1,4 @@
-"""What there is to do: from the words a person typed to pairs of a picture to read and files to write."""
+"""Plan the work: from the words a person typed to pairs of a picture to read and files to write."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Job:
 
 
 def plan_jobs(inputs: Sequence[str], output: str, styles: Sequence[str], sheet: bool = False) -> list[Job]:
-    """Who reads what and writes where.
+    """Plan which picture is read and where its results are written.
 
     Args:
         inputs: files, folders (with all below them), patterns like ``*.jpg``, addresses, ``-``.
@@ -64,7 +64,7 @@ def plan_jobs(inputs: Sequence[str], output: str, styles: Sequence[str], sheet: 
 
 
 def _find(word: str, output: Path) -> list[tuple[str, Path]]:
-    """Sources, and their paths below the output folder."""
+    """Return sources, and their paths below the output folder."""
     if word == STREAM:
         return [(word, Path("stdin.png"))]
     if word.lower().startswith(("http://", "https://")):
@@ -86,7 +86,7 @@ def _single(path: Path) -> tuple[str, Path]:
 
 
 def _in_folder(folder: Path, output: Path) -> list[tuple[str, Path]]:
-    """All pictures below a folder, but for results of an earlier run in it and for hidden files."""
+    """Return all pictures below a folder, but for results of an earlier run in it and for hidden files."""
     results = None if output.resolve() == folder.resolve() else output.resolve()
     found = []
     for root, folders, files in os.walk(folder):
@@ -104,7 +104,7 @@ def _names_a_file(output: str) -> bool:
 
 
 def _written(name: Path) -> Path:
-    """The name of the result: the photo's; ``cat.gif.png`` for what is read but not written."""
+    """Return the name of the result: the photo's; ``cat.gif.png`` for what is read but not written."""
     return name if ending(name) in WRITTEN_PICTURES else name.with_name(f"{name.name}.png")
 
 

@@ -1,4 +1,4 @@
-"""One labelled picture of many photos in many styles."""
+"""Make one labelled picture of many photos in many styles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TALLEST = 16_000
 def contact_sheet_of(
     jobs: Sequence[Job], stylizers: Sequence[Stylizer], names: Sequence[str], output: str, files: Files, height: int = 360
 ) -> Summary:
-    """Writes one picture of all: a row for each photo, a column for each style, each labelled.
+    """Write one picture of all results: a row for each photo, a column for each style, each labelled.
 
     Args:
         jobs: their outputs are not looked at.

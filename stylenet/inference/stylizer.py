@@ -1,4 +1,4 @@
-"""A trained style on one picture: device, precision, size in memory, and what a person may want besides."""
+"""Use a trained style on one picture: device, precision, size in memory, and what a person may want besides."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stylenet.network.tiling import Tile, check_tile, style_picture
 
 @dataclass(frozen=True)
 class Look:
-    """How a style is laid on a picture.
+    """Settings of how a style is laid on a picture.
 
     Attributes:
         strength: 0 (the photo) to 1 (the style), mixed in Oklab.
@@ -97,14 +97,14 @@ class Stylizer:
         return loaded
 
     def move_to(self, device: torch.device) -> None:
-        """Works on another device from now on."""
+        """Work on another device from now on."""
         self.device = device
         for style in (self.style, self.outside):
             if style is not None:
                 style.net.to(device)
 
     def __call__(self, picture: Picture) -> Picture:
-        """The picture in the style, of the same size, with its transparency.
+        """Return the picture in the style, of the same size, with its transparency.
 
         Raises:
             InputError: for a picture below 8 pixels a side.
@@ -124,7 +124,7 @@ class Stylizer:
         return styled if self.look.keep_colors == "none" else keep_colors(styled, photo, self.look.keep_colors)
 
     def _scaled(self, style: Style, photo: Tensor) -> Tensor:
-        """Styled at another size: a smaller picture gets larger strokes, whose missing detail the photo lends."""
+        """Style the picture at another size: a smaller picture gets larger strokes, whose missing detail the photo lends."""
         height, width = photo.shape[-2:]
         other = [max(8, round(side / self.look.scale)) for side in (height, width)]
         if other[0] * other[1] > max(HUGE, height * width):
@@ -151,7 +151,7 @@ def stylize(
     allow_huge: bool = False,
     quality: int = 95,
 ) -> Picture:
-    """Reads a picture, styles it, and writes it where an output is given.
+    """Read a picture, style it, and write it where an output is given.
 
     Args:
         source: a path, an http(s) address, bytes or a binary file.
