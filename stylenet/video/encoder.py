@@ -1,4 +1,4 @@
-"""A film as one file, through PyAV.
+"""Write a video as one file, through PyAV.
 
 It appears whole or not at all: until it is finished it has another name. Pictures are H.264 (VP9 in WebM), BT.709 and tagged
 so; 4:2:0, which everything plays, wherever both sides are even, and 4:4:4 for an odd size, which H.264 has no other way to say.
@@ -92,7 +92,7 @@ class FilmFile(FilmWriter):
     # --- beginning and end ---
 
     def _options(self) -> dict[str, str]:
-        """Of the container."""
+        """Return the options of the container."""
         options = {}
         if self._format in ("mp4", "mov"):
             options["movflags"] = "+faststart"
@@ -133,7 +133,7 @@ class FilmFile(FilmWriter):
         return "yuv444p"
 
     def _dress(self, video: VideoStream) -> None:
-        """Tags that tell a player how to show the pictures."""
+        """Set the tags that tell a player how to show the pictures."""
         context = video.codec_context
         context.color_range = _LIMITED
         context.colorspace = context.color_primaries = context.color_trc = _BT709
@@ -171,7 +171,7 @@ class FilmFile(FilmWriter):
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
-        """What FFmpeg says in one line."""
+        """Turn what FFmpeg says into one line."""
         try:
             yield
         except self._av.FFmpegError as error:
@@ -187,7 +187,7 @@ class FilmFile(FilmWriter):
         self._mux(self._video.encode(picture))
 
     def _bytes(self, picture: Picture) -> np.ndarray:
-        """``[H, W, 3]``."""
+        """Return a frame as bytes ``[H, W, 3]``."""
         pixels = picture.pixels
         if picture.alpha is not None:
             note = "a film has no transparency: it is laid on white"
@@ -202,7 +202,7 @@ class FilmFile(FilmWriter):
             self._container.mux(packet)
 
     def _release(self, until: Fraction | None) -> None:
-        """Copies the packets that begin before a time, in seconds; all for None."""
+        """Copy the packets that begin before a time, in seconds; all packets for None."""
         if self._container is None:
             return
         while self._waiting and (until is None or _start_of(self._waiting[0]) < until):
@@ -215,5 +215,5 @@ class FilmFile(FilmWriter):
 
 
 def _start_of(packet: av.Packet) -> Fraction:
-    """In seconds."""
+    """Return when a packet begins, in seconds."""
     return (packet.pts if packet.pts is not None else packet.dts or 0) * Fraction(packet.time_base)

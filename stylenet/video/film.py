@@ -1,4 +1,4 @@
-"""What a film is, between a reader and a writer: frames with their times, and packets of sound that pass through."""
+"""Define what passes between a reader and a writer: frames with their times, and packets of sound that pass through."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ class Film(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame | av.Packet]:
-        """Frames, and between them the packets of the other streams, in the order of the file."""
+        """Yield frames, and between them the packets of the other streams, in the order of the file."""
 
     @property
     def others(self) -> list[Any]:
-        """Streams of sound and subtitles, whose packets come between the frames."""
+        """Return the streams of sound and subtitles, whose packets come between the frames."""
         return []
 
     @property
     def metadata(self) -> dict[str, str]:
-        """Title, artist, ..."""
+        """Return the title, the artist and so on."""
         return {}
 
     @abstractmethod
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
 
     def __enter__(self) -> Film:
         return self
@@ -84,7 +84,7 @@ class Film(ABC):
 
 
 class FilmWriter(ABC):
-    """Where frames go. Leaving its ``with`` after an exception discards the output; otherwise it is put in place.
+    """The place where frames go. Leaving its ``with`` after an exception discards the output; otherwise it is put in place.
 
     Attributes:
         path: of the output.
@@ -104,7 +104,7 @@ class FilmWriter(ABC):
 
     @abstractmethod
     def write(self, frame: Frame) -> None:
-        """Adds a frame.
+        """Add a frame.
 
         Raises:
             RunError: if it cannot be written.
@@ -112,11 +112,11 @@ class FilmWriter(ABC):
 
     @abstractmethod
     def copy(self, packet: av.Packet) -> None:
-        """Adds a packet of another stream, if there is a place for it."""
+        """Add a packet of another stream, if there is a place for it."""
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Says that no more will come: sound beyond the last frame is left out."""
+        """Say that no more will come: sound beyond the last frame is left out."""
 
     def __enter__(self) -> FilmWriter:
         return self
@@ -126,7 +126,7 @@ class FilmWriter(ABC):
 
 
 def import_av() -> Any:
-    """PyAV, which only films need.
+    """Return PyAV, which only videos need.
 
     Raises:
         InputError: if it is not installed, with how to install it.
@@ -140,7 +140,7 @@ def import_av() -> Any:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Holds a Ctrl-C back to the end of the block: a packet lost between encoder and file would spoil those after it."""
+    """Hold a Ctrl-C back to the end of the block: a packet lost between encoder and file would spoil those after it."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is None:
         yield

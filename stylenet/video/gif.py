@@ -1,4 +1,4 @@
-"""A film as an animated GIF, through PyAV."""
+"""Write a video as an animated GIF, through PyAV."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class GifFile(FilmFile):
         return {}
 
     def _pixel_format(self, width: int, height: int) -> str:
-        """Any size; and the size is known here that the palettes are made for."""
+        """Return the format of pixels. Any size will do; here the size is known that the palettes are made for."""
         self._graph = _palettes(self._av, width, height)
         return "pal8"
 
     def _dress(self, video: VideoStream) -> None:
-        """A GIF has no tags."""
+        """Do nothing, as a GIF has no tags."""
 
     def _encode(self, frame: Frame) -> None:
         assert self._graph is not None
@@ -69,7 +69,7 @@ class GifFile(FilmFile):
 
 
 def _palettes(av: Any, width: int, height: int) -> Graph:
-    """From RGB to 256 colours a frame. The ordered dither stays where it is from frame to frame."""
+    """Turn RGB into 256 colours a frame. The ordered dither stays where it is from frame to frame."""
     graph: Graph = av.filter.Graph()
     source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=_HUNDREDTH)
     split, palette = graph.add("split"), graph.add("palettegen", "stats_mode=single")

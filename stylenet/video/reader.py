@@ -1,4 +1,4 @@
-"""Films as frames, one at a time: containers and animated GIFs through PyAV, and folders of pictures.
+"""Read videos as frames, one at a time: containers and animated GIFs through PyAV, and folders of pictures.
 
 What a container can hide is settled here: rotation, colour matrix and range, transparency, frames without a time, damage.
 """
@@ -35,7 +35,7 @@ _HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 
 
 def open_film(path: str | Path, fps: float | str | Fraction = 25) -> Film:
-    """A film from a file that FFmpeg can read, an animated GIF, or a folder of pictures in natural order.
+    """Open a file that FFmpeg can read, an animated GIF, or a folder of pictures in natural order.
 
     Args:
         path: of the file or folder.
@@ -55,7 +55,7 @@ def open_film(path: str | Path, fps: float | str | Fraction = 25) -> Film:
 
 
 def parse_rate(fps: float | str | Fraction) -> Fraction:
-    """``25``, ``23.976`` or ``30000/1001`` frames a second.
+    """Return ``25``, ``23.976`` or ``30000/1001`` frames a second as an exact fraction.
 
     Raises:
         InputError: for anything else.
@@ -99,11 +99,11 @@ class PictureFolder(Film):
             yield Frame(picture, index, 1)
 
     def close(self) -> None:
-        """Pictures are opened one by one."""
+        """Do nothing, as pictures are opened one by one."""
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts file names by what comes before their ending, numbers in them by value."""
+    """Return a key that sorts file names by what comes before their ending, numbers in them by value."""
     return [(int(word), "") if word.isdecimal() else (-1, word.lower()) for word in re.split(r"(\d+)", Path(name).stem)]
 
 
@@ -163,7 +163,7 @@ class Recording(Film):
         return None if length is None else max(round(length * rate), 1)
 
     def _read_gif(self) -> None:
-        """A GIF's writer wants to know beforehand what only its last frame tells."""
+        """Read a GIF to its end first, as its writer wants to know beforehand what only the last frame tells."""
         from PIL import Image
 
         try:
@@ -186,7 +186,8 @@ class Recording(Film):
 
     @property
     def _length(self) -> Fraction | None:
-        """Seconds from the film's zero to the end of its video stream or, where that is not known, of its longest."""
+        """Return the seconds from the video's zero to the end of its stream of pictures or, where that is not known, of its
+        longest."""
         video = self._video
         if video.duration is not None and video.time_base is not None:
             return Fraction(video.duration + (video.start_time or 0)) * Fraction(video.time_base)
@@ -222,7 +223,7 @@ class Recording(Film):
             yield packet
 
     def _decoded(self, packet: av.Packet | None) -> Iterator[Frame]:
-        """The frames that a packet completes; all that are left for None."""
+        """Yield the frames that a packet completes; all that are left for None."""
         if packet is not None and packet.is_corrupt:
             return
         try:
@@ -246,7 +247,7 @@ class Recording(Film):
         return Frame(picture, pts, frame.duration or 0)
 
     def _early_end(self) -> str:
-        """Where the film broke off, in words; empty if it did not."""
+        """Say where the video broke off; the answer is empty if it did not."""
         length = self._length
         if length is None or self._container.format.name.split(",")[0] not in _KNOW_THEIR_LENGTH:
             return ""
@@ -255,7 +256,8 @@ class Recording(Film):
         return f"{self.path} ends after {float(self._read_until):.1f} of {float(length):.1f} seconds"
 
     def _measure_last(self) -> None:
-        """A frame's own duration is that of a packet, which is another frame's where frames are stored out of order."""
+        """Measure the duration of the last frame. A frame's own is that of a packet, which is another frame's where frames
+        are stored out of order."""
         video = self._video
         if self.losses or self.last_duration is not None or video.duration is None or self._last_pts is None:
             return
@@ -264,7 +266,7 @@ class Recording(Film):
 
 
 def _picture(frame: av.VideoFrame, turns: int, name: str) -> Picture:
-    """A decoded frame upright, after quarter turns counter-clockwise."""
+    """Return a decoded frame upright, after quarter turns counter-clockwise."""
     transparent = any(component.is_alpha for component in frame.format.components)
     # Players take the matrix of high definition for large films that do not name one; swscale alone does not.
     guess = _BT709 if frame.height >= _HIGH_DEFINITION else _BT601

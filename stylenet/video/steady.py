@@ -1,4 +1,4 @@
-"""What keeps a styled film from flickering: statistics that change slowly, and the frame before, moved along.
+"""Keep a styled video from flickering: by statistics that change slowly, and by the frame before, moved along.
 
 A network styles each frame anew, and answers a small change of the picture with another stroke. Two remedies, apart or
 together: instance normalisation by statistics pooled over the frames so far, and the output of the frame before, warped by
@@ -34,17 +34,17 @@ class FrameEngine(Protocol):
     """A function from frame to frame, ``[1, 3, H, W]`` in 0..1, which may remember the frames before."""
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """The styled frame."""
+        """Return the styled frame."""
         ...
 
     def new_scene(self) -> None:
-        """Forgets the frames before."""
+        """Forget the frames before."""
         ...
 
 
 class PooledStatistics:
-    """Mean and variance of the values of one layer over the frames so far, of which earlier ones count less and less: exactly
-    the statistics of all their values together under weights that fall by ``keep`` a frame.
+    """Mean and variance of the values of one layer over the frames so far, of which earlier ones count less and less. They are
+    exactly the statistics of all values together under weights that fall by ``keep`` a frame.
 
     Args:
         keep: share that stays of the frames before, 0..1.
@@ -55,11 +55,11 @@ class PooledStatistics:
         self.pooled: Statistics | None = None
 
     def __call__(self, values: Tensor) -> Statistics:
-        """``[B, C, h, w]`` of the next frame to mean and variance, each ``[B, C]``."""
+        """Turn ``[B, C, h, w]`` of the next frame into mean and variance, each ``[B, C]``."""
         return self.pool(instance_statistics(values))
 
     def pool(self, statistics: Statistics) -> Statistics:
-        """Those of the next frame to those of all so far."""
+        """Merge the statistics of the next frame into those of all so far, and return the latter."""
         mean, variance = statistics
         if self.pooled is not None:
             old_mean, old_variance = self.pooled
@@ -85,7 +85,7 @@ class Steadied:
         self._styled: Tensor | None = None
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """``[1, 3, H, W]`` in 0..1 to the same."""
+        """Return the frame ``[1, 3, H, W]`` in 0..1, styled and steadied."""
         grey = to_grey(frame)
         before, styled_before = self._before, self._styled
         cut = before is None or is_cut(before, grey)
@@ -106,12 +106,12 @@ class Steadied:
 
 
 def to_grey(frame: Tensor) -> np.ndarray:
-    """``[1, 3, H, W]`` in 0..1 to bytes ``[H, W]``."""
+    """Convert ``[1, 3, H, W]`` in 0..1 to grey bytes ``[H, W]``."""
     return (luminance(frame.float().cpu())[0, 0] * 255).round().clamp(0, 255).byte().numpy()
 
 
 def is_cut(before: np.ndarray, now: np.ndarray) -> bool:
-    """Whether another scene begins between two grey frames ``[H, W]``, or the size changes."""
+    """Return whether another scene begins between two grey frames ``[H, W]``, or the size changes."""
     if before.shape != now.shape:
         return True
     small = [cv2.resize(grey, _THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32) for grey in (before, now)]
@@ -119,8 +119,8 @@ def is_cut(before: np.ndarray, now: np.ndarray) -> bool:
 
 
 def optical_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """For each pixel of the first of two grey pictures where it is in the second, as ``[H, W, 2]`` pixels right and down (DIS:
-    Kroeger, Timofte, Dai & Van Gool, ECCV 2016)."""
+    """Find for each pixel of the first of two grey pictures where it is in the second, as ``[H, W, 2]`` pixels right and
+    down (DIS: Kroeger, Timofte, Dai & Van Gool, ECCV 2016)."""
     height, width = first.shape
     pad = (0, max(_SMALLEST_FLOW - height, 0), 0, max(_SMALLEST_FLOW - width, 0))
     padded = [cv2.copyMakeBorder(grey, *pad, cv2.BORDER_REFLECT) for grey in (first, second)]
@@ -129,7 +129,7 @@ def optical_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def trusted(backward: np.ndarray, forward: np.ndarray) -> np.ndarray:
-    """1 where the way back and forth ends where it began, inside the picture, and not at the edge of a motion; else 0.
+    """Return 1 where the way back and forth ends where it began, inside the picture, and not at the edge of a motion; else 0.
 
     The thresholds are those of Sundaram, Brox & Keutzer (ECCV 2010), which Ruder et al. use for films too.
 
@@ -149,15 +149,15 @@ def trusted(backward: np.ndarray, forward: np.ndarray) -> np.ndarray:
 
 
 def alike(before: np.ndarray, now: np.ndarray, backward: np.ndarray) -> np.ndarray:
-    """1 where a grey frame ``[H, W]`` looks like the one before where the flow points, else 0: DIS finds the edges of motions
-    to a few pixels only, and what a thing uncovers would drag the thing along."""
+    """Return 1 where a grey frame ``[H, W]`` looks like the one before where the flow points, else 0. DIS finds the edges of
+    motions to a few pixels only, and what a thing uncovers would drag the thing along."""
     moved = cv2.remap(before, *_targets(backward), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     difference = cv2.blur(cv2.absdiff(moved, now), (3, 3))  # single pixels differ by noise
     return np.asarray(difference <= _ALIKE, dtype=np.float32)
 
 
 def warp(picture: Tensor, flow: np.ndarray) -> Tensor:
-    """At each pixel what is where the flow points; bicubic, since each frame is built on the one before and would blur.
+    """Fetch for each pixel what is where the flow points; bicubic, since each frame is built on the one before and would blur.
 
     Args:
         picture: ``[1, C, H, W]``, with up to four channels.
@@ -171,6 +171,6 @@ def warp(picture: Tensor, flow: np.ndarray) -> Tensor:
 
 
 def _targets(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and rows that a flow points to, each ``[H, W]``."""
+    """Return the columns and rows that a flow points to, each ``[H, W]``."""
     rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
     return columns + flow[..., 0], rows + flow[..., 1]

@@ -1,4 +1,4 @@
-"""A trained style on a film, frame by frame in constant memory, steadier than the frames by themselves."""
+"""Style a video frame by frame in constant memory, steadier than the frames by themselves."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _COMPILING_PAYS = {1: 100e6, 2: 400e6}
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What became of a film.
+    """The outcome of a styled video.
 
     Attributes:
         frames: in the output.
@@ -79,20 +79,20 @@ class StyleEngine:
         self.new_scene()
 
     def new_scene(self) -> None:
-        """Forgets the frames before."""
+        """Forget the frames before."""
         # A network with batch normalisation has no statistics of a frame.
         if self.smooth and self.net.norm_count:
             self.statistics = [PooledStatistics(self.smooth) for _ in range(self.net.norm_count)]
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """``[1, 3, H, W]`` in 0..1 to the same, in main memory."""
+        """Style a frame ``[1, 3, H, W]`` in 0..1; the result is in main memory."""
         pixels, self.coming = self.coming * frame.shape[-2] * frame.shape[-1], 0
         if pixels >= _COMPILING_PAYS[self.net.settings.stem] and self.statistics is None and can_compile(self.device):
             return self._compiled(frame)
         return style_picture(self.net, frame, "auto", self.dtype, self.statistics)
 
     def _compiled(self, frame: Tensor) -> Tensor:
-        """The first frame, by a compiled network if compiling goes well."""
+        """Style the first frame by a compiled network, if compiling goes well."""
         plain, self.net = self.net, cast(TransformNet, torch.compile(self.net, dynamic=False))
         try:
             return self(frame)
@@ -116,7 +116,7 @@ def stylize_video(
     compile: Literal["auto", "true", "false"] = "auto",
     progress: Progress | None = None,
 ) -> VideoResult:
-    """Styles a film. Times, sound and subtitles are carried over as they are; rotated films are written upright.
+    """Style a video. Times, sound and subtitles are carried over as they are; rotated videos are written upright.
 
     Args:
         source: a film, an animated GIF, or a folder of pictures.
@@ -170,7 +170,7 @@ def _check(smooth: float, steady: float, quality: int) -> None:
 
 
 def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, progress: Progress | None) -> bool:
-    """Styles frame after frame; returns whether a person stopped it."""
+    """Style frame after frame; return whether a person stopped it."""
     resize = _Resizer(rule, writer)
     try:
         for part in film:
@@ -195,7 +195,7 @@ def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, progr
 
 
 class _Resizer:
-    """Brings frames to a size; those of a container all to that of the first."""
+    """Brings frames to a size: those of a container all to that of the first."""
 
     def __init__(self, rule: SizeRule, writer: FilmWriter) -> None:
         self.rule, self.writer = rule, writer
@@ -215,7 +215,7 @@ class _Resizer:
 
 
 def _judged(result: VideoResult, film: Film, output: str | Path, interrupted: bool) -> VideoResult:
-    """With what a person should hear of a film that is not whole."""
+    """Add what a person should hear of a video that is not whole."""
     held = f"{output} holds the first {result.frames}"
     of = f" of {film.frames} frames" if film.frames else " frames"
     if interrupted:

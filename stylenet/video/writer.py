@@ -1,4 +1,4 @@
-"""Where the frames of a film go: one file (``encoder.py``), or a folder of PNGs."""
+"""Choose where the frames of a video go: one file (``encoder.py``), or a folder of PNGs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def open_writer(path: str | Path, film: Film, quality: int = 18, overwrite: bool = False) -> FilmWriter:
-    """What writes a film under a name: its ending picks the container; without one it is a folder.
+    """Return what writes a video under a name: its ending picks the container; without one it is a folder.
 
     Args:
         path: ``.mp4 .m4v .mov .mkv .webm .gif``, or a folder.
@@ -63,10 +63,10 @@ class PngFolder(FilmWriter):
         self.count += 1
 
     def copy(self, packet: av.Packet) -> None:
-        """Pictures have none."""
+        """Do nothing, as pictures have no other streams."""
 
     def interrupt(self) -> None:
-        """Nothing waits."""
+        """Do nothing, as nothing waits."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        """Each picture is in place already."""
+        """Do nothing, as each picture is in place already."""
