@@ -1,6 +1,6 @@
-"""Training a style, and searching a picture, as the field writes them: float32, eager, channels first, ``nn.InstanceNorm2d``,
-the loss network run in full on photos and on their styled selves. What stylenet is measured against; nothing in it is
-stylenet's but the VGG weights."""
+"""Train a style, and search a picture, as the field writes them: float32, eager, channels first, ``nn.InstanceNorm2d``, the
+loss network run in full on photos and on their styled selves. Stylenet is measured against this; nothing in it is stylenet's
+but the VGG weights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Residual(nn.Module):
 
 
 def network() -> nn.Sequential:
-    """The field's network of 1,679,235 parameters, on 0..1."""
+    """Return the field's network of 1,679,235 parameters, on 0..1."""
     up = nn.Upsample(scale_factor=2)
     return nn.Sequential(
         *_conv(3, 32, 9), *_conv(32, 64, 3, 2), *_conv(64, 128, 3, 2), *[Residual(128) for _ in range(5)],
@@ -41,7 +41,7 @@ def network() -> nn.Sequential:
 
 
 class Vgg(nn.Module):
-    """VGG-19 up to the deepest of the layers named, returning their activations."""
+    """VGG-19 up to the deepest of the layers named, which returns their activations."""
 
     def __init__(self, layers: list[str]) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Vgg(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Activations by layer."""
+        """Return activations by layer."""
         x = INPUT_SPACES["caffe"].preprocess(x)
         result = {}
         for name, layer in zip(self.names, self.body, strict=True):
@@ -73,7 +73,7 @@ class Vgg(nn.Module):
 
 
 def gram(features: Tensor) -> Tensor:
-    """``[B, C, C]`` over the positions."""
+    """Return Gram matrices ``[B, C, C]``, divided by the positions."""
     flat = features.flatten(2)
     return flat @ flat.transpose(1, 2) / flat.shape[2]
 
@@ -89,7 +89,7 @@ class Step:
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-3)
 
     def __call__(self, photos: Tensor) -> float:
-        """The loss of a batch ``[B, 3, S, S]``, after one step."""
+        """Return the loss of a batch ``[B, 3, S, S]``, after one step."""
         self.optimizer.zero_grad()
         styled = self.net(photos)
         ours, theirs = self.vgg(styled), self.vgg(photos)
@@ -116,7 +116,7 @@ class Search:
         self.optimizer = torch.optim.LBFGS([self.picture], max_iter=1, history_size=100)
 
     def __call__(self) -> float:
-        """The loss before the step."""
+        """Return the loss before the step."""
         loss: Tensor = self.optimizer.step(self._closure)  # type: ignore[no-untyped-call]
         return float(loss.detach())
 

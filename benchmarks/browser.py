@@ -1,4 +1,5 @@
-"""Frames a second of the page in ``examples/browser``, in Chromium with its camera of a test pattern (640 x 480, 60 a second).
+"""Count the frames a second of the page in ``examples/browser``, in Chromium with its camera of a test pattern (640 x 480, 60 a
+second).
 
 ``npm ci && npm run build`` comes first. The camera, resizing, the network and drawing are all in the time.
 """

@@ -1,5 +1,5 @@
-"""Figure 5 of Johnson et al. (ECCV 2016): the objective against the iterations of the optimizer of Gatys et al., and the level
-that a network reaches at once.
+"""Draw figure 5 of Johnson et al. (ECCV 2016): the objective against the iterations of the optimizer of Gatys et al., and the
+level that a network reaches at once.
 
     python benchmarks/fig5.py STYLE [STYLE ...] --photos FOLDER [--count 20] [--sizes 256 512 1024]
         [--iterations 500 [500 200]] [--start content noise] [--budget 20m] [--curves RECORD ...] [--output benchmarks/results]
@@ -66,14 +66,14 @@ class Subject:
 
     @property
     def problem(self) -> tuple[str, ...]:
-        """The same for styles whose curves are the same: of one painting at one size, and one loss."""
+        """Return what is equal for styles whose curves are equal: of one painting at one size, and one loss."""
         card = self.style.card
         return (card.style[0]["sha256"], str(card.training["style_size"]), str(self.loss.settings))
 
 
 @dataclass
 class Panel:
-    """What was found for one style at one size from one start."""
+    """The measurements of one style at one size from one start."""
 
     subject: Subject
     size: int
@@ -83,7 +83,7 @@ class Panel:
 
     @property
     def search(self) -> Search:
-        """What the curve of a photo depends on."""
+        """Return everything that the curve of a photo depends on."""
         return (*self.subject.problem, self.size, self.start, self.iterations)
 
 
@@ -104,18 +104,18 @@ class Known:
 
 
 class Remaining:
-    """What of a budget is left, and whether a curve of so many pixels and iterations fits into it."""
+    """The rest of a budget, and whether a curve of so many pixels and iterations fits into it."""
 
     def __init__(self, budget: float | None) -> None:
         self._end = None if budget is None else time.monotonic() + budget
         self._pace: dict[int, float] = {}  # seconds for an iteration, by size
 
     def seconds(self) -> float | None:
-        """None for as many as it takes; next to none where they are spent."""
+        """Return the seconds left: None for as many as it takes, next to none where they are spent."""
         return None if self._end is None else max(self._end - time.monotonic(), 1e-3)
 
     def fits(self, size: int, iterations: int) -> bool:
-        """By the seconds of other sizes where none of this one has been measured; a guess that errs towards trying."""
+        """Judge by the seconds of other sizes where none of this one has been measured: a guess that errs towards trying."""
         left = self.seconds()
         if left is None:
             return True
@@ -124,7 +124,7 @@ class Remaining:
         return left > pace * iterations
 
     def measured(self, size: int, iterations: int, seconds: float) -> None:
-        """Takes note of a curve."""
+        """Take note of a curve."""
         self._pace[size] = seconds / max(iterations, 1)
 
 
@@ -175,12 +175,12 @@ def _subject(name: str) -> Subject:
 
 
 def _search_settings() -> dict[str, Any]:
-    """What every search of a record has in common."""
+    """Return what every search of a record has in common."""
     return {"convolutions": convolutions(), "history": PLAIN_LBFGS.history, "projected": PLAIN_LBFGS.clamp}
 
 
 def _known(path: Path) -> Iterator[Known]:
-    """The curves of a record whose searches had today's settings."""
+    """Return the curves of a record whose searches had today's settings."""
     record = json.loads(path.read_text())
     if record | _search_settings() != record:
         print(f"{path}: of another search ({_search_settings()} is wanted); nothing is taken from it")
@@ -194,7 +194,7 @@ def _known(path: Path) -> Iterator[Known]:
 
 
 def _measure(photo: Photo, panels: Sequence[Panel], remaining: Remaining, known: Sequence[Known]) -> bool:
-    """One photo in every panel; False if the budget suffices for none."""
+    """Measure one photo in every panel; return False if the budget suffices for none."""
     begun = False
     curves: Curves = {}
     for panel in panels:
@@ -205,7 +205,7 @@ def _measure(photo: Photo, panels: Sequence[Panel], remaining: Remaining, known:
 
 
 def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves, known: Sequence[Known]) -> None:
-    """One photo's curve and the network's objective; nothing if the budget or a value that is not finite ends it early."""
+    """Add one photo's curve and the network's objective; nothing if the budget or a value that is not finite ends it early."""
     picture = read_image(photo_source(photo), panel.size, upscale=True)
     pixels, subject = picture.pixels.to(pick_device()), panel.subject
     objective = _level(subject, pixels)
@@ -238,7 +238,7 @@ def _add(panel: Panel, photo: Photo, remaining: Remaining, curves: Curves, known
 
 
 def _searched(panel: Panel, pixels: Tensor, remaining: Remaining) -> list[float]:
-    """A new curve, shorter than asked for where the budget ends it."""
+    """Search for a new curve, shorter than asked for where the budget ends it."""
     began, start, left, subject = time.monotonic(), STARTS[panel.start], remaining.seconds(), panel.subject
     curve = objective_curve(pixels, [subject.painting], subject.loss.settings, panel.iterations, start, budget=left)
     remaining.measured(panel.size, len(curve), time.monotonic() - began)
@@ -246,7 +246,7 @@ def _searched(panel: Panel, pixels: Tensor, remaining: Remaining) -> list[float]
 
 
 def _taken(panel: Panel, photo: Photo, pixels: Tensor, known: Sequence[Known]) -> tuple[list[float], str] | None:
-    """The known curve of this photo and its record, if one is long enough and began where this search would."""
+    """Return the known curve of this photo and its record, if one is long enough and began where this search would."""
     wanted = (panel.size, panel.start, Path(str(photo)).name)
     candidates = [one for one in known if (one.size, one.start, one.photo) == wanted and len(one.curve) > panel.iterations]
     if not candidates:
@@ -265,7 +265,7 @@ def _level(subject: Subject, photo: Tensor) -> float:
 
 
 def _report(arguments: argparse.Namespace, panels: Sequence[Panel]) -> None:
-    """Everything so far, over what was written before."""
+    """Write everything so far, over what was written before."""
     measured = [panel for panel in panels if panel.photos]
     record = {
         **setting(arguments),
@@ -301,7 +301,7 @@ def _named(values: Sequence[float]) -> dict[str, float]:
 
 
 def _quartiles(panel: Panel) -> Iterator[tuple[float, float, float]]:
-    """Of the objective, iteration by iteration."""
+    """Return quartiles of the objective, iteration by iteration."""
     for values in zip(*(photo["curve"] for photo in panel.photos), strict=True):
         yield quartiles(values)
 
@@ -323,7 +323,8 @@ def _tell(panels: Sequence[Panel]) -> None:
 
 
 def _plot(path: Path, panels: Sequence[Panel]) -> None:
-    """A row for each style, a column for each size; where L-BFGS overshoots, by orders of magnitude, it leaves the plot."""
+    """Draw a row for each style, a column for each size; where L-BFGS overshoots, by orders of magnitude, it leaves the
+    plot."""
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(panel.subject.style.card.name for panel in panels))

@@ -1,5 +1,5 @@
-"""One picture through the network: every preset of stylenet as ``stylenet stylize`` runs it, against the field's network as
-the field runs it (``baseline.py``: float32, eager, channels first, ``nn.InstanceNorm2d``), in turns.
+"""Time one picture through the network: every preset of stylenet as ``stylenet stylize`` runs it, against the field's network
+as the field runs it (``baseline.py``: float32, eager, channels first, ``nn.InstanceNorm2d``), in turns.
 
     python benchmarks/inference.py [--sizes 256x256 512x512 1024x1024 1920x1080] [--repeats 5] [--compile standard swift]
         [--output benchmarks/results]
@@ -84,7 +84,7 @@ def _baseline(device: torch.device) -> Callable[[Tensor], Tensor]:
 
 
 def draw(path: Path, record: dict[str, Any]) -> None:
-    """Seconds against megapixels."""
+    """Draw seconds against megapixels."""
     rows = record["rows"]
     pixels = [megapixels(row["size"]) for row in rows]
     with plot(path, title=record["device"], **SECONDS_BY_SIZE) as axes:

@@ -1,4 +1,4 @@
-"""What benchmarks share: what they ran on, and how they write what they found."""
+"""Share what all benchmarks need: what they ran on, and how they write what they found."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BEGAN = datetime.datetime.now(datetime.UTC)
 
 
 def processor() -> str:
-    """The GPU's name, or the processor's with what of it matters here."""
+    """Return the GPU's name, or the processor's with what of it matters here."""
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     name = platform.processor() or platform.machine()
@@ -41,18 +41,18 @@ def processor() -> str:
 
 
 def synchronise() -> None:
-    """Waits for the GPU, where there is one."""
+    """Wait for the GPU, where there is one."""
     if torch.accelerator.is_available():
         torch.accelerator.synchronize()
 
 
 def convolutions() -> str:
-    """The type that networks compute in here: ``float32``, ``bfloat16``."""
+    """Return the type that networks compute in here: ``float32``, ``bfloat16``."""
     return str(pick_precision("auto", pick_device())).removeprefix("torch.")
 
 
 def setting(arguments: argparse.Namespace) -> dict[str, Any]:
-    """When, on what, with which versions and of which commit, and what was asked for: the head of every record."""
+    """Return the head of every record: when, on what, with which versions and of which commit, and what was asked for."""
     return {
         "date": _BEGAN.date().isoformat(),
         "time": _BEGAN.strftime("%H:%M:%S"),
@@ -65,12 +65,12 @@ def setting(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def record_name(benchmark: str, *parts: object) -> str:
-    """A file's name without its suffix: with day and time, so that no run writes over another's record."""
+    """Return a file's name without its suffix: with day and time, so that no run writes over another's record."""
     return "_".join([benchmark, _BEGAN.strftime("%Y-%m-%d_%H%M%S"), *map(str, parts)])
 
 
 def _commit() -> str:
-    """Of the checkout, ``+`` with changes; empty outside of one."""
+    """Return the commit of the checkout, ``+`` with changes; empty outside of one."""
     try:
         told = subprocess.run(
             ["git", "describe", "--always", "--dirty=+"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
@@ -81,19 +81,19 @@ def _commit() -> str:
 
 
 def _plain(value: Any) -> Any:
-    """An argument for JSON; of a path its last part, as the rest is of this machine alone."""
+    """Return an argument for JSON; of a path its last part, as the rest is of this machine alone."""
     if isinstance(value, list):
         return [_plain(one) for one in value]
     return Path(value).name if isinstance(value, Path) or (isinstance(value, str) and os.sep in value) else value
 
 
 def file_hash(style: str) -> str:
-    """The beginning of a style file's SHA-256: which training of a name it is."""
+    """Return the beginning of a style file's SHA-256, which tells the trainings of one name apart."""
     return sha256(find_style(style))[:12]
 
 
 def runner(preset: str, compiled: bool = False) -> Callable[[Tensor], Tensor]:
-    """A network, untrained, from ``[B, 3, H, W]`` to the same as ``stylenet stylize`` runs it, whole."""
+    """Return an untrained network as a function of ``[B, 3, H, W]``, run as ``stylenet stylize`` runs it, whole."""
     device = pick_device()
     dtype = pick_precision("auto", device)
     net = TransformNet(PRESETS[preset]).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -106,18 +106,18 @@ SECONDS_BY_SIZE = {"xlabel": "megapixels", "ylabel": "seconds", "xscale": "log",
 
 
 def megapixels(size: str) -> float:
-    """Of ``512x512``."""
+    """Return the megapixels of a size such as ``512x512``."""
     width, height = (int(side) for side in size.split("x"))
     return width * height / 1e6
 
 
 def photo_count(count: int) -> str:
-    """``1 photo``, ``2 photos``."""
+    """Return ``1 photo`` or ``2 photos``."""
     return f"{count} photo" if count == 1 else f"{count} photos"
 
 
 def write_record(record: dict[str, Any], folder: Path, name: str) -> None:
-    """Writes ``name.json`` and says where."""
+    """Write ``name.json`` and say where."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
@@ -126,7 +126,8 @@ def write_record(record: dict[str, Any], folder: Path, name: str) -> None:
 
 @contextmanager
 def plot(path: Path, **labels: Any) -> Iterator[Any]:
-    """Axes with these labels (those of matplotlib's ``Axes.set``), written as a picture of 800 x 500 pixels at the end."""
+    """Yield axes with these labels (those of matplotlib's ``Axes.set``), written as a picture of 800 x 500 pixels at the
+    end."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")

@@ -1,5 +1,5 @@
-"""Per-image optimization against the installed ``pastiche`` and the field's way (``baseline.py``): iterations a second, and
-time to pastiche's objective.
+"""Compare per-image optimization with the installed ``pastiche`` and the field's way (``baseline.py``): iterations a second,
+and time to pastiche's objective.
 
 All see the same pictures, at pastiche's default size, in one run, in turns.
 pastiche has a process of its own, as it would have on a user's machine: what stylenet asks of the C library would help it too.
@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _pictures(arguments: argparse.Namespace, folder: Path) -> tuple[str, str]:
-    """Both pictures as PNG files of pastiche's size, so that two ways of resizing do not make two problems."""
+    """Write both pictures as PNG files of pastiche's size, so that two ways of resizing do not make two problems."""
     from skimage import data
 
     root = Path(__file__).resolve().parent.parent
@@ -91,7 +91,7 @@ def _pictures(arguments: argparse.Namespace, folder: Path) -> tuple[str, str]:
 
 
 class Rival:
-    """pastiche in a process of its own; it works only while it is asked to."""
+    """A process of its own for pastiche, which works only while it is asked to."""
 
     def __init__(self, content: str, style: str, pixels: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -101,13 +101,13 @@ class Rival:
         theirs.close()  # a process that dies then ends the pipe
 
     def ask(self, command: str, value: Any = None) -> Any:
-        """``begin`` afresh; ``draw`` so many steps (seconds, objective before the last one's update); ``judge`` a picture, or
-        pastiche's own numbers without one; judge those as they would be ``saved``."""
+        """Ask to ``begin`` afresh; to ``draw`` so many steps (seconds, objective before the last one's update); to ``judge``
+        a picture, or pastiche's own numbers without one; to judge those as they would be ``saved``."""
         self._pipe.send((command, value))
         return self._pipe.recv()
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self._process.terminate()
 
 
@@ -132,7 +132,7 @@ def _serve(pipe: Connection, content: str, style: str, pixels: int) -> None:
 
 
 def _rates(content: str, style: str, repeats: int, rival: Rival) -> dict[str, Any]:
-    """Seconds a step on the identical problem, in alternating stretches of five steps."""
+    """Return seconds a step on the identical problem, in alternating stretches of five steps."""
     rival.ask("begin")
     descent = _identical(content, style)
     baseline = _baseline(content, style)
@@ -157,7 +157,7 @@ def _rates(content: str, style: str, repeats: int, rival: Rival) -> dict[str, An
 
 
 def _stretch(step: Callable[[], object]) -> float:
-    """Seconds a step, of five."""
+    """Return seconds a step, over five steps."""
     before = time.perf_counter()
     for _ in range(5):
         step()
@@ -166,14 +166,14 @@ def _stretch(step: Callable[[], object]) -> float:
 
 
 def _baseline(content: str, style: str) -> Callable[[], object]:
-    """A step of the field's search, on the layers of the recipe ``pastiche``."""
+    """Return a step of the field's search, on the layers of the recipe ``pastiche``."""
     loss, _ = load_recipe("pastiche")
     photo, painting = (read_image(path).pixels.to(pick_device()) for path in (content, style))
     return Search(dict(loss.content_layers), dict(loss.style_layers), photo, painting)
 
 
 def _identical(content: str, style: str) -> Descent:
-    """The recipe ``pastiche`` step by step, with the history and the precision that stylenet uses by itself."""
+    """Take the recipe ``pastiche`` step by step, with the history and the precision that stylenet uses by itself."""
     loss_settings, settings = load_recipe("pastiche", history=OptimizeSettings().history)
     device = pick_device()
     dtype = pick_precision("auto", device)
@@ -205,7 +205,7 @@ def _pastiche(steps: int, rival: Rival) -> dict[str, Any]:
 
 
 def _stylenet(content: str, style: str, theirs: dict[str, Any], rival: Rival) -> dict[str, Any]:
-    """Until pastiche's code finds our picture as good as its own."""
+    """Search until pastiche's code finds our picture as good as its own."""
     loss, settings = load_recipe("pastiche", **SEARCH)
     goals = {"saved": theirs["saved"], "objective": theirs["objective"]}
     started = time.perf_counter()
@@ -235,7 +235,7 @@ def _stylenet(content: str, style: str, theirs: dict[str, Any], rival: Rival) ->
 
 
 def _judged(artist: Any, picture: Tensor | None, clamped: bool) -> float:
-    """pastiche's objective of a picture of ours, or of its own, by its code and in float32."""
+    """Return pastiche's objective of a picture of ours, or of its own, by its code and in float32."""
     kept = artist.pastiche
     mean = torch.tensor([103.939, 116.779, 123.68], device=kept.device).view(1, 3, 1, 1)
     if picture is not None:

@@ -1,4 +1,4 @@
-"""How good a network is after so many seconds of training: calibrated errors of style and content on held-out photos.
+"""Measure how good a network is after so many seconds of training: calibrated errors of style and content on held-out photos.
 
     python benchmarks/quality_over_time.py --style PAINTING --photos FOLDER [--budget 15m] [--every 60s]
         [--presets standard half quarter swift] [--optimizer muon] [--batch_size 4] [--size 256] [--half_size 0.5]
@@ -79,7 +79,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _train(arguments: argparse.Namespace, choice: Mapping[str, Any]) -> dict[str, Any]:
-    """One training, by the command's own parts."""
+    """Run one training, by the command's own parts."""
     every = parse_seconds(arguments.every)
     assert every is not None
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +97,7 @@ def _train(arguments: argparse.Namespace, choice: Mapping[str, Any]) -> dict[str
 
 
 def _words(arguments: argparse.Namespace, choice: Mapping[str, Any], folder: str) -> list[str]:
-    """As they would be typed after ``stylenet train``."""
+    """Return the words as they would be typed after ``stylenet train``."""
     options = {
         "--style": arguments.style,
         "--photos": arguments.photos,
@@ -127,20 +127,20 @@ class QualityCurve(Callback):
         self.seconds = 0.0  # of training, to the end of the last step
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reads the photos."""
+        """Read the photos."""
         with _clock_stopped(cast(StyleTraining, pl_module)):
             data = cast(PhotoDataModule, cast(Any, trainer).datamodule)
             self.photos = data.calibration_photos(data.val_count).to(pl_module.device)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Measures where it is time to."""
+        """Measure where it is time to."""
         synchronise()
         self.seconds = _seconds(cast(StyleTraining, pl_module))
         if self.seconds >= self.next:
             self._measure(trainer, cast(StyleTraining, pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures what the command would write; the validation that it does at the end has not made it better."""
+        """Measure what the command would write; the validation that it does at the end has not made it better."""
         if not self.rows or self.rows[-1]["step"] < trainer.global_step:
             self._measure(trainer, cast(StyleTraining, pl_module))
 
@@ -165,7 +165,7 @@ def _seconds(module: StyleTraining) -> float:
 
 @contextmanager
 def _clock_stopped(module: StyleTraining) -> Iterator[None]:
-    """What happens inside counts neither as training nor against its budget."""
+    """Stop the clock: what happens inside counts neither as training nor against its budget."""
     seconds = _seconds(module)
     yield
     synchronise()
@@ -174,7 +174,7 @@ def _clock_stopped(module: StyleTraining) -> Iterator[None]:
 
 @contextmanager
 def _averaged(trainer: Trainer, module: StyleTraining) -> Iterator[None]:
-    """With the averaged weights, where weights are averaged: as for a validation."""
+    """Put the averaged weights in place inside, where weights are averaged, as for a validation."""
     averages = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]  # type: ignore[attr-defined]
     for average in averages:
         average.on_validation_epoch_start(trainer, module)
@@ -199,7 +199,7 @@ def _summary(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def _report(arguments: argparse.Namespace, runs: Sequence[dict[str, Any]]) -> None:
-    """Everything so far, over what was written before."""
+    """Write everything so far, over what was written before."""
     record = {
         **setting(arguments),
         "runs": runs,
@@ -211,7 +211,7 @@ def _report(arguments: argparse.Namespace, runs: Sequence[dict[str, Any]]) -> No
 
 
 def _plot(path: Path, runs: Sequence[dict[str, Any]]) -> None:
-    """A line for each run."""
+    """Draw a line for each run."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 5), layout="constrained")
@@ -226,7 +226,7 @@ def _plot(path: Path, runs: Sequence[dict[str, Any]]) -> None:
 
 
 def _label(run: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
-    """The preset, and what else the runs differ in."""
+    """Return the preset, and what else the runs differ in."""
     others = [name for name in CHOICES[1:] if len({other[name] for other in runs}) > 1]
     return ", ".join([run["preset"], *(f"{name} {run[name]}" for name in others)])
 

@@ -1,5 +1,5 @@
-"""What a picture costs by its size, from the command line to the written file: seconds and peak memory, whole and in strips,
-and for the larger ones in what ``stylenet stylize`` picks by itself.
+"""Measure what a picture costs by its size, from the command line to the written file: seconds and peak memory, whole and in
+strips, and for the larger ones in what ``stylenet stylize`` picks by itself.
 
     python benchmarks/sizes.py STYLE PHOTO [--megapixels 1 4 16 36 100] [--whole 16] [--output benchmarks/results]
 
@@ -67,7 +67,7 @@ def _enlarged(photo: Path, megapixels: float, folder: Path) -> Path:
 
 
 def draw(path: Path, record: dict[str, Any]) -> None:
-    """Seconds against megapixels, with the peak of memory beside each."""
+    """Draw seconds against megapixels, with the peak of memory beside each."""
     with plot(path, title=record["device"], **SECONDS_BY_SIZE) as axes:
         for way in dict.fromkeys(row["way"] for row in record["rows"]):
             rows = [row for row in record["rows"] if row["way"] == way]
@@ -77,7 +77,7 @@ def draw(path: Path, record: dict[str, Any]) -> None:
 
 
 def _run(*words: str) -> tuple[float, float]:
-    """Seconds and peak memory in GB of one command."""
+    """Return seconds and peak memory in GB of one command."""
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "stylenet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None

@@ -1,5 +1,5 @@
-"""Trained styles on held-out photos: what ``stylenet evaluate`` measures, and how far the precision that ``stylenet stylize``
-picks is from float32.
+"""Measure trained styles on held-out photos: what ``stylenet evaluate`` measures, and how far the precision that ``stylenet
+stylize`` picks is from float32.
 
     python benchmarks/styles.py --photos FOLDER [STYLE ...] [--sizes 256 512] [--count 8] [--output benchmarks/results]
 
@@ -60,7 +60,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _rounding(net: TransformNet, arguments: argparse.Namespace, size: int) -> float:
-    """Of 255, of the photo where it is largest."""
+    """Return the difference from float32, of 255, of the photo where it is largest."""
     dtype = pick_precision("auto", pick_device())
     differences = []
     for photo in spread(find_photos(arguments.photos), arguments.count):
@@ -70,7 +70,7 @@ def _rounding(net: TransformNet, arguments: argparse.Namespace, size: int) -> fl
 
 
 def draw(path: Path, record: dict[str, Any]) -> None:
-    """The objective of every style, a colour for each size."""
+    """Draw the objective of every style, a colour for each size."""
     sizes = record["arguments"]["sizes"]
     with plot(path, ylabel="objective", title=f"{record['arguments']['count']} held-out photos, medians") as axes:
         for place, size in enumerate(sizes):

@@ -1,5 +1,5 @@
-"""Table 1 of Johnson et al. (ECCV 2016): seconds a picture, by the optimizer of Gatys et al. and by each network, and how many
-times faster the networks are.
+"""Measure table 1 of Johnson et al. (ECCV 2016): seconds a picture, by the optimizer of Gatys et al. and by each network, and
+how many times faster the networks are.
 
     python benchmarks/table1.py [--sizes 256x256 512x512 1024x1024 1920x1080] [--presets standard half quarter swift]
         [--repeats 5] [--gatys_steps 5 | --full] [--output benchmarks/results]
@@ -103,12 +103,12 @@ class Worker:
         self._pipe.recv()
 
     def seconds(self) -> float:
-        """Of one picture, or one step."""
+        """Return the seconds of one picture, or of one step."""
         self._pipe.send("run")
         return float(self._pipe.recv())
 
     def peak(self) -> int:
-        """Bytes so far; the process ends."""
+        """Return the peak of memory in bytes so far, and end the process."""
         self._pipe.send("end")
         peak = int(self._pipe.recv())
         self._process.join()
@@ -135,13 +135,13 @@ def _maker(way: str, loss: LossSettings) -> Make:
 
 
 def _network(preset: str, width: int, height: int) -> Callable[[], object]:
-    """One picture."""
+    """Style one picture."""
     run, photo = runner(preset), torch.rand(1, 3, height, width, device=pick_device())
     return lambda: run(photo)
 
 
 def _gatys(settings: LossSettings, width: int, height: int) -> Callable[[], object]:
-    """One step, as ``optimize`` takes it."""
+    """Take one step, as ``optimize`` takes it."""
     device = pick_device()
     dtype = pick_precision("auto", device)
     memory_format = torch.contiguous_format if dtype == torch.float32 else torch.channels_last
@@ -155,7 +155,7 @@ def _gatys(settings: LossSettings, width: int, height: int) -> Callable[[], obje
 
 
 def _peak_bytes() -> int:
-    """Of this process, or of its tensors on a GPU."""
+    """Return the peak of memory of this process, or of its tensors on a GPU."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     if sys.platform == "linux":  # where ru_maxrss begins with what the process that started this one had
@@ -168,7 +168,7 @@ def _peak_bytes() -> int:
 
 
 def _row(size: str, arguments: argparse.Namespace, loss: LossSettings) -> dict[str, Any]:
-    """One size: all ways in turns."""
+    """Measure one size: all ways in turns."""
     width, height = (int(side) for side in size.split("x"))
     times = {"gatys": arguments.gatys_steps} | dict.fromkeys(arguments.presets, arguments.repeats)
     workers = {way: Worker(_maker(way, loss), width, height) for way in times}

@@ -1,4 +1,4 @@
-"""A training step of stylenet against the same recipe as the field runs it (``baseline.py``), in alternating stretches.
+"""Compare a training step of stylenet with the same recipe as the field runs it (``baseline.py``), in alternating stretches.
 
     python benchmarks/training.py [--batch 4] [--size 256] [--repeats 5] [--compile] [--output benchmarks/results]
 
@@ -66,7 +66,7 @@ def _baseline(photos: torch.Tensor) -> Callable[[], object]:
 
 
 def stylenet_step(photos: torch.Tensor, compiled: bool) -> Callable[[], object]:
-    """The module's own step, with what the trainer adds: autocast, clipping, the optimizer."""
+    """Return the module's own step, with what the trainer adds: autocast, clipping, the optimizer."""
     dtype = pick_precision("auto", photos.device)
     module = StyleTraining(str(STYLE))
     module.prepare(photos[:2].cpu(), photos.device, dtype)
@@ -105,7 +105,7 @@ def _report(arguments: argparse.Namespace, seconds: dict[str, list[float]]) -> N
 
 
 def draw(path: Path, record: dict[str, Any]) -> None:
-    """A bar for each way, and every stretch that was measured."""
+    """Draw a bar for each way, and every stretch that was measured."""
     with plot(path, ylabel="seconds a step", title=record["device"]) as axes:
         for name, values in record["seconds_per_step"].items():
             axes.bar(name, record["median"][name], alpha=0.5)

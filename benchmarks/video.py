@@ -1,4 +1,5 @@
-"""How much a styled film flickers, and how fast it is made: frames by themselves against ``--smooth``, ``--steady`` and both.
+"""Measure how much a styled video flickers, and how fast it is made: frames by themselves against ``--smooth``, ``--steady``
+and both.
 
     python benchmarks/video.py STYLE --sintel FOLDER --film FILM [--size 512] [--count 40] [--output benchmarks/results]
 
@@ -80,7 +81,7 @@ def _engine(style: Style, smooth: float, steady: float) -> Steadied:
 
 
 def _style(style: Style, frames: Sequence[Tensor], smooth: float, steady: float) -> tuple[list[Tensor], float]:
-    """Styled frames, and how many a second, reading and writing apart."""
+    """Return styled frames, and how many a second, reading and writing apart."""
     engine = _engine(style, smooth, steady)
     engine(frames[0])  # kernels, memory
     engine = _engine(style, smooth, steady)
@@ -101,7 +102,7 @@ def _row(
 
 
 def _true_error(folder: Path, engine: Steadied | None) -> float:
-    """Mean over all flows of the folder; of the frames themselves without an engine."""
+    """Return the mean over all flows of the folder; of the frames themselves without an engine."""
     frames = [read_image(str(path)).pixels for path in sorted(folder.glob("frame_*.png"))]
     numbers = [int(path.stem.split("_")[1]) for path in sorted(folder.glob("frame_*.png"))]
     styled = dict(zip(numbers, frames if engine is None else [engine(frame) for frame in frames], strict=True))
@@ -118,7 +119,7 @@ def _true_error(folder: Path, engine: Steadied | None) -> float:
 
 
 def _inside(flow: np.ndarray) -> np.ndarray:
-    """Where a flow points into the picture."""
+    """Return where a flow points into the picture."""
     height, width = flow.shape[:2]
     rows, columns = np.mgrid[:height, :width]
     right, down = columns + flow[..., 0], rows + flow[..., 1]
@@ -166,7 +167,7 @@ def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor],
 
 
 def draw(path: Path, record: dict[str, Any]) -> None:
-    """What steadiness costs in detail."""
+    """Draw what steadiness costs in detail."""
     with plot(
         path, xlabel="warping error", ylabel="detail", xscale="log", title=f"{record['style']}, {record['film']}"
     ) as axes:

@@ -1,4 +1,4 @@
-"""How soon ``stylenet optimize --init STYLE`` reaches what the search of Gatys et al. has after hundreds of iterations.
+"""Measure how soon ``stylenet optimize --init STYLE`` reaches what the search of Gatys et al. has after hundreds of iterations.
 
     python benchmarks/warm_start.py STYLE --photos FOLDER [--count 5] [--size 256] [--iterations 500] [--steps 100]
         [--history 10 50] [--output benchmarks/results]
@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _warm(style: Style, photo: Tensor, painting: Tensor | Grams, loss: LossSettings, steps: int, history: int) -> list[float]:
-    """Our search from the network's picture: the objective after 0, 1, ..., ``steps`` steps."""
+    """Search from the network's picture, and return the objective after 0, 1, ..., ``steps`` steps."""
     curve: list[float] = []
     styled = style(photo)
     settings = OptimizeSettings(steps=steps + 1, history=history, scales=1, plateau=0.0, device=str(photo.device))
@@ -85,7 +85,8 @@ def _marks(arguments: argparse.Namespace) -> Sequence[int]:
 
 
 def _needed(photo: dict[str, Any], start: str, history: str, mark: int) -> int:
-    """Steps of ours to the objective that Gatys' search has after so many iterations; one more than there are for never."""
+    """Return how many of our steps reach the objective that Gatys' search has after so many iterations; one more than there
+    are for never."""
     curve = photo["ours"][history]
     return iterations_to(min(photo["gatys"][start][: mark + 1]), curve, len(curve))
 
@@ -135,7 +136,7 @@ def _report(arguments: argparse.Namespace, style: Style, photos: Sequence[dict[s
 
 
 def draw(path: Path, record: dict[str, Any]) -> None:
-    """Medians over the photos."""
+    """Draw medians over the photos."""
     labels = {"xlabel": "iteration", "ylabel": "objective", "xscale": "log", "yscale": "log"}
     title = f"{record['style']}, {record['size']} pixels, {photo_count(len(record['per_photo']))}"
     with plot(path, title=title, **labels) as axes:

@@ -1,4 +1,4 @@
-"""Where the processor's time goes, by kind of operation: a picture through each network, and a training step.
+"""Measure where the processor's time goes, by kind of operation: a picture through each network, and a training step.
 
     python benchmarks/where.py [--presets standard swift] [--size 512] [--crop 256] [--output benchmarks/results]
 
@@ -65,7 +65,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _shares(way: Callable[[], object]) -> dict[str, float]:
-    """Of the time of each kind in all, after warming up."""
+    """Return the share of the time of each kind, after warming up."""
     way()
     way()
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
@@ -78,7 +78,7 @@ def _shares(way: Callable[[], object]) -> dict[str, float]:
 
 
 def draw(path: Path, record: dict[str, Any]) -> None:
-    """A bar for each way, in layers."""
+    """Draw a bar for each way, in layers."""
     with plot(path, ylabel="share of the time", title=f"{record['device']}, one thread, {record['convolutions']}") as axes:
         below = [0.0] * len(record["results"])
         for kind in [*KINDS, "other"]:

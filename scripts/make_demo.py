@@ -1,5 +1,5 @@
-"""Styles four photos by the networks that come with stylenet, then by optimizing their pixels in the style of the project's own
-style pictures; at last trains a small network on one of these and applies it.
+"""Style four photos by the networks that come with stylenet, then by optimizing their pixels in the style of the project's own
+style pictures; at last train a small network on one of these and apply it.
 
     python scripts/make_demo.py [--output DIR] [--budget 40s] [--training 60s]
 
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def shipped(folder: Path, size: str) -> None:
-    """All photos in all styles that come with stylenet, on one sheet: ``docs/styles.jpg`` was made so."""
+    """Style all photos in all styles that come with stylenet, on one sheet: ``docs/styles.jpg`` was made so."""
     names = [card.name for card in list_styles()]
     jobs = [Job(str(skimage_photo(photo, folder)), ()) for photo, _ in PAIRS]
     path = folder / "styles.jpg"
@@ -70,7 +70,7 @@ def shipped(folder: Path, size: str) -> None:
 
 
 def optimized(folder: Path, size: str, budget: str) -> Sheet:
-    """Each pair: photo, style, and the picture with the content of one and the style of the other."""
+    """Optimize each pair; return photo, style, and the picture with the content of one and the style of the other."""
     loss, settings = load_recipe("default", budget=budget, size=size)
     sheet: Sheet = []
     for photo_name, style_name in PAIRS:
@@ -85,7 +85,7 @@ def optimized(folder: Path, size: str, budget: str) -> Sheet:
 
 
 def trained(folder: Path, size: str, budget: str) -> Sheet:
-    """Two photos through a network of one minute: a sketch of what half an hour on thousands of photos gives.
+    """Train a network for one minute and style two photos with it: a sketch of what half an hour on thousands of photos gives.
 
     So short a training wants many small steps and more of the photo than the recipe, and no smaller parts of its tiles.
     """
@@ -108,13 +108,13 @@ def trained(folder: Path, size: str, budget: str) -> Sheet:
 
 
 def skimage_photo(name: str, folder: Path) -> Path:
-    """A photo of scikit-image as a file, as a user would have it."""
+    """Write a photo of scikit-image as a file, as a user would have it."""
     pixels = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)[None].float() / 255
     return write_image(pixels, folder / "photos" / f"{name}.png")
 
 
 def cut_tiles(folder: Path, side: int = 200) -> Path:
-    """The four photos in overlapping squares: a set to train on."""
+    """Cut the four photos into overlapping squares: a set to train on."""
     tiles = folder / "tiles"
     for name, _ in PAIRS:
         pixels = read_image(skimage_photo(name, folder)).pixels
