@@ -101,6 +101,12 @@ class TrainCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
 
+def run(words: list[str]) -> int:
+    """Train a style as the words of the command line say, and return the exit code."""
+    train(words)
+    return 0
+
+
 def train(words: list[str]) -> str:
     """Trains a style as the words of the command line say.
 

@@ -91,6 +91,7 @@ class Summary:
     """The outcome of all jobs.
 
     Attributes:
+        jobs: pictures that there were to style, where that is known.
         done: pictures whose results are all written.
         skipped: pictures whose results were there already.
         failures: source and reason.
@@ -100,6 +101,7 @@ class Summary:
         interrupted: whether that was Ctrl-C.
     """
 
+    jobs: int = 0
     done: int = 0
     skipped: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)

@@ -1,0 +1,32 @@
+"""``stylenet evaluate``: numbers for a trained style on photos that it has not seen."""
+
+from __future__ import annotations
+
+import json
+
+from jsonargparse import ArgumentParser
+
+from stylenet.commands.parsing import keywords, parse, verb_parser
+from stylenet.commands.telling import tell
+from stylenet.devices import keep_freed_memory
+from stylenet.evaluation.measures import as_dictionary, as_table, evaluate
+
+
+def make_parser() -> ArgumentParser:
+    """Return the parser of the command."""
+    parser = verb_parser("evaluate", "Measures a trained style on photos that it has not seen.")
+    parser.add_argument("style", help="Name or file.")
+    parser.add_argument("--json", type=bool, default=False, help="Print JSON instead of a table.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="Longest sides to measure at.")
+    parser.add_function_arguments(evaluate, skip={"style", "sizes", "report"})
+    return parser
+
+
+def run(words: list[str]) -> int:
+    """Measure a style as the words of the command line say, and return the exit code."""
+    keep_freed_memory()
+    config = parse(make_parser(), words)
+    as_json = config.pop("json")
+    results = evaluate(**keywords(config), report=tell)
+    print(json.dumps([as_dictionary(result) for result in results], indent=1) if as_json else as_table(results))
+    return 0

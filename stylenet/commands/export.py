@@ -1,0 +1,33 @@
+"""``stylenet export``: a trained style for programs without Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from stylenet.commands.parsing import keywords, parse, verb_parser
+from stylenet.network.export import Format, export_style
+
+
+def make_parser() -> ArgumentParser:
+    """Return the parser of the command."""
+    parser = verb_parser(
+        "export", "Writes a trained style for programs without Python, after a check that the file does what the network does."
+    )
+    parser.add_argument("style", help="Name or file.")
+    parser.add_argument("--format", type=Format, default="onnx", help="Of the file.")
+    parser.add_argument("--output", "-o", required=True, help="File to write, ending in .onnx.")
+    parser.add_function_arguments(export_style, skip={"style", "path"})
+    return parser
+
+
+def run(words: list[str]) -> int:
+    """Export a style as the words of the command line say, and return the exit code."""
+    config = parse(make_parser(), words)
+    config.pop("format")  # there is one, which the parser has checked
+    output = config.pop("output")
+    for difference in export_style(path=output, **keywords(config)):
+        print(difference)
+    print(f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, precision {config.precision}")
+    return 0

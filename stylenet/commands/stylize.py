@@ -1,0 +1,57 @@
+"""``stylenet stylize``: pictures through a trained network."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser
+
+from stylenet.commands.lines import BatchLine, PictureLine
+from stylenet.commands.parsing import keywords, parse, verb_parser
+from stylenet.commands.telling import INTERRUPTED, tell
+from stylenet.devices import keep_freed_memory
+from stylenet.durations import clock
+from stylenet.errors import InputError
+from stylenet.inference.batch import Files, Summary
+from stylenet.inference.stylize_files import stylize_files
+from stylenet.inference.stylizer import Look
+
+
+def make_parser() -> ArgumentParser:
+    """Return the parser of the command."""
+    parser = verb_parser(
+        "stylize", "Styles pictures by a trained network: files, folders, patterns, addresses, or - for stdin."
+    )
+    parser.add_argument("inputs", nargs="+", help="Pictures, folders, patterns like 'photos/*.jpg', http(s) addresses, or -.")
+    parser.add_argument("--style", "-s", nargs="+", required=True, help="Name or file of a style, or of several.")
+    parser.add_argument("--output", "-o", required=True, help="File, folder for several pictures or styles, or - for stdout.")
+    parser.add_class_arguments(Look)
+    parser.add_class_arguments(Files)
+    parser.add_function_arguments(
+        stylize_files, skip={"inputs", "styles", "output", "look", "files", "report_share", "report_picture"}
+    )
+    return parser
+
+
+def run(words: list[str]) -> int:
+    """Style pictures as the words of the command line say, and return the exit code."""
+    keep_freed_memory()
+    config = parse(make_parser(), words)
+    output = config.output
+    options = keywords(config, look=Look, files=Files)
+    styles = options.pop("style")
+    summary = stylize_files(styles=styles, **options, report_share=PictureLine(), report_picture=BatchLine())
+    return 0 if summary is None else _tell(summary, output)
+
+
+def _tell(summary: Summary, output: str) -> int:
+    if summary.jobs == 1 and summary.failures and not summary.message:
+        raise InputError(summary.failures[0][1])
+    told = [f"{output}: {summary.done} of {summary.jobs} styled in {clock(summary.seconds)}"]
+    told += [f"{summary.skipped} were there already (--overwrite styles them again)"] if summary.skipped else []
+    for note in summary.notes:
+        tell(note)
+    tell(", ".join(told))
+    for source, reason in summary.failures:
+        tell(f"stylenet: not styled: {source}: {' '.join(reason.split())}")
+    if summary.message:
+        tell(f"stylenet: stopped early, what is written is whole: {' '.join(summary.message.split())}")
+    return INTERRUPTED if summary.interrupted else int(bool(summary.failures or summary.message))

@@ -1,0 +1,25 @@
+"""How commands tell what came of them: results to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+
+# A budget counts from here, so that it includes loading.
+STARTED = time.monotonic()
+
+INTERRUPTED = 130
+
+
+def tell(line: str) -> None:
+    """Print a line for the person, which is no result: it goes to stderr at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def tell_failure(message: str, code: int, verbose: bool) -> int:
+    """Print why a command failed in one line, after the traceback if that is wanted, and return its exit code."""
+    if verbose:
+        traceback.print_exc()
+    print("stylenet:", " ".join(message.split()), file=sys.stderr)
+    return code

@@ -1,0 +1,49 @@
+"""``stylenet video``: a film through a trained network."""
+
+from __future__ import annotations
+
+import sys
+
+from jsonargparse import ArgumentParser
+
+from stylenet.commands.lines import FrameLine
+from stylenet.commands.parsing import keywords, parse, verb_parser
+from stylenet.commands.telling import INTERRUPTED
+from stylenet.devices import keep_freed_memory
+from stylenet.durations import clock
+from stylenet.errors import RunError
+from stylenet.video.stylize import VideoResult, stylize_video
+
+
+def make_parser() -> ArgumentParser:
+    """Return the parser of the command."""
+    parser = verb_parser("video", "Styles a film, an animated GIF or a folder of frames; sound and timing are carried over.")
+    parser.add_argument("source", help="A film, an animated GIF, or a folder of pictures.")
+    parser.add_argument("--style", "-s", required=True, help="Name or file.")
+    parser.add_argument("--output", "-o", required=True, help="File to write, or a folder for PNGs.")
+    parser.add_function_arguments(stylize_video, skip={"source", "style", "output", "progress"})
+    return parser
+
+
+def run(words: list[str]) -> int:
+    """Style a film as the words of the command line say, and return the exit code."""
+    keep_freed_memory()
+    config = parse(make_parser(), words)
+    line = FrameLine()
+    try:
+        result = stylize_video(**keywords(config), progress=line)
+    finally:
+        line.close()
+    return _tell(result, config.output)
+
+
+def _tell(result: VideoResult, output: str) -> int:
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"{output}: {result.frames} frames in {clock(result.seconds)} ({result.frames / result.seconds:.1f} a second)")
+    if result.stopped == "damaged":
+        raise RunError(result.message)
+    if result.stopped == "interrupted":
+        print(f"stylenet: {result.message}", file=sys.stderr)
+        return INTERRUPTED
+    return 0
