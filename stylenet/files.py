@@ -71,6 +71,12 @@ def sha256(path: str | Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+def scratch_folder() -> str:
+    """Return where large temporary files belong: ``/tmp`` may be a part of memory."""
+    usual = "/var/tmp"
+    return usual if "TMPDIR" not in os.environ and os.access(usual, os.W_OK) else tempfile.gettempdir()
+
+
 # The mask can only be read by setting it, and it is that of all threads.
 _reading_mask = threading.Lock()
 

@@ -339,24 +339,25 @@ class PerceptualLoss(nn.Module):
         Raises:
             InputError: for weights that do not match the styles.
         """
-        weights = list(style_weights) if style_weights else [1 / max(len(styles), 1)] * len(styles)
-        if len(weights) != len(styles):
-            raise InputError(f"{len(weights)} style weights for {len(styles)} style pictures: give one for each")
-        if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
-            raise InputError(f"style weights {weights}: each must be a number of 0 or more")
+        weights = shares(style_weights, len(styles))
         features = self.vgg(content)
-        targets = Targets(
-            content={name: features[name].clone() for name in self.settings.content_layers},
-            styles=[self.grams(style) for style in styles],
-            style_weights=weights,
-            content_units=dict.fromkeys(self.settings.content_layers, 1.0),
-            style_units=[dict.fromkeys(self._unit_names(), 1.0) for _ in styles],
-        )
+        kept = {name: features[name].clone() for name in self.settings.content_layers}
+        targets = self.without_units(kept, [self.grams(style) for style in styles], weights)
         if self.settings.calibrated:
             if reference is not None:
                 features = self.vgg(reference)
             return self._calibrate(targets, features, content.shape[-2] * content.shape[-1])
-        return self._convert(targets, content)
+        return self.converted(targets, content)
+
+    def without_units(self, content: dict[str, Tensor], styles: list[Grams], style_weights: list[float]) -> Targets:
+        """Return targets whose units are all 1."""
+        return Targets(
+            content=content,
+            styles=styles,
+            style_weights=style_weights,
+            content_units=dict.fromkeys(self.settings.content_layers, 1.0),
+            style_units=[dict.fromkeys(self._unit_names(), 1.0) for _ in styles],
+        )
 
     @torch.no_grad()
     def grams(self, style: Tensor | Grams) -> Grams:
@@ -409,9 +410,11 @@ class PerceptualLoss(nn.Module):
     def _unit_names(self) -> list[str]:
         return [_unit_name(part) for name in self.settings.style_layers for part in self._style_parts(name)]
 
-    def _convert(self, targets: Targets, content: Tensor) -> Targets:
-        """Convert weights that were written for the other input space: Gram terms scale with the fourth power of the
-        activations, all others with the square."""
+    def converted(self, targets: Targets, content: Tensor) -> Targets:
+        """Return targets with units for weights that were written for the other input space.
+
+        Gram terms scale with the fourth power of the activations, all others with the square.
+        """
         ratios = self.conversion(content)
         if not ratios:
             return targets
@@ -434,12 +437,16 @@ class PerceptualLoss(nn.Module):
         """Return, by layer, how many times larger this network's activations are than those of the network that the weights
         were written for; nothing if they were written for this one.
 
-        Measured on the first photo ``[B, 3, H, W]`` and kept: on every layer where the other network is on this machine, else
-        on the input, since activations of ReLU networks grow in proportion to it but for the biases.
+        Measured on the first photo ``[B, 3, H, W]``, or a smaller copy of a large one, and kept: on every layer where the
+        other network is on this machine, else on the input, since activations of ReLU networks grow in proportion to it but
+        for the biases.
         """
         if not self.converts:
             return {}
         if self._ratios is None:
+            pixels = photo.shape[-2] * photo.shape[-1]
+            if pixels > _ENOUGH_PIXELS:
+                photo = F.interpolate(photo, scale_factor=math.sqrt(_ENOUGH_PIXELS / pixels), mode="area")
             self._ratios = self._measure_ratios(photo)
         return self._ratios
 
@@ -558,6 +565,24 @@ _MEAN_TERMS = {"moments": moments_distance, "wasserstein": wasserstein_distance}
 def _unit_name(part: str) -> str:
     """Return the key of a part's unit in :class:`Targets`."""
     return part.removeprefix("style/")
+
+
+# Of a photo, for a measurement that the loss network takes as a whole.
+_ENOUGH_PIXELS = 2**20
+
+
+def shares(style_weights: Sequence[float] | None, count: int) -> list[float]:
+    """Return the share of each of ``count`` styles: equal ones unless they are given.
+
+    Raises:
+        InputError: for weights that do not match the styles.
+    """
+    weights = list(style_weights) if style_weights else [1 / max(count, 1)] * count
+    if len(weights) != count:
+        raise InputError(f"{len(weights)} style weights for {count} style pictures: give one for each")
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+        raise InputError(f"style weights {weights}: each must be a number of 0 or more")
+    return weights
 
 
 def _rms(tensor: Tensor) -> float:

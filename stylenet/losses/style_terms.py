@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 # A variance that is added to every channel of both sides, as a share of the target's mean variance. Without it the square roots
 # below have no gradient where a channel is silent.
-_FLOOR = 1e-4
+_FLOOR = 1e-3
 
 
 def covariance(gram: Tensor, mean: Tensor) -> Tensor:

@@ -139,6 +139,17 @@ class VGG(nn.Module):
                 total += _WIDTHS[_block(name) - 1] * (size + 8 * (self.pooling == "max")) / 4 ** _block(name)
         return total * height * width
 
+    @property
+    def stride(self) -> int:
+        """Pixels of the picture in one place of the deepest layer."""
+        return int(2 ** sum(name.startswith("pool") for name in self.names))
+
+    @property
+    def reach(self) -> int:
+        """Pixels beyond its own, to each side, that a place of any wanted layer sees."""
+        # A convolution looks one place around, and poolings keep to places that are their own.
+        return int(sum(2 ** (_block(name) - 1) for name in self.names if name.startswith("conv")))
+
     def _segments(self, only: Sequence[str] | None) -> list[list[str]]:
         """Return the layers block by block, each ending with its pool. A block is recomputed as a whole when memory is
         short."""
@@ -180,6 +191,11 @@ class VGG(nn.Module):
 
 def smallest_side(layer: str) -> int:
     """Return the side in pixels below which a layer would have no activation at all."""
+    return layer_stride(layer)
+
+
+def layer_stride(layer: str) -> int:
+    """Return the pixels of the picture, a side, in one place of a layer: 1 for ``relu1_2``, 2 for ``pool1`` and ``relu2_1``."""
     return int(2 ** (_block(layer) - (0 if layer.startswith("pool") else 1)))
 
 

@@ -9,7 +9,6 @@ worked out a second time instead.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch.nn import functional as F
 
 from stylenet.devices import free_memory, give_back_memory
 from stylenet.errors import InputError, RunError
+from stylenet.files import scratch_folder
 from stylenet.network.transform_net import (
     ConvLayer,
     InstanceNorm,
@@ -108,18 +108,12 @@ def style_picture(
     room = free_memory(device) // 2
     if tile == "auto" and batch * height * width * net.settings.width * _WHOLE_VALUES * dtype.itemsize < room:
         return _whole(net, picture, dtype, pools)
-    folder = None if map_bytes(net, height, width, dtype) < _IN_MEMORY else _scratch_folder()
+    folder = None if map_bytes(net, height, width, dtype) < _IN_MEMORY else scratch_folder()
     strip = None if tile == "auto" else tile
     results = [
         style_in_strips(net, single, strip, folder, dtype, pools, report).clamp_(0, 1) for single in torch.split(picture, 1)
     ]
     return joined(results)
-
-
-def _scratch_folder() -> str:
-    """Where large temporary files belong: ``/tmp`` may be a part of memory."""
-    usual = "/var/tmp"
-    return usual if "TMPDIR" not in os.environ and os.access(usual, os.W_OK) else tempfile.gettempdir()
 
 
 def _whole(net: TransformNet, picture: Tensor, dtype: torch.dtype, pools: Sequence[Pool] | None) -> Tensor:

@@ -1,0 +1,47 @@
+"""Large tensors that are not always in use: in memory while they are small, else in a temporary file."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stylenet.errors import RunError
+from stylenet.files import scratch_folder
+
+# Beyond this many bytes a tensor goes to a file, which the system keeps in memory as long as it has some to spare.
+IN_MEMORY = 2**30
+
+
+def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+    """Return an empty tensor, which lies in an unnamed temporary file if it is large and on the processor.
+
+    The file is gone with the tensor. Pages that were not used lately count against no limit: the system drops them when memory
+    gets scarce, and reads them again.
+
+    Raises:
+        RunError: if the disk has no room for it.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if torch.device(device).type != "cpu" or size <= IN_MEMORY:
+        return torch.empty(*shape, dtype=dtype, device=device)
+    return torch.frombuffer(_mapping(size), dtype=dtype).view(*shape)
+
+
+def _mapping(size: int) -> mmap.mmap:
+    folder = scratch_folder()
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk must say so now, not when a page is written
+            else:
+                file.truncate(size)
+            return mmap.mmap(file.fileno(), size)
+    except OSError as error:
+        need = f"{size / 1e9:.1f} GB of temporary data"
+        raise RunError(f"no room for {need} in {folder} ({error.strerror}): set TMPDIR to a folder with more") from error
