@@ -344,7 +344,7 @@ def _plot(path: Path, panels: Sequence[Panel]) -> None:
 
 
 def _draw(axes: Any, panel: Panel, colour: str) -> None:
-    """A curve and the network's level with their quartiles, and the equivalent iterations."""
+    """Draw a curve and the network's level with their quartiles, and the equivalent iterations."""
     result = _result(panel)
     curve, level, equivalent = result["curve"], result["network"], result["equivalent"]
     steps = range(panel.iterations + 1)

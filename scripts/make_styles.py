@@ -369,7 +369,8 @@ BRUSHES = (Brush(1500, 84, 14), Brush(3600, 46, 8), Brush(3200, 26, 5, fine=True
 
 @dataclass(frozen=True)
 class Scene:
-    """What the painter looks at: colours, the direction strokes follow (dy, dx), and where to use the small brush."""
+    """A description of what the painter looks at: colours, the direction strokes follow (dy, dx), and where to use the small
+    brush."""
 
     colour: Array
     flow: Array

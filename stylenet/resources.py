@@ -1,4 +1,4 @@
-"""What comes with the package beside its code: recipes and trained styles."""
+"""Find what comes with the package beside its code: recipes and trained styles."""
 
 from __future__ import annotations
 

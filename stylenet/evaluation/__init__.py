@@ -1,4 +1,4 @@
-"""How good a trained style is, and what the loss network sees.
+"""Measure how good a trained style is, and show what the loss network sees.
 
 The room owns the numbers of a style on photos that it has not seen, and the two figures of the loss network.
 It exports ``evaluate`` with its result, ``features`` and ``reconstruct``.

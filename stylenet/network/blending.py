@@ -1,4 +1,4 @@
-"""Blends: several looks on one body as one style, interpolated before the network, so that a blend costs one pass."""
+"""Blend several looks on one body into one style; they are interpolated before the network, so that a blend costs one pass."""
 
 from __future__ import annotations
 

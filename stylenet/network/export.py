@@ -1,4 +1,4 @@
-"""A trained style as an ONNX file, for programs without Python: checked against the network before it appears."""
+"""Write a trained style as an ONNX file, for programs without Python; it is checked against the network before it appears."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _RESERVE = 4
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a file may differ by from the network, the range being 0..1.
+    """The most by which a file may differ from the network, the range being 0..1.
 
     Attributes:
         maximum: of any value of any checked picture.
@@ -55,7 +55,7 @@ BOUNDS: dict[ExportPrecision, Bounds] = {"32": Bounds(1e-3, 1e-3), "16": Bounds(
 
 @dataclass(frozen=True)
 class Difference:
-    """Between the file and the network on one picture.
+    """The difference between the file and the network on one picture.
 
     Attributes:
         width, height: of the picture in pixels.
@@ -74,7 +74,7 @@ class Difference:
 def export_style(
     style: Style | str | Path | Sequence[Style | str | Path], path: str | Path, precision: ExportPrecision = "32"
 ) -> list[Difference]:
-    """Writes a style as ONNX: input ``photo``, output ``styled``, both ``[batch, 3, height, width]``, float32, RGB, 0..1.
+    """Write a style as ONNX: input ``photo``, output ``styled``, both ``[batch, 3, height, width]``, float32, RGB, 0..1.
 
     Batch, height and width are free, from 8 pixels a side; the output has the size of the input. The style's card is in the
     file's metadata, as JSON under ``stylenet``.
@@ -127,7 +127,8 @@ def _check_packages() -> None:
 
 
 def _picture(width: int, height: int) -> Tensor:
-    """Soft shapes with fine noise on them ``[1, 3, height, width]``, always the same; no channel of a network stays flat."""
+    """Return soft shapes with fine noise on them ``[1, 3, height, width]``, always the same; no channel of a network stays
+    flat."""
     generator = torch.Generator().manual_seed(width * 10_000 + height)
     shapes = F.interpolate(torch.rand(1, 3, 6, 6, generator=generator), (height, width), mode="bicubic", align_corners=False)
     return (shapes + 0.1 * torch.randn(1, 3, height, width, generator=generator)).clamp(0, 1)
@@ -144,7 +145,8 @@ def _session(content: bytes) -> Any:
 
 @torch.inference_mode()
 def _compare(nets: Sequence[TransformNet], content: bytes, precision: ExportPrecision) -> list[Difference]:
-    """The file, run by onnxruntime, with the network; in float16 the larger of that and of :func:`_rounded`.
+    """Compare the file, run by onnxruntime, with the network; in float16 return the larger difference of that and of
+    :func:`_rounded`.
 
     On a processor onnxruntime computes float16 in float32: it sees how weights were rounded, but not what happens to values,
     which a telephone or a graphics card rounds too. Several styles are compared one by one, and all of them mixed.
@@ -172,14 +174,14 @@ def _compare(nets: Sequence[TransformNet], content: bytes, precision: ExportPrec
 
 
 def _checked_shares(count: int) -> list[list[float]]:
-    """Each style alone, and where there are several all in unequal parts."""
+    """Return the shares to check: each style alone, and where there are several all in unequal parts."""
     alone = [[float(row == column) for column in range(count)] for row in range(count)]
     whole = count * (count + 1) / 2
     return alone if count == 1 else [*alone, [(place + 1) / whole for place in range(count)]]
 
 
 def _rounded(net: TransformNet) -> TransformNet:
-    """The network with float16 weights, and float16 values before and after every convolution.
+    """Run the network with float16 weights, and float16 values before and after every convolution.
 
     Products are summed in float32, as hardware does. Values above the largest float16 over the reserve become infinite.
     """

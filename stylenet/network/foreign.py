@@ -1,4 +1,4 @@
-"""Checkpoints of other repositories' transformation networks, recognised by their keys.
+"""Read checkpoints of other repositories' transformation networks, which are recognised by their keys.
 
 | repository | keys | what its network works on |
 |---|---|---|
@@ -23,7 +23,8 @@ _OURS = ["down1", "down2", "down3", "up1", "up2", "last"]
 
 
 def read_foreign(path: Path) -> tuple[dict[str, Tensor], NetSettings, str]:
-    """State under our names, the shape of the network, and the repository, of a ``.pth``, ``.model`` or ``.safetensors`` file.
+    """Return the state under our names, the shape of the network, and the repository, of a ``.pth``, ``.model`` or
+    ``.safetensors`` file.
 
     Raises:
         InputError: if the file cannot be read safely or is none of those known.
@@ -62,8 +63,8 @@ def _first(error: Exception) -> str:
 
 
 def _without_wrappers(loaded: object) -> dict[str, Tensor]:
-    """The state dict inside metadata, without ``module.`` of DataParallel and without the running statistics that instance
-    normalisation kept in torch 0.3 and before."""
+    """Return the state dict inside metadata, without ``module.`` of DataParallel and without the running statistics that
+    instance normalisation kept in torch 0.3 and before."""
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping):
@@ -108,7 +109,8 @@ def _gordicaleksa_names(blocks: int) -> tuple[Names, dict[str, Any]]:
 
 
 def _eriklindernoren_names(blocks: int) -> tuple[Names, dict[str, Any]]:
-    """Its blocks test ``self.relu is not None`` where relu is a bool, so that every layer ends in a ReLU, the last one too."""
+    """Return that repository's names. Its blocks test ``self.relu is not None`` where relu is a bool, so that every layer
+    ends in a ReLU, the last one too."""
     places = [0, 1, 2, 3 + blocks, 4 + blocks, 5 + blocks]
     names: Names = {
         ours: (f"model.{place}.block.1", None if ours == "last" else f"model.{place}.norm")

@@ -1,4 +1,4 @@
-"""The transformation network as an ONNX graph, put together node by node from plain operators.
+"""Build the transformation network as an ONNX graph, node by node from plain operators.
 
 It is not traced: height and width stay free (padding to a multiple of 4 and cropping are arithmetic on the shape inside the
 graph), the graph does not depend on the version of an exporter, and every :class:`~stylenet.network.NetSettings` has one.
@@ -85,7 +85,7 @@ class _Graph:
         return self.narrow(mixed) if narrow else mixed
 
     def constant(self, values: np.ndarray | Sequence[int]) -> str:
-        """Whole numbers become int64, all else keeps its type."""
+        """Add a constant. Whole numbers become int64, all else keeps its type."""
         from onnx import numpy_helper
 
         name = f"constant{len(self.constants)}"
@@ -94,7 +94,7 @@ class _Graph:
         return name
 
     def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """A node; returns its output."""
+        """Add a node; return its output."""
         from onnx import helper
 
         output = name or f"{operator}{len(self.nodes)}"
@@ -102,25 +102,25 @@ class _Graph:
         return output
 
     def wide(self, values: str) -> str:
-        """In float32."""
+        """Convert values to float32."""
         from onnx import TensorProto
 
         return self.add("Cast", values, to=TensorProto.FLOAT) if self.half else values
 
     def narrow(self, values: str) -> str:
-        """In the type of the convolutions."""
+        """Convert values to the type of the convolutions."""
         from onnx import TensorProto
 
         return self.add("Cast", values, to=TensorProto.FLOAT16) if self.half else values
 
     def affine(self, values: str, factor: Sequence[float], shift: Sequence[float]) -> str:
-        """``factor * values + shift`` channel by channel."""
+        """Add ``factor * values + shift``, channel by channel."""
         columns = [np.array(numbers, dtype=np.float32).reshape(1, -1, 1, 1) for numbers in (factor, shift)]
         return self.add("Add", self.add("Mul", values, self.constant(columns[0])), self.constant(columns[1]))
 
 
 def _build(graph: _Graph, net: TransformNet) -> None:
-    """The forward pass of :class:`~stylenet.network.TransformNet`."""
+    """Build the forward pass of :class:`~stylenet.network.TransformNet`."""
     size = graph.add("Shape", INPUT, start=2, end=4)
     values = graph.narrow(_enter(graph, net, size))
     for layer in net.down:
@@ -136,7 +136,7 @@ def _build(graph: _Graph, net: TransformNet) -> None:
 
 
 def _enter(graph: _Graph, net: TransformNet, size: str) -> str:
-    """The network's numbers, padded below and on the right to multiples of 4."""
+    """Bring the picture into the network's numbers, padded below and on the right to multiples of 4."""
     space = net.space
     factor = [space.scale / std for std in space.std]
     shift = [-mean / std for mean, std in zip(space.mean, space.std, strict=True)]
@@ -151,14 +151,14 @@ def _enter(graph: _Graph, net: TransformNet, size: str) -> str:
 
 
 def _to_depth(graph: _Graph, values: str, side: int) -> str:
-    """Squares of pixels as channels, colour by colour. ONNX's SpaceToDepth has the colours innermost."""
+    """Rearrange squares of pixels as channels, colour by colour. ONNX's SpaceToDepth has the colours innermost."""
     apart = graph.add("SpaceToDepth", values, blocksize=side)
     order = [place * 3 + colour for colour in range(3) for place in range(side**2)]
     return graph.add("Gather", apart, graph.constant(order), axis=1)
 
 
 def _leave(graph: _Graph, net: TransformNet, values: str) -> str:
-    """Back to 0..1."""
+    """Bring the network's numbers back to 0..1."""
     if net.settings.stem > 1:
         values = graph.add("DepthToSpace", values, blocksize=net.settings.stem, mode="CRD")
         values = graph.add("Pad", values, graph.constant([0, 0, 1, 1] * 2), mode="reflect")

@@ -1,4 +1,4 @@
-"""A picture of any size through the network, strip by strip, with the result of the whole picture.
+"""Take a picture of any size through the network, strip by strip, with the result of the whole picture.
 
 Instance normalisation needs the mean and variance over the whole picture at every layer, so tiles cannot simply be styled one
 by one. Here the *layers* are taken one by one: each is worked out in horizontal strips, whose statistics are merged, and the
@@ -53,7 +53,7 @@ Tile = int | Literal["auto"]
 
 
 def check_tile(tile: Tile) -> None:
-    """Fails for a number of rows that makes no sense.
+    """Fail for a number of rows that makes no sense.
 
     Raises:
         InputError: for a negative one.
@@ -63,14 +63,14 @@ def check_tile(tile: Tile) -> None:
 
 
 class Pool(Protocol):
-    """What takes part in the statistics of a normalisation layer, such as those of the frames before."""
+    """Statistics of other pictures that take part in a normalisation layer, such as those of the frames before."""
 
     def __call__(self, values: Tensor) -> Statistics:
-        """From the values ``[B, C, h, w]`` of a whole picture."""
+        """Return statistics from the values ``[B, C, h, w]`` of a whole picture."""
         ...
 
     def pool(self, statistics: Statistics) -> Statistics:
-        """From the statistics of a whole picture."""
+        """Return statistics from those of a whole picture."""
         ...
 
 
@@ -83,7 +83,7 @@ def style_picture(
     pools: Sequence[Pool] | None = None,
     report: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """The styled picture, whole or in strips, which is the same but for rounding.
+    """Return the styled picture, whole or in strips, which is the same but for rounding.
 
     Args:
         net: on the device to work on.
@@ -124,7 +124,7 @@ def _whole(net: TransformNet, picture: Tensor, dtype: torch.dtype, pools: Sequen
 
 
 def map_bytes(net: TransformNet, height: int, width: int, dtype: torch.dtype) -> int:
-    """What the maps between layers take at most, in bytes."""
+    """Estimate what the maps between layers take at most, in bytes."""
     return int(height * width * net.settings.width * _MAP_VALUES * dtype.itemsize)
 
 
@@ -138,7 +138,7 @@ def style_in_strips(
     pools: Sequence[Pool] | None = None,
     report: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """``net(picture)``, in little memory; equal to 1e-5 in float32.
+    """Compute ``net(picture)`` in little memory; equal to 1e-5 in float32.
 
     Args:
         net: on the device to work on.
@@ -207,7 +207,7 @@ class _Work:
         return result.to(self.picture.device)
 
     def _trunk(self, layer: _Layer) -> _Store:
-        """What the residual blocks work on, in place of what the convolution gave."""
+        """Return what the residual blocks work on, in place of what the convolution gave."""
         store = self._new_store(layer)
         layer.gather(self._strips(store), store.write, next(self.pools, None))
         for top, bottom in self._strips(store):
@@ -215,14 +215,14 @@ class _Work:
         return store
 
     def _residual(self, trunk: _Store, block: ResidualBlock) -> None:
-        """``trunk + second(first(trunk))`` in place."""
+        """Compute ``trunk + second(first(trunk))`` in place."""
         inner = self._kept(_Layer(block.first, trunk.read, trunk.height, trunk.width))
         outer = self._kept(_Layer(block.second, inner, trunk.height, trunk.width))
         for top, bottom in self._strips(trunk):
             trunk.write(top, trunk.read(top, bottom) + outer(top, bottom))
 
     def _kept(self, layer: _Layer) -> Rows:
-        """Works a layer out once and keeps what its convolution gave; reading applies normalisation and ReLU."""
+        """Work a layer out once and keep what its convolution gave; reading applies normalisation and ReLU."""
         store = self._new_store(layer)
         layer.gather(self._strips(store), store.write, next(self.pools, None))
         return lambda top, bottom: layer.activate(store.read(top, bottom))
@@ -238,7 +238,8 @@ class _Work:
         return next(self.net.parameters()).device
 
     def _photo_rows(self, top: int, bottom: int) -> Tensor:
-        """Rows of what the first layer sees: the picture, brought to multiples of 4 by reflection, in the network's space."""
+        """Return rows of what the first layer sees: the picture, brought to multiples of 4 by reflection, in the network's
+        space."""
         height, width = self.picture.shape[-2:]
         stem = self.net.settings.stem
         index = torch.arange(top * stem, bottom * stem)
@@ -247,7 +248,7 @@ class _Work:
         return self.net.enter(rows).contiguous(memory_format=torch.channels_last)
 
     def _strips(self, sized: _Layer | _Store) -> Iterator[tuple[int, int]]:
-        """Rows from and to; the strip of the picture at the resolution of a layer."""
+        """Yield rows from and to: the strips of the picture at the resolution of a layer."""
         padded = -(-self.picture.shape[-2] // 4) * 4
         strip = self.strip * sized.height // padded
         for top in range(0, sized.height, strip):
@@ -265,7 +266,7 @@ class _Layer:
         self.statistics: Statistics | None = None
 
     def raw(self, top: int, bottom: int) -> Tensor:
-        """Rows of what the convolution gives, before normalisation."""
+        """Return rows of what the convolution gives, before normalisation."""
         if self.layer.upsample == "transposed":
             # Rows 2i and 2i + 1 come from rows i and i + 1; beyond the last there is nothing.
             before = self.source(top // 2, min((bottom + 1) // 2 + 1, self.height // 2))
@@ -286,7 +287,7 @@ class _Layer:
         return self.layer.enlarge(self.source(start, end))[..., top - 2 * start : bottom - 2 * start, :]
 
     def gather(self, strips: Iterable[tuple[int, int]], keep: Callable[[int, Tensor], None] | None, pool: Pool | None) -> None:
-        """Works every strip out for the statistics of the whole."""
+        """Work every strip out for the statistics of the whole."""
         merged = _Merged()
         normalised = isinstance(self.layer.norm, InstanceNorm)
         for top, bottom in strips:
@@ -299,14 +300,14 @@ class _Layer:
             self.statistics = merged.statistics() if pool is None else pool.pool(merged.statistics())
 
     def activate(self, values: Tensor) -> Tensor:
-        """Normalisation by the statistics of the whole, and ReLU."""
+        """Apply normalisation by the statistics of the whole, and ReLU."""
         if self.layer.norm is not None:
             values = self.layer.norm(values) if self.statistics is None else self.layer.norm(values, self.statistics)
         result: Tensor = F.relu(values) if self.layer.relu else values
         return result
 
     def rows(self, top: int, bottom: int) -> Tensor:
-        """Rows of the layer's output."""
+        """Return rows of the layer's output."""
         return self.activate(self.raw(top, bottom))
 
 
@@ -361,7 +362,8 @@ class _MemoryStore:
 
 
 class _FileStore:
-    """Rows in an unnamed temporary file: the system writes it out as memory gets scarce, and nothing of it stays behind."""
+    """A map kept in an unnamed temporary file: the system writes it out as memory gets scarce, and nothing of it stays
+    behind."""
 
     def __init__(self, channels: int, height: int, width: int, dtype: torch.dtype, device: torch.device, folder: Path) -> None:
         self.channels, self.height, self.width, self.dtype, self.device = channels, height, width, dtype, device

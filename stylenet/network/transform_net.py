@@ -124,7 +124,7 @@ class TransformNet(nn.Module):
         self.space = _SPACES[self.settings.space]
 
     def forward(self, picture: Tensor, statistics: Sequence[GivenStatistics] | None = None) -> Tensor:
-        """The styled picture.
+        """Return the styled picture.
 
         Args:
             picture: ``[B, 3, H, W]``, RGB, sRGB-encoded, 0..1.
@@ -148,17 +148,17 @@ class TransformNet(nn.Module):
 
     @property
     def down(self) -> list[ConvLayer]:
-        """The layers before the blocks."""
+        """Return the layers before the blocks."""
         return [layer for layer in (self.down1, self.down2, self.down3) if layer is not None]
 
     @property
     def up(self) -> list[ConvLayer]:
-        """The layers between the blocks and the last one."""
+        """Return the layers between the blocks and the last one."""
         return [layer for layer in (self.up1, self.up2) if layer is not None]
 
     @property
     def inner_convolutions(self) -> list[nn.Parameter]:
-        """The kernels between the first layer, which reads colours, and the last, which writes them."""
+        """Return the kernels between the first layer, which reads colours, and the last, which writes them."""
         outer = (self.down1.conv.weight, self.last.conv.weight)
         return [weight for weight in self.parameters() if weight.ndim == 4 and all(weight is not other for other in outer)]
 
@@ -174,12 +174,13 @@ class TransformNet(nn.Module):
         return self.enter(F.pad(picture, (0, right, 0, below), mode="reflect") if below or right else picture)
 
     def enter(self, picture: Tensor) -> Tensor:
-        """A picture ``[B, 3, H, W]`` in 0..1 in the network's space, ``[B, 3 stem², H / stem, W / stem]``."""
+        """Bring a picture ``[B, 3, H, W]`` in 0..1 into the network's space, ``[B, 3 stem², H / stem, W / stem]``."""
         values = self.space.preprocess(picture)
         return F.pixel_unshuffle(values, self.settings.stem) if self.settings.stem > 1 else values
 
     def leave(self, values: Tensor) -> Tensor:
-        """The way back, in float32. With a stem of 2 a pixel takes its neighbours' part as well."""
+        """Bring values back from the network's space, in float32. With a stem of 2 a pixel takes its neighbours' part as
+        well."""
         values = values.float()
         if self.settings.stem > 1:
             values = _unwoven(F.pixel_shuffle(values, self.settings.stem))
@@ -192,7 +193,7 @@ class TransformNet(nn.Module):
 
 
 def _unwoven(values: Tensor) -> Tensor:
-    """Pixels ``[B, C, H, W]`` averaged with their neighbours, 1 : 2 : 1 each way.
+    """Average pixels ``[B, C, H, W]`` with their neighbours, 1 : 2 : 1 each way.
 
     Each place of a square of pixels has a kernel of its own, and different ones weave a pattern of 2 pixels, of which this
     filter lets nothing through (Sugawara et al., arXiv:1806.02658, with a kernel that does not shift the picture). Starting
@@ -205,7 +206,7 @@ def _unwoven(values: Tensor) -> Tensor:
 
 
 def check_sides(height: int, width: int) -> None:
-    """Fails for a picture that the padding of the deepest convolution could not reflect.
+    """Fail for a picture that the padding of the deepest convolution could not reflect.
 
     Raises:
         InputError: below 8 pixels a side.
@@ -237,7 +238,7 @@ class ConvLayer(nn.Module):
         self.norm = None if norm is None else InstanceNorm(outputs) if norm == "instance" else nn.BatchNorm2d(outputs)
 
     def forward(self, values: Tensor, statistics: GivenStatistics | None = None) -> Tensor:
-        """``[B, inputs, h, w]`` to ``[B, outputs, h', w']``."""
+        """Turn ``[B, inputs, h, w]`` into ``[B, outputs, h', w']``."""
         values = self.convolve(self.enlarge(values), (self.padding,) * 4)
         if isinstance(self.norm, InstanceNorm):
             values = self.norm(values, statistics)
@@ -246,7 +247,7 @@ class ConvLayer(nn.Module):
         return F.relu(values, inplace=True) if self.relu else values  # nothing else holds what the normalisation gave
 
     def enlarge(self, values: Tensor) -> Tensor:
-        """Twice the size where the layer begins with that, in the type of the convolution."""
+        """Double the size where the layer begins with that, in the type of the convolution."""
         if self.upsample not in ("bilinear", "nearest"):
             return values
         values = values.to(_convolution_type(values))
@@ -254,7 +255,7 @@ class ConvLayer(nn.Module):
             return F.interpolate(values, scale_factor=2, mode=self.upsample)
 
     def convolve(self, values: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-        """The convolution after a padding by reflection, given as left, right, above, below.
+        """Convolve after a padding by reflection, given as left, right, above, below.
 
         Under autocast both are in its type. Left to itself it would pad and enlarge in float32 on a processor, which with the
         copies to and fro was a fifth of the network's time.
@@ -274,8 +275,8 @@ class ConvLayer(nn.Module):
 
 
 def _in_two_parts(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Float32 values ``[B, I, h, w]`` as ``[B, 2 I, h, w]`` in the kernel's shorter type, rounded and what that left, and the
-    kernel ``[O, 2 I, k, k]`` that adds them up.
+    """Split float32 values ``[B, I, h, w]`` into ``[B, 2 I, h, w]`` of the kernel's shorter type, the rounded values and what
+    rounding left; return them with the kernel ``[O, 2 I, k, k]`` that adds them up.
 
     Only the first layer gets float32. bfloat16 has fewer levels than a photo, and a network paints the steps that rounding
     leaves in an even sky: three photos' pictures differed from float32's by 1.0 to 1.3 of 255 in the mean, and by 0.3 to 0.5
@@ -295,14 +296,14 @@ _WIDE_VECTORS = torch.backends.cpu.get_cpu_capability().startswith("AVX")
 
 
 def _pays_in_squares(values: Tensor, weight: Tensor) -> bool:
-    """Whether a convolution gives so few channels that four places at once are cheaper, and height and width are even."""
+    """Tell whether a convolution gives so few channels that four places at once are cheaper, and height and width are even."""
     outputs, _, *kernel = weight.shape
     even = all((side - size) % 2 == 1 for side, size in zip(values.shape[2:], kernel, strict=True))
     return values.device.type == "cpu" and _WIDE_VECTORS and outputs <= 4 and even
 
 
 def _in_squares(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The convolution of ``[B, I, h, w]`` with ``[O, I, k, k]``, squares of 2 x 2 places at a time.
+    """Convolve ``[B, I, h, w]`` with ``[O, I, k, k]``, squares of 2 x 2 places at a time.
 
     The same kernel at the four places of a square is one of ``k + 1`` a side with 4 O channels and a stride of 2. With AVX-512
     the last layer, which was a fifth of the network's time, takes a third of that, with AVX2 two thirds.
@@ -313,7 +314,7 @@ def _in_squares(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _convolution_type(values: Tensor) -> torch.dtype:
-    """Autocast's where it is on, else that of the values."""
+    """Return autocast's type where it is on, else that of the values."""
     kind = values.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else values.dtype
 
@@ -327,7 +328,7 @@ class ResidualBlock(nn.Module):
         self.second = ConvLayer(channels, channels, norm=norm, relu=relu)
 
     def forward(self, values: Tensor, first: GivenStatistics | None = None, second: GivenStatistics | None = None) -> Tensor:
-        """``[B, C, h, w]`` to the same."""
+        """Return ``[B, C, h, w]`` plus what the two convolutions make of it."""
         result: Tensor = values + self.second(self.first(values, first), second)
         return result
 
@@ -349,7 +350,7 @@ class InstanceNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, values: Tensor, statistics: GivenStatistics | None = None) -> Tensor:
-        """``[B, C, h, w]`` to the same, with statistics of the values unless others are given."""
+        """Normalise ``[B, C, h, w]``, by the statistics of the values unless others are given."""
         given = statistics(values) if callable(statistics) else statistics
         if _batch_norm_serves(values):
             return self._by_batch_norm(values, given)
@@ -380,25 +381,25 @@ _SUMS_WELL = 2**18
 
 
 def _batch_norm_serves(values: Tensor) -> bool:
-    """Whether batch normalisation of one picture at a time, which is the same, is good enough and faster: on a processor it
-    reads and writes 16 bits where the passes below are over 32, and takes 4 ms instead of 11 for 32 channels at 512 x 512."""
+    """Tell whether batch normalisation of one picture at a time, which is the same, is good enough and faster: on a
+    processor it reads and writes 16 bits where the passes below are over 32."""
     positions = values.shape[2] * values.shape[3]
     return values.device.type == "cpu" and values.dtype in (torch.bfloat16, torch.float16) and 1 < positions <= _SUMS_WELL
 
 
 def joined(pictures: Sequence[Tensor]) -> Tensor:
-    """One batch of several; a single one is not copied."""
+    """Join batches into one; a single one is not copied."""
     return pictures[0] if len(pictures) == 1 else torch.cat(list(pictures))
 
 
 def instance_statistics(values: Tensor) -> Statistics:
-    """Mean and (biased) variance over the positions of ``[B, C, h, w]``: two tensors ``[B, C]`` in float32."""
+    """Return mean and (biased) variance over the positions of ``[B, C, h, w]``: two tensors ``[B, C]`` in float32."""
     _, mean, variance = _centred(values.float())
     return mean, variance
 
 
 def _centred(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Float32 values less their mean, the mean, and the variance.
+    """Return float32 values less their mean, the mean, and the variance.
 
     Two passes over values and squares: torch.var_mean goes through channels-last tensors on one lane at a time, and was a third
     of a network's time on a processor.
@@ -409,14 +410,14 @@ def _centred(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _scaled(values: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``weight (values - mean) inverse + bias`` as one multiply-add."""
+    """Compute ``weight (values - mean) inverse + bias`` as one multiply-add."""
     scale = weight * inverse
     shift = bias - mean * scale
     return torch.addcmul(shift[..., None, None], values, scale[..., None, None])
 
 
 class _Normalise(torch.autograd.Function):
-    """Instance normalisation with a gradient written out: autograd's passes over the whole tensor are twice as many."""
+    """Instance normalisation with a gradient written out; autograd would take twice as many passes over the whole tensor."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
