@@ -108,6 +108,8 @@ def quick(words: list[str], steps: int) -> list[str]:
         rest = rest[: rest.index("--recipe")] + rest[rest.index("--recipe") + 2 :]
     if verb == "train" and "--steps" not in rest:
         rest = [*rest, "--steps", str(steps)]
+    if verb == "train" and "--init" in rest:  # a shipped style has another network than the recipe debug
+        rest = [*rest, "--network", "standard"]
     return [verb, *BEFORE.get(verb, []), *rest, *AFTER.get(verb, [])]
 
 
