@@ -45,8 +45,8 @@ def gains_from_bf16(device: torch.device) -> bool:
         return False
     if _processor_has("_is_amx_tile_supported"):
         return True
-    # With AVX512-BF16 alone a Zen 5 does convolutions in bfloat16 2.5 times as fast as in float32, a Xeon of the fifth
-    # generation at half the speed. A measurement on the spot would tell too, but not the same on a busy machine.
+    # With AVX512-BF16 alone, AMD's processors are faster in bfloat16 than in float32, and Intel's slower (docs/notes). A
+    # measurement on the spot would tell too, but not the same on a busy machine.
     return _processor_has("_is_avx512_bf16_supported") and _made_by_amd()
 
 
@@ -86,8 +86,7 @@ def keep_freed_memory() -> None:
     """Tell glibc to keep what is freed, for the rest of the process.
 
     A step frees and takes tensors of tens of megabytes. By default glibc hands each back to the system, and its pages are
-    faulted in anew at the next step: a tenth of the time of optimize, a fifth of that of a network. Other C libraries are left
-    as they are.
+    faulted in anew at the next step. Other C libraries are left as they are.
     """
     mallopt = _of_glibc("mallopt")
     if mallopt is not None:

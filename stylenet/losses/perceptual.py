@@ -48,8 +48,7 @@ _GRAM_PART = 2**16
 class _Gram(torch.autograd.Function):
     """Compute ``F Fᵀ / M``, and its gradient ``(D + Dᵀ) F / M`` as one product in the type and layout of the features.
 
-    Autograd by itself takes two products in float32 and adds them, one of them transposed: on a processor with bfloat16
-    that was a third of a whole step of optimize.
+    Autograd by itself takes two products in float32 and adds them, one of them transposed.
     """
 
     @staticmethod

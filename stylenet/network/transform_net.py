@@ -32,8 +32,7 @@ GivenStatistics = Statistics | Callable[[Tensor], Statistics]
 SMALLEST_SIDE = 8
 
 # One unit of ``centred``, as a share of the range. Adam moves each weight by about its rate, and the last layer sums 2,592 of
-# them: with numbers in 0..1 one step repaints the whole picture. After 150 steps at the best rate of each the objective was
-# 2.4 with 1, 1.5 with 0.25, 1.3 with 0.05, 1.7 with 0.01.
+# them: with numbers in 0..1 one step repaints the whole picture. Larger and smaller units learn more slowly (docs/notes).
 _TWENTIETH = 0.05
 
 _SPACES = {
@@ -197,8 +196,7 @@ def _unwoven(values: Tensor) -> Tensor:
 
     Each place of a square of pixels has a kernel of its own, and different ones weave a pattern of 2 pixels, of which this
     filter lets nothing through (Sugawara et al., arXiv:1806.02658, with a kernel that does not shift the picture). Starting
-    with equal kernels (Aitken et al., arXiv:1707.02937) and punishing the pattern in the loss did not do: after 490 steps the
-    objective was 2.1 with both, and 1.1 with this.
+    with equal kernels (Aitken et al., arXiv:1707.02937) and punishing the pattern in the loss were not enough (docs/notes).
     """
     padded = F.pad(values, (1, 1, 1, 1), mode="reflect")  # slices: pooling takes ten times as long for three channels
     rows = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
@@ -257,8 +255,8 @@ class ConvLayer(nn.Module):
     def convolve(self, values: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
         """Convolve after a padding by reflection, given as left, right, above, below.
 
-        Under autocast both are in its type. Left to itself it would pad and enlarge in float32 on a processor, which with the
-        copies to and fro was a fifth of the network's time.
+        Under autocast both are in its type. Left to itself, autocast would pad and enlarge in float32 on a processor, and copy to
+        and fro.
         """
         dtype, conv = _convolution_type(values), self.conv
         with torch.autocast(values.device.type, enabled=False):
@@ -279,9 +277,8 @@ def _in_two_parts(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     rounding left; return them with the kernel ``[O, 2 I, k, k]`` that adds them up.
 
     Only the first layer gets float32. bfloat16 has fewer levels than a photo, and a network paints the steps that rounding
-    leaves in an even sky: three photos' pictures differed from float32's by 1.0 to 1.3 of 255 in the mean, and by 0.3 to 0.5
-    so, for a thirtieth of the time. Squares of pixels (``stem``) are rounded as they are: their pictures differed by 0.7 at
-    most, and twice as many channels would take a fourteenth of the time.
+    leaves in an even sky. Squares of pixels (``stem``) are rounded as they are: they suffer less from it, and twice as many
+    channels would cost them more (docs/notes).
     """
     rounded = values.to(weight.dtype)
     left = (values - rounded.float()).to(weight.dtype)
@@ -305,8 +302,8 @@ def _pays_in_squares(values: Tensor, weight: Tensor) -> bool:
 def _in_squares(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Convolve ``[B, I, h, w]`` with ``[O, I, k, k]``, squares of 2 x 2 places at a time.
 
-    The same kernel at the four places of a square is one of ``k + 1`` a side with 4 O channels and a stride of 2. With AVX-512
-    the last layer, which was a fifth of the network's time, takes a third of that, with AVX2 two thirds.
+    The same kernel at the four places of a square is one of ``k + 1`` a side with 4 O channels and a stride of 2. Vector
+    instructions work out at least 8 channels, whether they are wanted or not.
     """
     places = [F.pad(weight, (right, 1 - right, below, 1 - below)) for below in (0, 1) for right in (0, 1)]
     squares = F.conv2d(values, torch.stack(places, dim=1).flatten(0, 1), bias.repeat_interleave(4), stride=2)
@@ -401,8 +398,8 @@ def instance_statistics(values: Tensor) -> Statistics:
 def _centred(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return float32 values less their mean, the mean, and the variance.
 
-    Two passes over values and squares: torch.var_mean goes through channels-last tensors on one lane at a time, and was a third
-    of a network's time on a processor.
+    Two passes over values and squares: torch.var_mean goes through channels-last tensors on one lane at a time, which is slow
+    on a processor.
     """
     mean = values.mean(dim=(2, 3), keepdim=True)
     centred = values - mean

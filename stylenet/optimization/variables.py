@@ -38,8 +38,8 @@ class Spectrum(nn.Module):
 
     Pixels are a badly conditioned basis for this loss: fine texture is found at once, large strokes last. Scaling the
     change's spectrum with about 1/f, as that of natural pictures falls, is the preconditioner of Olah et al., "Feature
-    Visualization" (Distill 2017, section "Preconditioning and Parameterization"). Plain L-BFGS then needs a third to a half
-    fewer steps to the same objective (docs/architecture.md has the measurement).
+    Visualization" (Distill 2017, section "Preconditioning and Parameterization"). Plain L-BFGS then needs fewer steps to
+    the same objective (docs/notes).
     """
 
     # Where the spectrum begins to fall, in cycles per pixel of 0.5 at most: larger features than 20 pixels move alike.
