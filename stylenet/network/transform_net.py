@@ -255,8 +255,8 @@ class ConvLayer(nn.Module):
     def convolve(self, values: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
         """Convolve after a padding by reflection, given as left, right, above, below.
 
-        Under autocast both are in its type. Left to itself, autocast would pad and enlarge in float32 on a processor, and copy to
-        and fro.
+        Under autocast both are in its type. Left to itself, autocast would pad and enlarge in float32 on a processor, and
+        copy to and fro.
         """
         dtype, conv = _convolution_type(values), self.conv
         with torch.autocast(values.device.type, enabled=False):
