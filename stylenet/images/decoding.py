@@ -210,7 +210,7 @@ def _unit_range(array: np.ndarray, bits: int, name: str) -> np.ndarray:
                 f"{name} has values from {array.min():g} to {array.max():g}: a floating-point picture must lie within 0..1"
             )
         return array.astype(np.float32)
-    # Pillow's 32-bit mode "I" is what it makes of 16-bit files of some kinds.
+    # Pillow reads some kinds of 16-bit files into its 32-bit mode "I".
     top = 4095 if bits == 12 else 65535 if array.dtype.itemsize >= 2 else 255
     return np.clip(array.astype(np.float32) / top, 0, 1)
 

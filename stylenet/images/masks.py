@@ -13,7 +13,7 @@ from stylenet.images.color import luminance
 from stylenet.images.fetching import Source
 from stylenet.images.picture import read_image, resize
 
-# Beyond so many standard deviations a Gaussian is cut off.
+# A Gaussian is cut off beyond this many standard deviations.
 _REACH = 3.0
 
 # Sums in float32 miss 0 and 1 by less than this, and a mask that is not quite 1 is not the styled picture to the bit.

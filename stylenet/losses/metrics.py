@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylenet.losses.perceptual import gram_matrix
 
-# Where every style is measured, whatever it was trained on: so that styles and other programs can be compared.
+# Every style is measured at these layers, whatever it was trained on, so that styles and other programs can be compared.
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 
 # Rec. 709, on the encoded values: brightness as a display shows it.

@@ -397,7 +397,7 @@ class PerceptualLoss(nn.Module):
         content_units = {name: _unit(2 * spread, magnitude) for name, (spread, magnitude) in content.items()}
         style_units: list[dict[str, float]] = [{} for _ in targets.styles]
         for name, summary in photo.items():
-            # Once for all styles: a training of many looks has a hundred.
+            # This is done once for all styles: a training of many looks has a hundred.
             mean = None if summary.mean is None else torch.zeros_like(summary.mean)
             nothing = replace(summary, matrix=torch.zeros_like(summary.matrix), mean=mean)
             for part in self._style_parts(name):
@@ -557,7 +557,7 @@ class PerceptualLoss(nn.Module):
         return _MEAN_TERMS[kind](summary.matrix, summary.mean, target.matrix, target.mean)
 
 
-# Style terms beside Gram matrices, by the first word of their parts: of the second degree in the activations.
+# Style terms beside Gram matrices, by the first word of their parts. They are of the second degree in the activations.
 _MEAN_TERMS = {"moments": moments_distance, "wasserstein": wasserstein_distance}
 
 
@@ -566,7 +566,7 @@ def _unit_name(part: str) -> str:
     return part.removeprefix("style/")
 
 
-# Of a photo, for a measurement that the loss network takes as a whole.
+# The most pixels of a photo that the loss network takes as a whole for a measurement.
 _ENOUGH_PIXELS = 2**20
 
 

@@ -29,7 +29,7 @@ ExportPrecision = Literal["32", "16"]
 # Width and height of the pictures that are compared: the smallest, both sides odd, multiples of 4, one of each.
 CHECKED_SIZES = ((8, 8), (127, 65), (256, 256), (333, 251))
 
-# Values of other pictures may be so many times larger than those of the checked ones before float16 overflows.
+# Values of other pictures may be this many times larger than those of the checked ones before float16 overflows.
 _RESERVE = 4
 
 
@@ -166,7 +166,7 @@ def _compare(nets: Sequence[TransformNet], content: bytes, precision: ExportPrec
             results = [torch.from_numpy(session.run([OUTPUT], {INPUT: picture.numpy(), **feed})[0])]
             results += [] if rounded is None else [rounded(picture).clamp(0, 1)]
             distances[width, height] += [(result - wanted).abs() for result in results]
-    # Of numbers with a NaN among them torch's maximum is NaN.
+    # If one number is NaN, torch's maximum is NaN.
     return [
         Difference(*size, float(torch.stack(found).max()), float(torch.stack(found).mean(dim=(1, 2, 3, 4)).max()))
         for size, found in distances.items()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INPUT, SHARES, OUTPUT = "photo", "shares", "styled"
 
-# Of 2022, for runtimes that are not of this year; nothing here needs newer ones.
+# The operator set of 2022, so that older runtimes read the file; nothing here needs a newer one.
 _OPSET, _IR_VERSION = 17, 8
 
 
@@ -172,7 +172,7 @@ def _leave(graph: _Graph, net: TransformNet, values: str) -> str:
     return graph.affine(values, [std / space.scale for std in space.std], [mean / space.scale for mean in space.mean])
 
 
-# F.interpolate by 2, in ONNX's words.
+# The same as F.interpolate with a factor of 2.
 _RESIZE = {
     "nearest": {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
     "bilinear": {"mode": "linear", "coordinate_transformation_mode": "half_pixel"},

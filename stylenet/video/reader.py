@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# Of containers that say in their header how long they are; others guess from the bit rate.
+# Containers that say in their header how long they are; others guess from the bit rate.
 _KNOW_THEIR_LENGTH = {"mov", "matroska", "avi"}
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
@@ -205,7 +205,7 @@ class Recording(Film):
             stopped = f"{self.path} cannot be read to its end ({error})"
             yield from self._decoded(None)
         damaged = f"{self.path} is damaged: {self._damaged} packet{'s' * (self._damaged > 1)} left out" if self._damaged else ""
-        # Of several it is the first that explains the others.
+        # If there are several errors, the first one explains the others.
         self.losses += [loss for loss in (self._early_end(), stopped, damaged) if loss][:1]
         self._measure_last()
 

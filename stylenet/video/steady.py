@@ -63,7 +63,7 @@ class PooledStatistics:
         mean, variance = statistics
         if self.pooled is not None:
             old_mean, old_variance = self.pooled
-            # Of a mixture: the mean of the variances and the variance of the means.
+            # The variance of a mixture is the mean of the variances plus the variance of the means.
             variance = torch.lerp(variance, old_variance, self.keep) + self.keep * (1 - self.keep) * (mean - old_mean).square()
             mean = torch.lerp(mean, old_mean, self.keep)
         self.pooled = mean, variance
