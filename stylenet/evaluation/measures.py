@@ -26,8 +26,9 @@ from stylenet.training.photos import Photo, find_photos, photo_source
 
 CONTENT_LAYER = "relu4_2"
 
-# The search that Johnson et al. compare with (section 4.1, "Baseline"): that of Gatys et al., on pixels at one scale, projected to 0..1 after
-# each step, as a network's pictures are. Noise is the first author's, a standard normal in units of 1/255 (recipe gatys2016).
+# The search that Johnson et al. compare with (section 4.1, "Baseline"): that of Gatys et al., on pixels at one scale, projected
+# to 0..1 after each step, as a network's pictures are. The noise is that of the first author, a standard normal in units of
+# 1/255 (recipe gatys2016).
 PLAIN_LBFGS = OptimizeSettings(
     variables="input_space", history=100, clamp=True, scales=1, plateau=0.0, init_std=1 / 255, style_size="full"
 )
