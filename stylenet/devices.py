@@ -16,7 +16,7 @@ import torch
 
 from stylenet.errors import InputError
 
-Precision = Literal["auto", "32", "bf16"]
+Precision = Literal["auto", "32", "bf16", "fp16"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -68,11 +68,35 @@ def can_compile(device: torch.device) -> bool:
     return device.type == "cpu" and any(shutil.which(compiler) for compiler in compilers)
 
 
+def gains_from_fp16(device: torch.device) -> bool:
+    """Return whether a device has fast convolutions in float16 and none in bfloat16: Volta and Turing have."""
+    return device.type == "cuda" and (7, 0) <= torch.cuda.get_device_capability(device) < (8, 0)
+
+
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the type of the convolutions. Gram matrices, losses and pixels are float32 in any case."""
+    """Return the type of the convolutions of a trained network; losses, Gram matrices and pixels are float32 whatever it is.
+
+    ``auto`` is bfloat16 where the device gains from it, float16 where it gains from that alone, and float32 elsewhere.
+    """
     if precision == "auto":
-        return torch.bfloat16 if gains_from_bf16(device) else torch.float32
-    return torch.bfloat16 if precision == "bf16" else torch.float32
+        if gains_from_bf16(device):
+            return torch.bfloat16
+        return torch.float16 if gains_from_fp16(device) else torch.float32
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "32": torch.float32}[precision]
+
+
+def pick_loss_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the type of the loss network's convolutions: as :func:`pick_precision`, but never float16.
+
+    Activations of the original VGG reach tens of thousands, and float16 ends at 65,504.
+
+    Raises:
+        InputError: for ``fp16``.
+    """
+    if precision == "fp16":
+        raise InputError("precision is fp16, in which the loss network overflows: use auto, 32 or bf16")
+    dtype = pick_precision(precision, device)
+    return torch.float32 if dtype == torch.float16 else dtype
 
 
 def free_memory(device: torch.device) -> int:

@@ -60,7 +60,7 @@ class Stylizer:
         look: how it is laid on the picture.
         outside: style for where the mask is black, instead of the photo itself.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
-        precision: ``auto`` (bf16 where the device gains from it), ``32`` or ``bf16``.
+        precision: ``auto`` (bf16 or fp16 where the device gains from it), ``32``, ``bf16`` or ``fp16``.
         tile: rows of the picture worked on at a time, ``0`` for all, ``auto`` for what memory allows. The result is the same.
         report: is told the share of a picture that is done, 0..1, where it is taken in strips.
 

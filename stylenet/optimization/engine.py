@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stylenet.devices import pick_device, pick_precision
+from stylenet.devices import pick_device, pick_loss_precision
 from stylenet.durations import parse_seconds
 from stylenet.errors import InputError
 from stylenet.images.picture import resize
@@ -138,7 +138,7 @@ class _Search:
         self.started = time.monotonic() if started is None else started
         self.settings, self.style_weights, self.observe = settings, style_weights, observe
         self.device = pick_device(settings.device)
-        dtype = pick_precision(settings.precision, self.device)
+        dtype = pick_loss_precision(settings.precision, self.device)
         self.memory_format = torch.contiguous_format if dtype == torch.float32 else torch.channels_last
         self.content = content.to(self.device)
         self.styles = [moved(style, self.device) for style in styles]

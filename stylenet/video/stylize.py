@@ -18,6 +18,7 @@ from stylenet.devices import Precision, can_compile, pick_device, pick_precision
 from stylenet.errors import InputError
 from stylenet.images.picture import Picture
 from stylenet.images.sizes import SizeRule
+from stylenet.inference.graphs import FixedSizeNetwork
 from stylenet.network.styles import Style, load_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import TransformNet
@@ -76,6 +77,7 @@ class StyleEngine:
         self.smooth, self.device, self.dtype = smooth, device, dtype
         self.coming = 0.0
         self.statistics: list[PooledStatistics] | None = None
+        self._fixed = FixedSizeNetwork(self.net, dtype)
         self.new_scene()
 
     def new_scene(self) -> None:
@@ -89,15 +91,18 @@ class StyleEngine:
         pixels, self.coming = self.coming * frame.shape[-2] * frame.shape[-1], 0
         if pixels >= _COMPILING_PAYS[self.net.settings.stem] and self.statistics is None and can_compile(self.device):
             return self._compiled(frame)
-        return style_picture(self.net, frame, "auto", self.dtype, self.statistics)
+        if self.statistics is not None:
+            return style_picture(self.net, frame, "auto", self.dtype, self.statistics)
+        return self._fixed(frame)
 
     def _compiled(self, frame: Tensor) -> Tensor:
         """Style the first frame by a compiled network, if compiling goes well."""
-        plain, self.net = self.net, cast(TransformNet, torch.compile(self.net, dynamic=False))
+        compiled = cast(TransformNet, torch.compile(self.net, dynamic=False))
+        self._fixed = FixedSizeNetwork(compiled, self.dtype)
         try:
             return self(frame)
         except Exception:  # a compiler that does not work raises what it likes; a fault of our own comes again below
-            self.net = plain
+            self._fixed = FixedSizeNetwork(self.net, self.dtype)
             return self(frame)
 
 
@@ -132,7 +137,7 @@ def stylize_video(
         fps: frames a second of a folder of pictures, such as 25 or 30000/1001.
         overwrite: replace an output that exists.
         device: ``auto``, ``cpu``, ``cuda``, ...
-        precision: ``auto`` (bf16 where the device gains from it), ``32`` or ``bf16``.
+        precision: ``auto`` (bf16 or fp16 where the device gains from it), ``32``, ``bf16`` or ``fp16``.
         compile: compile the network: quicker frames after half a minute of waiting. ``auto``: for long films, where a
             compiler is at hand. Not together with ``smooth``.
         progress: called after each frame with the number done and the number there are, or None.
