@@ -4,7 +4,7 @@ SHELL := bash
 SETUP := source scripts/setup.sh dev &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test quick lint docs
+.PHONY: help setup test quick slow lint docs
 
 help:  ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/'
@@ -18,8 +18,11 @@ test:  ## run the whole test suite
 quick:  ## run the tests that take no longer than a moment each: under a minute in all
 	@$(SETUP) python -m pytest -m "not slow"
 
+slow:  ## run the whole test suite and note which tests are too slow for `make quick`
+	@$(SETUP) python -m pytest --measure
+
 lint:  ## check style, formatting and types
-	@$(SETUP) ruff check . && ruff format --check . && mypy
+	@$(SETUP) ruff check . && ruff format --check . && mypy && lint-imports
 
 docs:  ## run every command, every piece of Python and every link of the documents
 	@$(SETUP) python -m pytest tests/documents

@@ -1,7 +1,12 @@
-"""Pictures that several tests read."""
+"""Pictures that several tests read, and which tests ``make quick`` leaves out.
+
+``tests/slow.txt`` names the test functions that take long. ``pytest --measure`` writes it anew, for the tests that it runs.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,3 +33,56 @@ def style(tmp_path: Path) -> Path:
     path = tmp_path / "style.png"
     Image.fromarray(noise(40, 40, 1)).save(path)
     return path
+
+
+# --- slow tests -------------------------------------------------------------------------------------------------------
+
+SLOW = Path(__file__).parent / "slow.txt"
+# Seconds of processor time, all cases of a test function together, from which it is slow. Wall time would depend on what else
+# the machine has to do.
+LIMIT = 0.5
+
+_seconds = pytest.StashKey[dict[str, float]]()
+
+
+def function_of(item: pytest.Item) -> str:
+    """Return the name of a test without its parameters, such as ``tests/test_files.py::test_atomic``."""
+    return item.nodeid.partition("[")[0]
+
+
+def processor_time() -> float:
+    """Return the seconds that this process and those it has waited for have worked."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--measure", action="store_true", help="write the names of slow tests into tests/slow.txt")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_seconds] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = set(SLOW.read_text().split())
+    for item in items:
+        if function_of(item) in slow:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    begun = processor_time()
+    result = yield
+    seconds = item.config.stash[_seconds]
+    seconds[function_of(item)] = seconds.get(function_of(item), 0.0) + processor_time() - begun
+    return result
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    seconds = session.config.stash[_seconds]
+    if session.config.getoption("--measure") and seconds:
+        unmeasured = set(SLOW.read_text().split()) - seconds.keys()
+        slow = unmeasured | {name for name, taken in seconds.items() if taken > LIMIT}
+        SLOW.write_text("\n".join(sorted(slow)) + "\n")

@@ -1,0 +1,16 @@
+"""The list of slow tests names tests that exist."""
+
+from __future__ import annotations
+
+import re
+
+from documents_kit import ROOT
+
+
+def test_every_slow_test_exists() -> None:
+    names = (ROOT / "tests" / "slow.txt").read_text().split()
+    assert names == sorted(set(names))
+    for name in names:
+        path, _, function = name.partition("::")
+        source = (ROOT / path).read_text() if (ROOT / path).is_file() else ""
+        assert re.search(rf"^\s*(async )?def {function.split('::')[-1]}\(", source, re.MULTILINE), f"{name} is gone: tests/slow.txt"
