@@ -1,9 +1,28 @@
-"""Decide which messages of the libraries below a person gets to see."""
+"""What stylenet and the libraries below say while they work, and what a person hears of it."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 import warnings
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def shown_messages() -> Iterator[None]:
+    """Write what stylenet logs to stderr, a plain line each, until the block ends: for commands."""
+    logger, handler = logging.getLogger("stylenet"), logging.StreamHandler(sys.stderr)
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 def quiet_lightning() -> None:

@@ -8,13 +8,8 @@ import time
 import warnings
 from typing import IO, Any
 
-with warnings.catch_warnings():  # it warns of what is chosen, and of a notebook without ipywidgets, which gets plain lines
-    warnings.simplefilter("ignore")
-    from tqdm.autonotebook import tqdm as tqdm_of_place
-from tqdm.std import tqdm as tqdm_of_terminals
-
 # The bar has a width, also of nothing, so that tqdm cuts the line to the terminal's.
-_WITH_BAR, _WITHOUT_BAR = "{percentage:3.0f}%|{bar:12}| {desc}", "{desc}{bar:0}"
+_WITH_BAR, _WITHOUT_BAR = "|{bar:12}| {desc}", "{desc}{bar:0}"
 
 
 class ProgressLine:
@@ -27,7 +22,9 @@ class ProgressLine:
 
     def __init__(self, stream: IO[str] | None = None, seconds: float = 5.0) -> None:
         self.stream = stream or sys.stderr
-        self.live = self.stream.isatty() or (stream is None and tqdm_of_place is not tqdm_of_terminals)
+        terminals, place = _tqdms()
+        self._tqdm: Any = terminals if self.stream.isatty() else place if stream is None and place is not terminals else None
+        self.live = self._tqdm is not None
         self.seconds = 0.2 if self.live else seconds
         self.shown = 0.0
         self._drawn: Any = None
@@ -58,10 +55,8 @@ class ProgressLine:
         self._drawn.set_description_str(text)
 
     def _bar(self, text: str, share: float | None) -> Any:
-        terminal = self.stream.isatty()
-        kind = tqdm_of_terminals if terminal else tqdm_of_place
-        kind.monitor_interval = 0  # no thread: what is shown is decided here
-        return kind(
+        self._tqdm.monitor_interval = 0  # no thread: what is shown is decided here
+        return self._tqdm(
             desc=text,
             total=None if share is None else 1.0,
             initial=share or 0,
@@ -69,8 +64,9 @@ class ProgressLine:
             file=self.stream,
             ncols=80,
             nrows=24,
-            dynamic_ncols=not terminal or _has_width(self.stream),
+            dynamic_ncols=not self.stream.isatty() or _has_width(self.stream),
             mininterval=0,
+            position=0,
         )
 
     def close(self) -> None:
@@ -86,3 +82,16 @@ def _has_width(stream: IO[str]) -> bool:
         return os.get_terminal_size(stream.fileno()).columns > 0
     except (OSError, ValueError):
         return False
+
+
+def _tqdms() -> tuple[Any, Any]:
+    """Return tqdm for terminals, and for this place, which may be a notebook; None twice where it is not installed, as
+    ``scripts/download_coco`` runs before anything is."""
+    try:
+        with warnings.catch_warnings():  # of what is chosen, and of a notebook without ipywidgets, which gets plain lines
+            warnings.simplefilter("ignore")
+            from tqdm.autonotebook import tqdm as of_place
+        from tqdm.std import tqdm as of_terminals
+    except ImportError:
+        return None, None
+    return of_terminals, of_place

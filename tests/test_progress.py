@@ -77,8 +77,21 @@ def test_a_terminal_gets_one_line_within_its_width(columns: int, width: int) -> 
     assert after == "after"
     assert "\033" not in text
     assert all(0 < len(state) <= width for state in states)
-    assert [state.split("%")[0].strip() for state in states] == ["25", "50", "75", "75"]
-    assert states[-1].split("| ")[1].startswith("step 3/4")
+    assert [state.split("| ")[1].split("/")[0] for state in states] == ["step 1", "step 2", "step 3", "step 3"]
+    filled = [state[1:13].rstrip() for state in states]
+    assert [round(len(bar) / 12, 2) for bar in filled] == [0.25, 0.5, 0.75, 0.75]
+
+
+def test_a_line_that_was_not_closed_is_in_no_ones_way() -> None:
+    """As after an exception."""
+    ProgressLine(Terminal()).show("left alone", 0.5)
+    stream = Terminal()
+    line = ProgressLine(stream)
+    line.show("step 1", 0.5)
+    line.show("step 2")
+    line.close()
+    assert "\033" not in stream.getvalue()
+    assert stream.getvalue().count("\n") == 1
 
 
 def test_what_showed_nothing_ends_nothing() -> None:

@@ -12,7 +12,8 @@ import warnings
 
 from stylenet import __version__
 from stylenet.commands.telling import INTERRUPTED, tell_failure
-from stylenet.errors import InputError, RunError
+from stylenet.errors import InputError, RunError, speaking_options
+from stylenet.logs import shown_messages
 
 # Each is a module of this package with a function ``run(words) -> exit code``, named as its verb is.
 VERBS = {
@@ -39,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not verbose:  # Pillow warns of what its own error says next
         warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        code = _run(words, verbose)
+        with speaking_options(), shown_messages():
+            code = _run(words, verbose)
         print(end="", flush=True)  # now, as a failure when Python ends would be a traceback
     except BrokenPipeError:
         # Python flushes once more at its end, what is left included.

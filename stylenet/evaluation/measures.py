@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylenet.devices import Precision, pick_device
-from stylenet.errors import InputError
+from stylenet.errors import InputError, argument
 from stylenet.files import sha256
 from stylenet.images.picture import read_image
 from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
@@ -159,7 +159,7 @@ def trained_on(style: str, card: Card, picture: str | None = None) -> tuple[Loss
     if picture is None and judges and all(name in grams for name in [*settings.style_layers, *STYLE_LAYERS]):
         return settings, grams
     if picture is None:
-        raise InputError(f"give the picture that {card.name} was trained on ({card.style[0]['file']}) with --picture")
+        raise InputError(f"give the picture that {card.name} was trained on ({card.style[0]['file']}) as {argument('picture')}")
     painting = read_image(picture, card.training["style_size"]).pixels
     if sha256(picture) != card.style[0]["sha256"]:
         raise InputError(f"{picture} is not the picture that {card.name} was trained on: its hash is not the card's")

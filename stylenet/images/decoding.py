@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, argument
 
 # Pixels above which Pillow suspects a decompression bomb (89 million); asked once, before anything changes it.
 HUGE = Image.MAX_IMAGE_PIXELS or 89_478_485
@@ -72,7 +72,7 @@ def _check_huge(name: str, image: Image.Image, allow_huge: bool) -> None:
     if image.width * image.height > HUGE and not allow_huge:
         raise InputError(
             f"{name} has {image.width} x {image.height} pixels, more than the {HUGE // 1_000_000} million that are read"
-            " without --allow_huge"
+            f" without {argument('allow_huge', True)}"
         )
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, argument
 from stylenet.files import check_writable, write_atomic
 from stylenet.formats import WRITTEN_PICTURES, ending
 from stylenet.images.decoding import HUGE
@@ -162,7 +162,8 @@ def read_image(
     picture = as_picture(source, allow_huge=allow_huge)
     wanted = rule.apply(picture.width, picture.height, upscale)
     if wanted[0] * wanted[1] > HUGE and not allow_huge:
-        raise InputError(f"size {size} makes {picture.name} {wanted[0]} x {wanted[1]} pixels: that many need --allow_huge")
+        need = argument("allow_huge", True)
+        raise InputError(f"size {size} makes {picture.name} {wanted[0]} x {wanted[1]} pixels: that many need {need}")
     return picture.resized(size, upscale)
 
 

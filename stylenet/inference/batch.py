@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stylenet.devices import give_back_memory
-from stylenet.errors import InputError, RunError
+from stylenet.errors import InputError, RunError, argument
 from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, write_image
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.jobs import STREAM, Job
@@ -265,4 +265,5 @@ def try_to_style(
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise
-        summary.failures.append((job.source, "not enough memory to style it: try --tile 64, or a smaller --size"))
+        advice = f"try {argument('tile', 64)}, or a smaller {argument('size')}"
+        summary.failures.append((job.source, f"not enough memory to style it: {advice}"))

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch.utils.data import DataLoader, Dataset
 
-from stylenet.errors import InputError, RunError
+from stylenet.errors import InputError, RunError, argument
 from stylenet.images.picture import Picture
 from stylenet.inference.batch import Files, Summary, disk_is_full, try_to_read, try_to_style
 from stylenet.inference.jobs import STREAM, Job
@@ -94,7 +94,7 @@ def stylize_on_devices(
         InputError: for a stream, or a place that cannot be written.
     """
     if any(STREAM in (job.source, *job.outputs) for job in jobs):
-        raise InputError("stdin and stdout need --devices 1")
+        raise InputError(f"stdin and stdout need {argument('devices', 1)}")
     files.check(jobs)
     started = time.monotonic()
     quiet_lightning()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, argument
 from stylenet.images.picture import Picture, check_output, resize
 from stylenet.images.sheets import contact_sheet
 from stylenet.inference.batch import Files, Summary, try_to_read, try_to_style
@@ -37,7 +37,7 @@ def contact_sheet_of(
     """
     check_output(output, files.bits)
     if Path(output).exists() and not files.overwrite:
-        raise InputError(f"{output} exists: --overwrite replaces it")
+        raise InputError(f"{output} exists: {argument('overwrite', True)} replaces it")
     if len(jobs) * height > _TALLEST:
         raise InputError(f"{len(jobs)} rows are too many for one sheet: {_TALLEST // height} fit")
     summary, started = Summary(), time.monotonic()

@@ -7,6 +7,7 @@ standard deviation) travels with the weights and is applied here and nowhere els
 from __future__ import annotations
 
 import importlib.util
+import logging
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from stylenet.errors import InputError
+
+_logger = logging.getLogger(__name__)
 
 Architecture = Literal["vgg16", "vgg19"]
 Pooling = Literal["max", "average"]
@@ -266,7 +269,7 @@ def _download_torchvision(architecture: Architecture) -> object:
     url = _torchvision_url(architecture)
     target = _hub_file(url)
     if not target.exists():
-        print(f"downloading the torchvision weights of {architecture} (about 550 MB) from {url}", flush=True)
+        _logger.warning("downloading the torchvision weights of %s (about 550 MB) from %s", architecture, url)
     try:
         state: object = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (URLError, OSError) as error:

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable, write_atomic
@@ -145,8 +146,7 @@ def _session(content: bytes) -> Any:
 
 @torch.inference_mode()
 def _compare(nets: Sequence[TransformNet], content: bytes, precision: ExportPrecision) -> list[Difference]:
-    """Compare the file, run by onnxruntime, with the network; in float16 return the larger difference of that and of
-    :func:`_rounded`.
+    """Compare the file, run by onnxruntime, with the network; in float16 also the network with rounded weights and values.
 
     On a processor onnxruntime computes float16 in float32: it sees how weights were rounded, but not what happens to values,
     which a telephone or a graphics card rounds too. Several styles are compared one by one, and all of them mixed.
@@ -164,7 +164,9 @@ def _compare(nets: Sequence[TransformNet], content: bytes, precision: ExportPrec
             picture = _picture(width, height)
             wanted = net(picture).clamp(0, 1)
             results = [torch.from_numpy(session.run([OUTPUT], {INPUT: picture.numpy(), **feed})[0])]
-            results += [] if rounded is None else [rounded(picture).clamp(0, 1)]
+            if rounded is not None:
+                with _NarrowValues():
+                    results.append(rounded(picture).clamp(0, 1))
             distances[width, height] += [(result - wanted).abs() for result in results]
     # If one number is NaN, torch's maximum is NaN.
     return [
@@ -181,23 +183,28 @@ def _checked_shares(count: int) -> list[list[float]]:
 
 
 def _rounded(net: TransformNet) -> TransformNet:
-    """Run the network with float16 weights, and float16 values before and after every convolution.
-
-    Products are summed in float32, as hardware does. Values above the largest float16 over the reserve become infinite.
-    """
-
-    def narrow(values: Tensor) -> Tensor:
-        return (values * _RESERVE).half().float() / _RESERVE
-
-    def narrowed(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        return lambda values, padding: narrow(convolve(narrow(values), padding))
-
+    """Return the network with float16 weights of its convolutions."""
     result = copy.deepcopy(net)
     for module in result.modules():
         if isinstance(module, ConvLayer):
             module.conv.half().float()
-            setattr(module, "convolve", narrowed(module.convolve))  # noqa: B010  # mypy would not have a method replaced
     return result
+
+
+class _NarrowValues(TorchFunctionMode):
+    """Rounds what goes into every convolution and what comes out to float16.
+
+    Products are summed in float32, as hardware does. Values above the largest float16 over the reserve become infinite.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in (F.conv2d, F.conv_transpose2d):
+            return func(*args, **(kwargs or {}))
+        return _narrow(func(_narrow(args[0]), *args[1:], **(kwargs or {})))
+
+
+def _narrow(values: Tensor) -> Tensor:
+    return (values * _RESERVE).half().float() / _RESERVE
 
 
 def _check_agreement(differences: list[Difference], precision: ExportPrecision, path: Path) -> None:

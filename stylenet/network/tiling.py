@@ -169,13 +169,16 @@ class _Work:
     folder: Path | None
     pools: Iterator[Pool]
     report: Callable[[float], None] | None
+    passed: int = 0
+
+    @property
+    def passes(self) -> int:
+        """How often rows are gone through: each layer once, the trunk a second time, and an addition for each block."""
+        return len(self.net.down) + len(self.net.up) + 2 + 3 * len(self.net.blocks)
 
     def run(self) -> Tensor:
         net = self.net
         height, width = (-(-side // 4) * 4 for side in self.picture.shape[-2:])
-        # Each layer once, the trunk a second time, and an addition for each block.
-        self._passes, self._passed = len(net.down) + len(net.up) + 2 + 3 * len(net.blocks), 0
-
         stem = net.settings.stem
         first = _Layer(net.down1, self._photo_rows, height // stem, width // stem)
         if net.down3 is None:
@@ -254,8 +257,8 @@ class _Work:
         for top in range(0, sized.height, strip):
             yield top, min(top + strip, sized.height)
             if self.report is not None:
-                self.report((self._passed + min(top + strip, sized.height) / sized.height) / self._passes)
-        self._passed += 1
+                self.report((self.passed + min(top + strip, sized.height) / sized.height) / self.passes)
+        self.passed += 1
 
 
 class _Layer:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylenet.errors import argument
 from stylenet.losses.perceptual import Losses, PerceptualLoss, Targets
 from stylenet.losses.vgg import INPUT_SPACES
 from stylenet.optimization.settings import OptimizeSettings
@@ -19,11 +20,14 @@ _LBFGS_SCALE = 1e5
 # them together by 1, which is next to nothing, and the curvature of the second is that of this one.
 _FIRST_STEP = 0.5
 
-_ADVICE = "this is the best picture before that; try --precision 32, a smaller --learning_rate or --line_search"
-
 
 class NotFinite(Exception):
     """Raised when a term of the loss, or the gradient, is NaN or infinite."""
+
+    def __init__(self, what: str) -> None:
+        precision, rate, search = argument("precision", "32"), argument("learning_rate"), argument("line_search", True)
+        advice = f"try {precision}, a smaller {rate} or {search}"
+        super().__init__(f"{what} is not finite: this is the best picture before that; {advice}")
 
 
 class Descent:
@@ -134,7 +138,7 @@ class Descent:
         assert isinstance(losses, Losses)
         for name, value in losses.parts.items():
             if not torch.isfinite(value):
-                raise NotFinite(f"{name} is not finite: {_ADVICE}")
+                raise NotFinite(name)
         return losses
 
     def _closure(self) -> Tensor:
@@ -145,7 +149,7 @@ class Descent:
         losses = self._losses(picture)
         (losses.total * self._scale).backward()  # type: ignore[no-untyped-call]
         if values.grad is None or not torch.isfinite(values.grad).all():
-            raise NotFinite(f"the gradient is not finite: {_ADVICE}")
+            raise NotFinite("the gradient")
         values.grad = values.grad.contiguous()  # L-BFGS views it as one vector
         losses = losses.detached()
         self._keep(picture.detach(), losses)

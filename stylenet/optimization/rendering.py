@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from stylenet.network.cards import shipped_styles
 from stylenet.optimization.engine import Iterate, Result, optimize
 from stylenet.optimization.observers import Observer, RunLog, SearchLine, Snapshots, together
 from stylenet.optimization.settings import OptimizeSettings
+
+_logger = logging.getLogger(__name__)
 
 # Starts that need no file: these words win over files and styles of the same name.
 _KEYWORDS = ("content", "uniform", "normal", "style")
@@ -84,7 +87,7 @@ def render(
         # A coarser scale would only blur strokes that are in place already.
         settings = replace(settings, scales=1)
     for note in [note for picture in (photo, *paintings) for note in picture.notes]:
-        print(note)
+        _logger.info(note)
     observers, progress, run_log = _observers(target, loss, settings, save_every, log, quality, bits)
     if keep_colors == "luminance":
         observers = [_coloured(observer, photo.pixels) for observer in observers]

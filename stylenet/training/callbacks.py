@@ -40,7 +40,8 @@ class TrainingProgress(ProgressBar):
         self.first_step = trainer.global_step
         plan = _plan(trainer, module)  # by every process: the log folder is agreed on by a broadcast
         if self.active:
-            print(plan, file=self.line.stream, flush=True)
+            self.line.stream.write(f"{plan}\n")
+            self.line.stream.flush()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """The line, and photos a second for the log."""

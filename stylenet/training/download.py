@@ -5,29 +5,28 @@ Only the standard library is needed, so that a machine without torch can fetch t
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import http.client
+import logging
 import re
 import shutil
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
-from stylenet.errors import InputError, RunError
-from stylenet.files import check_writable
+from stylenet.durations import clock
+from stylenet.errors import InputError, RunError, argument
+from stylenet.progress import ProgressLine
+
+_logger = logging.getLogger(__name__)
 
 PAUSES = (1.0, 5.0, 20.0, 60.0)  # seconds before each further attempt; an attempt that brought something starts the row anew
 TIMEOUT = 30.0
 _CHUNK = 1 << 18
-_INTERRUPTED = 130
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -69,73 +68,15 @@ COCO = {
 }
 
 
-def main(arguments: list[str] | None = None, archives: Mapping[str, Archive] = COCO) -> int:
-    """Runs the command and returns its exit code: 0, 1 for a failure, 2 for wrong input, 130 after Ctrl-C."""
-    options = _parser(archives).parse_args(arguments)
-    try:
-        fetch_archive(archives[options.archive], options.folder, options.yes)
-    except KeyboardInterrupt:
-        return _report("interrupted: run the same command again to go on from here", _INTERRUPTED)
-    except (InputError, OSError) as error:  # a folder that may not be looked into, a name too long
-        return _report(str(error), 2)
-    except RunError as error:
-        return _report(str(error), 1)
-    return 0
-
-
-def _parser(archives: Mapping[str, Archive]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="download_coco",
-        description="Downloads photos of COCO as a zip archive, which the training reads in place. "
-        "A download that broke off goes on from where it stopped.",
-    )
-    parser.add_argument(
-        "archive",
-        nargs="?",
-        choices=list(archives),
-        default=next(iter(archives)),
-        help="; ".join(f"{name}: {a.photos:,} photos, {amount(a.size)}" for name, a in archives.items())
-        + "; default: %(default)s",
-    )
-    parser.add_argument("--folder", type=Path, default=Path(), help="where the archive is put; here by default")
-    parser.add_argument("--yes", action="store_true", help="download without asking")
-    return parser
-
-
-def _report(message: str, code: int) -> int:
-    print("download_coco:", message, file=sys.stderr)
-    return code
-
-
-def fetch_archive(archive: Archive, folder: Path, yes: bool = False) -> None:
-    """Puts a verified archive into a folder, unless it is there already.
-
-    Args:
-        archive: what to download.
-        folder: made if need be.
-        yes: do not ask.
+def is_there(archive: Archive, target: Path) -> bool:
+    """Return whether the archive is there as a whole, by its size.
 
     Raises:
-        InputError: if it cannot be put there, or there is no one to ask.
-        RunError: if the answer is no, or the download fails.
+        InputError: for a file of that name and another size.
     """
-    target = folder / archive.name
-    if _is_there(archive, target):
-        print(f"{target} is there already ({amount(archive.size)})")
-        return
-    check_writable(target)
-    missing = max(0, archive.size - _size(part_of(target)))
-    check_space(folder, missing)
-    if missing and not yes:
-        confirm(archive, target, missing)
-    download(archive, target)
-    print(f"{target}: {archive.photos:,} photos, verified. No need to unpack it: stylenet train --photos {target}")
-
-
-def _is_there(archive: Archive, target: Path) -> bool:
     if not target.is_file():
         return False
-    size = _size(target)
+    size = size_of(target)
     if size != archive.size:
         raise InputError(
             f"{target} has {size:,} bytes instead of {archive.size:,}: move it away, or, if it is a download that broke off, "
@@ -149,8 +90,8 @@ def part_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
-def _size(path: Path) -> int:
-    """In bytes; 0 for a file that is not there."""
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes; 0 for a file that is not there."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -167,39 +108,22 @@ def check_space(folder: Path, missing: int) -> None:
     if free < missing:
         raise InputError(
             f"{amount(missing)} are to be downloaded and {amount(free)} are free in {folder.resolve()}: "
-            "make room, or choose another disk with --folder"
+            f"make room, or choose another disk by {argument('folder')}"
         )
 
 
-def confirm(archive: Archive, target: Path, missing: int) -> None:
-    """Asks on the terminal.
-
-    Raises:
-        InputError: if there is no terminal.
-        RunError: if the answer is anything but yes.
-    """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InputError(f"{amount(missing)} would be downloaded, and there is no terminal to ask on: add --yes to agree")
-    rest = "" if missing == archive.size else f", the rest of {amount(archive.size)},"
-    question = f"Download {amount(missing)}{rest} to {target} ({archive.photos:,} photos)? [y/N] "
-    print(question, end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise RunError("nothing was downloaded")
-
-
-def download(archive: Archive, target: Path, stream: IO[str] | None = None) -> None:
+def download(archive: Archive, target: Path) -> None:
     """Downloads what is missing, verifies the whole, and only then gives it its name.
 
     Args:
         archive: what to download.
         target: file that appears.
-        stream: where the progress goes; standard error by default.
 
     Raises:
         RunError: if it fails; unless the archive itself is wrong, what has come is kept for the next time.
     """
     part = part_of(target)
-    progress = Progress(archive, stream or sys.stderr)
+    progress = Progress(archive)
     try:
         _complete(archive, part, progress)
         verify(archive, part, progress)
@@ -217,27 +141,27 @@ class _BrokenOff(Exception):
 
 def _complete(archive: Archive, part: Path, progress: Progress) -> None:
     """Appends to the part file until it is as long as the archive."""
-    most = _size(part)
+    most = size_of(part)
     failures = 0
-    while _size(part) < archive.size:
+    while size_of(part) < archive.size:
         try:
             _attempt(archive, part, progress)
         except _BrokenOff as error:
-            failures = failures + 1 if _size(part) <= most else 1
-            most = max(most, _size(part))
+            failures = failures + 1 if size_of(part) <= most else 1
+            most = max(most, size_of(part))
             if failures > len(PAUSES):
-                come = f"{amount(_size(part))} of {amount(archive.size)} have come"
+                come = f"{amount(size_of(part))} of {amount(archive.size)} have come"
                 raise RunError(
                     f"cannot download {archive.url}: {error}; {come}: run the same command again to go on"
                 ) from error
             pause = PAUSES[failures - 1]
-            progress.say(f"{error} at {amount(_size(part))}: trying again in {pause:g} s")
+            progress.say(f"{error} at {amount(size_of(part))}: trying again in {pause:g} s")
             time.sleep(pause)
 
 
 def _attempt(archive: Archive, part: Path, progress: Progress) -> None:
     """Asks once for what is missing and appends what comes."""
-    size = _size(part)
+    size = size_of(part)
     with _request(archive, size) as response:
         done = _beginning(archive, response, size)
         if done < size:
@@ -319,7 +243,7 @@ def verify(archive: Archive, part: Path, progress: Progress) -> None:
 
 
 def _fault(archive: Archive, part: Path, progress: Progress) -> str:
-    size = _size(part)
+    size = size_of(part)
     if size != archive.size:
         return f"has {size:,} bytes instead of {archive.size:,}"
     digest = hashlib.md5(usedforsecurity=False)
@@ -333,14 +257,12 @@ def _fault(archive: Archive, part: Path, progress: Progress) -> str:
     return "" if digest.hexdigest() == archive.md5 else f"has the MD5 checksum {digest.hexdigest()} instead of {archive.md5}"
 
 
-class Progress:
-    """Share, amount, speed and time left: in place on a terminal, else a line every few seconds."""
+class Progress(ProgressLine):
+    """Share, amount, speed and time left."""
 
-    def __init__(self, archive: Archive, stream: IO[str], seconds: float = 5.0) -> None:
-        self.archive, self.stream = archive, stream
-        self.terminal = stream.isatty()
-        self.seconds = 0.2 if self.terminal else seconds
-        self.open = False
+    def __init__(self, archive: Archive, stream: IO[str] | None = None) -> None:
+        super().__init__(stream)
+        self.archive = archive
         self.begin("downloading", 0)
 
     def begin(self, doing: str, done: int) -> None:
@@ -350,30 +272,20 @@ class Progress:
         self.begun = self.shown = time.monotonic()
 
     def __call__(self, done: int) -> None:
-        now = time.monotonic()
-        if done < self.archive.size and now - self.shown < self.seconds:
+        if not self.due(always=done >= self.archive.size):
             return
-        self.shown = now
-        speed = (done - self.start) / max(now - self.begun, 1e-3)
-        left = timedelta(seconds=round((self.archive.size - done) / speed))
-        line = (
-            f"{self.archive.name}  {self.doing} {done / self.archive.size:.0%}"
-            f"  {amount(done)} of {amount(self.archive.size)}  {amount(speed)}/s  {left} left"
+        speed = (done - self.start) / max(time.monotonic() - self.begun, 1e-3)
+        share = done / self.archive.size
+        self.show(
+            f"{self.archive.name}  {self.doing} {share:.0%}  {amount(done)} of {amount(self.archive.size)}"
+            f"  {amount(speed)}/s  {clock((self.archive.size - done) / speed)} left",
+            share,
         )
-        self.stream.write(f"\r\033[K{line}" if self.terminal else f"{line}\n")
-        self.stream.flush()
-        self.open = self.terminal
 
     def say(self, message: str) -> None:
-        """A line of its own."""
+        """Log a message, on a line of its own."""
         self.close()
-        print(message, file=self.stream, flush=True)
-
-    def close(self) -> None:
-        """Ends the line on a terminal."""
-        if self.open:
-            self.stream.write("\n")
-            self.open = False
+        _logger.info(message)
 
 
 def amount(size: float) -> str:

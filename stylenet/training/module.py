@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylenet.durations import parse_seconds
-from stylenet.errors import InputError
+from stylenet.errors import InputError, argument
 from stylenet.formats import is_picture, picture_endings
 from stylenet.images.picture import read_image
 from stylenet.losses.metrics import saturation
@@ -335,9 +335,10 @@ class StyleTraining(LightningModule):
         self.bad_in_a_row += 1
         rank_zero_warn(f"step {self.global_step} is skipped: its gradient is not finite ({self.bad_steps} so far)")
         if self.bad_in_a_row >= self.hparams["most_bad_steps"]:
+            rate, precision = argument("learning_rate", group="model"), argument("precision", "32-true", group="trainer")
             self.broken = (
                 f"{self.bad_in_a_row} steps in a row had a gradient that is not finite: the weights are those from before;"
-                " try a lower --model.learning_rate, or --trainer.precision 32-true"
+                f" try a lower {rate}, or {precision}"
             )
             self.trainer.should_stop = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from stylenet.video.film import Film, FilmWriter, Frame, uninterrupted
 from stylenet.video.reader import open_film
 from stylenet.video.steady import PooledStatistics, Steadied
 from stylenet.video.writer import open_writer
+
+_logger = logging.getLogger(__name__)
 
 # Called after each frame with how many are done and how many there are, if that is known.
 Progress = Callable[[int, int | None], None]
@@ -96,14 +99,15 @@ class StyleEngine:
         return self._fixed(frame)
 
     def _compiled(self, frame: Tensor) -> Tensor:
-        """Style the first frame by a compiled network, if compiling goes well."""
-        compiled = cast(TransformNet, torch.compile(self.net, dynamic=False))
-        self._fixed = FixedSizeNetwork(compiled, self.dtype)
+        """Style the first frame by a compiled network, and keep that for those to come if compiling goes well."""
+        compiled = FixedSizeNetwork(cast(TransformNet, torch.compile(self.net, dynamic=False)), self.dtype)
         try:
-            return self(frame)
-        except Exception:  # a compiler that does not work raises what it likes; a fault of our own comes again below
-            self._fixed = FixedSizeNetwork(self.net, self.dtype)
-            return self(frame)
+            styled = compiled(frame)
+        except Exception as error:  # a compiler that does not work raises what it likes
+            _logger.info("the network is not compiled (%s): frames take longer", type(error).__name__)
+            return self._fixed(frame)
+        self._fixed = compiled
+        return styled
 
 
 def stylize_video(

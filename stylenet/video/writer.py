@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, argument
 from stylenet.files import check_writable
 from stylenet.formats import WRITTEN_FILMS, ending
 from stylenet.images.picture import write_image
@@ -40,7 +40,7 @@ def open_writer(path: str | Path, film: Film, quality: int = 18, overwrite: bool
             f"cannot write {path}: its ending must be one of {', '.join(WRITTEN_FILMS)}, or none for a folder of PNGs"
         )
     if target.exists() and not overwrite:
-        raise InputError(f"{path} exists: give another name, or --overwrite")
+        raise InputError(f"{path} exists: give another name, or {argument('overwrite', True)}")
     check_writable(target)
     return GifFile(target, film) if ending(target) == ".gif" else FilmFile(target, film, quality)
 
@@ -51,7 +51,7 @@ class PngFolder(FilmWriter):
     def __init__(self, path: Path, film: Film, overwrite: bool) -> None:
         super().__init__(path)
         if path.is_dir() and any(path.iterdir()) and not overwrite:
-            raise InputError(f"{path} is a folder with files in it: give another name, or --overwrite")
+            raise InputError(f"{path} is a folder with files in it: give another name, or {argument('overwrite', True)}")
         check_writable(path / "frame_000001.png")
         self._named = isinstance(film, PictureFolder)
         if film.others:

@@ -166,7 +166,7 @@ def test_what_has_no_card_cannot_be_measured(tmp_path: Path, photos: Path, capsy
 
 def test_picture_is_asked_for(style: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(style), "--photos", str(photos)]) == 2
-    assert "brush_strokes.jpg) with --picture" in capsys.readouterr().err
+    assert "brush_strokes.jpg) as --picture" in capsys.readouterr().err
 
 
 def test_gram_matrices_in_the_file_stand_for_the_picture(style: Path, photos: Path, tmp_path: Path) -> None:

@@ -372,17 +372,20 @@ def test_real_addresses() -> None:
     assert vgg_module._torchvision_url("vgg16") == "https://download.pytorch.org/models/vgg16-397923af.pth"
 
 
-def test_download(server: Server, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: object) -> None:
+def test_download(
+    server: Server, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     state = reference.small_state("vgg19")
     use_url(monkeypatch, server.offer(save(state, tmp_path / "state.pth").read_bytes()))
     assert not on_this_machine("torchvision", "vgg19")
     weights = load_weights("torchvision")
     assert torch.equal(weights["conv5_1.bias"], state["features.28.bias"])
-    assert "downloading" in capsys.readouterr().out
+    assert "downloading" in caplog.text
     assert on_this_machine("torchvision", "vgg19")
+    caplog.clear()
     server.close()  # the second time needs no network
     assert torch.equal(load_weights("torchvision")["conv3_4.weight"], state["features.16.weight"])
-    assert "downloading" not in capsys.readouterr().out
+    assert "downloading" not in caplog.text
     assert F.mse_loss(weights["conv1_1.weight"], state["features.0.weight"]) == 0
 
 

@@ -184,7 +184,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "message"),
     [
         ("a.mp4", "is the film itself"),
-        ("old.mp4", "exists: give another name, or --overwrite"),
+        ("old.mp4", "exists: give another name, or overwrite=True"),
         ("full", "is a folder with files in it"),
         ("b.avi", r"its ending must be one of \.mp4"),
         ("old.mp4/b.mp4", "a part of that path is a file"),

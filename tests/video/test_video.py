@@ -278,7 +278,7 @@ def test_bad_options(tmp_path: Path, style: Style, options: dict[str, Any], mess
 def test_overwrite(tmp_path: Path, style: Style) -> None:
     source = make_film(tmp_path / "a.mp4", EVEN[:2])
     (tmp_path / "b.mp4").write_bytes(b"old")
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         stylize_video(source, style, tmp_path / "b.mp4", device="cpu")
     assert (tmp_path / "b.mp4").read_bytes() == b"old"
     stylize_video(source, style, tmp_path / "b.mp4", overwrite=True, device="cpu")
