@@ -2,12 +2,13 @@
 
     python benchmarks/quality_over_time.py --style PAINTING --photos FOLDER [--budget 15m] [--every 60s]
         [--presets standard half quarter swift] [--optimizer muon] [--batch_size 4] [--size 256] [--half_size 0.5]
-        [--learning_rate 0.002] [--ema 0.995] [--val_size 256] [--val_count 32] [--output benchmarks/results]
+        [--learning_rate 0.002] [--ema 0.995] [--init null] [--learns all] [--val_photos FOLDER] [--val_size 256]
+        [--val_count 32] [--output benchmarks/results]
 
 Trains as ``stylenet train --budget`` does, with its defaults for all else, and stops the clock of the training for each
 measurement; what the training does by itself, such as validation and checkpoints, counts. Presets, optimizers, batch
-sizes, sizes, shares at half the size, learning rates and decays of the average may be several: every combination is trained,
-one after the other, and is a line in the plot.
+sizes, sizes, shares at half the size, learning rates, decays of the average, starts (``--init``: ``null`` for nothing, a style,
+a body) and what is learnt may be several: every combination is trained, one after the other, and is a line in the plot.
 
 Measured are the photos that the training holds out, with the averaged weights, at ``--val_size`` whatever the size of training.
 An error of 1 means "not there at all", 0 "perfect"; those of style and of content are means over their layers.
@@ -39,7 +40,7 @@ from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining
 
 ROOT = Path(__file__).resolve().parent.parent
-CHOICES = ("preset", "optimizer", "batch_size", "size", "half_size", "learning_rate", "ema")
+CHOICES = ("preset", "optimizer", "batch_size", "size", "half_size", "learning_rate", "ema", "init", "learns")
 # Photos measured at a time.
 TOGETHER = 4
 
@@ -69,6 +70,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--half_size", type=float, nargs="+", default=[0.5], help="share of the training at half the size")
     parser.add_argument("--learning_rate", type=float, nargs="+", default=[2e-3])
     parser.add_argument("--ema", type=float, nargs="+", default=[0.995], help="decay of the averaged weights; 0 for no average")
+    parser.add_argument("--init", nargs="+", default=["null"], help="what to start from: null, a style, a body")
+    parser.add_argument("--learns", nargs="+", default=["all"], help="all, norms or norms+ends")
+    parser.add_argument("--val_photos", help="photos to measure on instead of some held out")
     parser.add_argument("--val_size", type=int, default=256, help="of the held-out photos, pixels, 64 or more")
     parser.add_argument("--val_count", type=int, default=32, help="held-out photos to measure on")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
@@ -79,11 +83,22 @@ def _arguments() -> argparse.Namespace:
 
 
 def _train(arguments: argparse.Namespace, choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Run one training, by the command's own parts."""
+    """Run one training with the words that a choice stands for."""
     every = parse_seconds(arguments.every)
     assert every is not None
+    return train_once(_options(arguments, choice), every)
+
+
+def train_once(options: Mapping[str, object], every: float) -> dict[str, Any]:
+    """Run one training, by the command's own parts, and return how it was set and what was measured.
+
+    Args:
+        options: of ``stylenet train``.
+        every: seconds of training between measurements.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        cli = parse(_words(arguments, choice, folder))
+        words = {**options, "--run": folder, "--trainer.logger": "false"}
+        cli = parse([f"{option}={value}" for option, value in words.items()])
         curve = QualityCurve(every)
         cli.trainer.callbacks.append(curve)  # type: ignore[attr-defined]  # after the averaging of weights
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
@@ -92,12 +107,13 @@ def _train(arguments: argparse.Namespace, choice: Mapping[str, Any]) -> dict[str
         "margin": cli.model.hparams["margin"],
         "smallest_crop": cli.datamodule.smallest_crop,
         "data": cli.datamodule.fingerprint,
+        "nearest": cli.model.nearest,
         "rows": curve.rows,
     }
 
 
-def _words(arguments: argparse.Namespace, choice: Mapping[str, Any], folder: str) -> list[str]:
-    """Return the words as they would be typed after ``stylenet train``."""
+def _options(arguments: argparse.Namespace, choice: Mapping[str, Any]) -> dict[str, object]:
+    """Return the options as they would be typed after ``stylenet train``."""
     options = {
         "--style": arguments.style,
         "--photos": arguments.photos,
@@ -111,10 +127,12 @@ def _words(arguments: argparse.Namespace, choice: Mapping[str, Any], folder: str
         "--model.half_size": choice["half_size"],
         "--model.learning_rate": choice["learning_rate"],
         "--ema": choice["ema"],
-        "--run": folder,
-        "--trainer.logger": "false",
+        "--model.init": choice["init"],
+        "--model.learns": choice["learns"],
     }
-    return [f"{option}={value}" for option, value in options.items()]
+    if arguments.val_photos:
+        options["--data.val_photos"] = arguments.val_photos
+    return options
 
 
 class QualityCurve(Callback):
