@@ -24,6 +24,7 @@ def make_world(folder: Path) -> None:
     write_image(read_image(folder / "photo.jpg", "36x24"), folder / "mask.png")
     for name in ("photos", "held_out"):
         make_photos(folder / name, 8)
+    write_image(read_image(folder / "photo.jpg"), folder / "photos" / "cat.jpg")
     make_frames(folder / "frames")
     with zipfile.ZipFile(folder / "train2017.zip", "w") as archive:
         for path in sorted((folder / "photos").iterdir()):
