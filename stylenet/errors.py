@@ -35,7 +35,7 @@ def argument(name: str, value: object = None, group: str = "") -> str:
 
 @contextlib.contextmanager
 def speaking_options() -> Iterator[None]:
-    """Have all messages name options of the command line, in all threads, until the block ends."""
+    """Make all messages name options of the command line, in all threads, until the block ends."""
     global _speaks_options  # noqa: PLW0603
     before, _speaks_options = _speaks_options, True
     try:

@@ -1,4 +1,4 @@
-"""What stylenet and the libraries below say while they work, and what a person hears of it."""
+"""Messages of stylenet and of the libraries below while they work, and which of them a person gets to see."""
 
 from __future__ import annotations
 

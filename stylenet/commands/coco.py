@@ -16,7 +16,7 @@ _INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None, archives: Mapping[str, Archive] = COCO) -> int:
-    """Runs the command and returns its exit code: 0, 1 for a failure, 2 for wrong input, 130 after Ctrl-C."""
+    """Run the command and return its exit code: 0, 1 for a failure, 2 for wrong input, 130 after Ctrl-C."""
     options = _parser(archives).parse_args(arguments)
     try:
         with speaking_options(), shown_messages():
@@ -55,7 +55,7 @@ def _report(message: str, code: int) -> int:
 
 
 def fetch_archive(archive: Archive, folder: Path, yes: bool = False) -> None:
-    """Puts a verified archive into a folder, unless it is there already.
+    """Put a verified archive into a folder, unless it is there already.
 
     Args:
         archive: what to download.
@@ -80,7 +80,7 @@ def fetch_archive(archive: Archive, folder: Path, yes: bool = False) -> None:
 
 
 def confirm(archive: Archive, target: Path, missing: int) -> None:
-    """Asks on the terminal.
+    """Ask on the terminal.
 
     Raises:
         InputError: if there is no terminal.

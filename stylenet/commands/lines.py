@@ -26,7 +26,7 @@ class BatchLine(ProgressLine):
 
 
 class PictureLine(ProgressLine):
-    """How much of one large picture is done, and the time left."""
+    """The share of one large picture that is done, and the time left."""
 
     def __init__(self) -> None:
         super().__init__()

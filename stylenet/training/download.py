@@ -48,7 +48,7 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """Of the file."""
+        """Return the name of the file."""
         return self.url.rpartition("/")[2]
 
 
@@ -86,7 +86,7 @@ def is_there(archive: Archive, target: Path) -> bool:
 
 
 def part_of(target: Path) -> Path:
-    """Where an archive grows until it is verified."""
+    """Return where an archive grows until it is verified."""
     return target.with_name(f"{target.name}.part")
 
 
@@ -99,7 +99,7 @@ def size_of(path: Path) -> int:
 
 
 def check_space(folder: Path, missing: int) -> None:
-    """Fails now rather than after an hour.
+    """Fail now rather than after an hour.
 
     Raises:
         InputError: if so many bytes do not fit.
@@ -113,7 +113,7 @@ def check_space(folder: Path, missing: int) -> None:
 
 
 def download(archive: Archive, target: Path) -> None:
-    """Downloads what is missing, verifies the whole, and only then gives it its name.
+    """Download what is missing, verify the whole, and only then give it its name.
 
     Args:
         archive: what to download.
@@ -140,7 +140,7 @@ class _BrokenOff(Exception):
 
 
 def _complete(archive: Archive, part: Path, progress: Progress) -> None:
-    """Appends to the part file until it is as long as the archive."""
+    """Add to the part file until it is as long as the archive."""
     most = size_of(part)
     failures = 0
     while size_of(part) < archive.size:
@@ -160,7 +160,7 @@ def _complete(archive: Archive, part: Path, progress: Progress) -> None:
 
 
 def _attempt(archive: Archive, part: Path, progress: Progress) -> None:
-    """Asks once for what is missing and appends what comes."""
+    """Ask once for what is missing and add what comes."""
     size = size_of(part)
     with _request(archive, size) as response:
         done = _beginning(archive, response, size)
@@ -194,7 +194,7 @@ def _request(archive: Archive, begin: int) -> http.client.HTTPResponse:
 
 
 def _beginning(archive: Archive, response: http.client.HTTPResponse, asked: int) -> int:
-    """Where in the archive an answer begins: at 0, whatever was asked, for a server that does not know ranges.
+    """Return where in the archive an answer begins: at 0, whatever was asked, for a server that does not know ranges.
 
     Raises:
         RunError: if it is an answer of which nothing should be written: a page of a proxy, say, or another file.
@@ -214,7 +214,7 @@ def _beginning(archive: Archive, response: http.client.HTTPResponse, asked: int)
 
 
 def _read(response: http.client.HTTPResponse, most: int) -> bytes:
-    """Some bytes, as soon as there are any."""
+    """Return some bytes, as soon as there are any."""
     try:
         chunk = response.read1(most)
     except (OSError, http.client.HTTPException) as error:
@@ -225,12 +225,12 @@ def _read(response: http.client.HTTPResponse, most: int) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """In one line: it may quote what the server sent."""
+    """Return the reason of an error in one line: it may quote what the server sent."""
     return " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
 
 
 def verify(archive: Archive, part: Path, progress: Progress) -> None:
-    """Compares size and checksum; a file that is wrong is deleted, as no part of it can be trusted.
+    """Compare size and checksum. A file that is wrong is deleted, as no part of it can be trusted.
 
     Raises:
         RunError: if it is wrong.
@@ -266,7 +266,7 @@ class Progress(ProgressLine):
         self.begin("downloading", 0)
 
     def begin(self, doing: str, done: int) -> None:
-        """Speed counts from here."""
+        """Begin to count the speed."""
         self.close()
         self.doing, self.start = doing, done
         self.begun = self.shown = time.monotonic()
@@ -289,6 +289,6 @@ class Progress(ProgressLine):
 
 
 def amount(size: float) -> str:
-    """``18 GB`` or ``777.8 MB``, in powers of 1024 as COCO's own page counts."""
+    """Return a size like ``18 GB`` or ``777.8 MB``, in powers of 1024 as COCO's own page counts."""
     value, unit = (size / 2**30, "GB") if size >= 2**30 else (size / 2**20, "MB")
     return f"{value:.1f}".removesuffix(".0") + f" {unit}"
