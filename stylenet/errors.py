@@ -23,9 +23,9 @@ def argument(name: str, value: object = None, group: str = "") -> str:
     Without a value it is the name alone, as in "a smaller size" and "a smaller --size".
 
     Args:
-        name: of the argument, the same in both.
-        value: that is proposed.
-        group: that an option of ``stylenet train`` belongs to: ``model`` for ``--model.NAME``.
+        name: name of the argument, the same in both.
+        value: value that is proposed.
+        group: group that an option of ``stylenet train`` belongs to: ``model`` for ``--model.NAME``.
     """
     if not _speaks_options:
         return name if value is None else f"{name}={value!r}"

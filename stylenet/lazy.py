@@ -11,7 +11,7 @@ def exporter(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str]
     """Return the ``__getattr__`` of a package (PEP 562).
 
     Args:
-        package: its ``__name__``.
+        package: ``__name__`` of the package.
         homes: the names that each of its modules exports.
     """
     home = {name: module for module, names in homes.items() for name in names}

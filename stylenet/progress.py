@@ -42,7 +42,7 @@ class ProgressLine:
 
         Args:
             text: what a person should know, in one line.
-            share: of the work that is done, 0..1, where that is known: a bar on terminals and in notebooks.
+            share: share of the work that is done, 0..1, where that is known: a bar on terminals and in notebooks.
         """
         if not self.live:
             self.stream.write(f"{text}\n")

@@ -27,7 +27,7 @@ def features(
     Args:
         photo: ``[1, 3, H, W]`` in 0..1; layers that it is too small for are left out.
         vgg: the network.
-        vgg_weights: its weights.
+        vgg_weights: weights of the loss network.
         pooling: ``max`` or ``average``.
         columns: pictures a row.
 
@@ -61,11 +61,11 @@ def reconstruct(
     Args:
         photo: ``[1, 3, H, W]`` in 0..1, whose content is rebuilt from each of conv1_1 .. conv5_1 by itself.
         style: whose style is rebuilt from conv1_1, conv1_1 and conv2_1, ... (five growing sets); the photo by default.
-        steps: of L-BFGS, from noise, for each of the ten pictures.
+        steps: number of steps of L-BFGS, from noise, for each of the ten pictures.
         vgg: the network.
-        vgg_weights: its weights.
+        vgg_weights: weights of the loss network.
         pooling: ``max`` or ``average``.
-        seed: of the noise.
+        seed: seed of the noise.
         device: ``auto``, ``cpu``, ``cuda``, ...
         report: called with the name of each picture before it is made.
 

@@ -40,8 +40,8 @@ class SizeResult:
 
     Attributes:
         size: longest side of the photos.
-        photos: how many.
-        objective: of the loss that the style was trained on, median.
+        photos: number of photos.
+        objective: objective of the loss that the style was trained on, median.
         style_error: mean over relu1_1 .. relu5_1 of ``|G_out - G_style|² / |G_photo - G_style|²``, median over the photos.
         content_lost: squared difference at relu4_2 over the photo's variance, median.
         checkerboard, border, saturation: see ``metrics.py``.
@@ -240,9 +240,9 @@ def objective_curve(
         photo: ``[1, 3, H, W]`` in 0..1, on the device to work on.
         paintings: style pictures or their Gram matrices.
         loss: what is minimised.
-        iterations: of L-BFGS.
+        iterations: number of iterations of L-BFGS.
         init: where it starts: ``content``, ``uniform`` or ``normal`` noise.
-        precision: of the convolutions.
+        precision: precision of the convolutions.
         until: the curve ends with the first value that is at most this.
         budget: seconds; the curve ends early where they do not suffice, as it does where a value is not finite.
     """

@@ -36,7 +36,7 @@ def keep_colors(styled: Tensor, photo: Tensor, how: ColorMatch) -> Tensor:
 
     Args:
         styled: ``[B, 3, H, W]`` in 0..1.
-        photo: of the same size.
+        photo: a picture of the same size.
         how: ``luminance``: light and dark from the styled picture, brought to the photo's mean and contrast, and the photo's
             colour pixel by pixel, so that every colour stays where it was; ``histogram`` or ``covariance``: the palette as a
             whole, as :func:`match_colors` does it.
@@ -98,7 +98,7 @@ def blend(photo: Tensor, styled: Tensor, strength: float | Tensor) -> Tensor:
 
     Args:
         photo: ``[B, 3, H, W]`` in 0..1.
-        styled: of the same size.
+        styled: a picture of the same size.
         strength: 0 gives the photo and 1 the styled picture, to the bit; a number, or ``[B, 1, H, W]`` for each pixel.
 
     Raises:
@@ -156,7 +156,7 @@ def restore_detail(photo: Tensor, styled: Tensor, radius: int = 4, smoothness: f
         styled: ``[B, 3, h, w]`` in 0..1; one that is larger than the photo is made smaller and left as it is.
         radius: half the window's side, in pixels of the styled picture.
         smoothness: variance of luminance below which a window counts as without edges.
-        strength: of the detail; 0 for a plain enlargement.
+        strength: strength of the detail; 0 for a plain enlargement.
 
     Returns:
         ``[B, 3, H, W]`` in 0..1.

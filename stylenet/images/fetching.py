@@ -24,7 +24,7 @@ def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
 
     Args:
         source: path, http(s) address, bytes or binary file.
-        name: for messages, where the source has none.
+        name: name used in messages, where the source has none.
 
     Raises:
         InputError: for what is missing, too large, too slow, or neither a file nor http(s).

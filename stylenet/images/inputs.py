@@ -36,7 +36,7 @@ def to_tensors(source: object, name: str, allow_huge: bool = False) -> tuple[Ten
 
     Args:
         source: one of the kinds in the table above.
-        name: of the picture in messages, where it has none of its own.
+        name: name of the picture in messages, where it has none of its own.
         allow_huge: accept encoded pictures of more than 89 million pixels.
 
     Returns:
@@ -69,7 +69,7 @@ def check_tensor(tensor: Tensor, name: str = "the picture", low: float = 0.0, hi
 
     Args:
         tensor: the pictures.
-        name: for messages.
+        name: name used in messages.
         low: what floats may reach down to.
         high: what floats may reach up to.
 

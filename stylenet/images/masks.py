@@ -27,7 +27,7 @@ def read_mask(source: Source, width: int, height: int, feather: float = 0.0) -> 
 
     Args:
         source: any picture that :func:`~stylenet.images.read_image` reads.
-        width, height: of the photo, which the mask is stretched to.
+        width, height: width and height of the photo, which the mask is stretched to.
         feather: softness of its edges: standard deviation of a Gaussian, in pixels of the photo.
 
     Returns:

@@ -172,7 +172,7 @@ def as_picture(source: PictureLike, name: str = "the picture", *, allow_huge: bo
 
     Args:
         source: see :func:`read_image`.
-        name: for messages, where the source has none.
+        name: name used in messages, where the source has none.
         allow_huge: accept encoded pictures of more than 89 million pixels.
 
     Raises:
@@ -244,7 +244,7 @@ def write_image(
         picture: a :class:`Picture`, or whatever :func:`read_image` takes. Floats a little outside 0..1, as networks and
             interpolation leave them, are cut off; from -1 and to 2 at most.
         path: ``.png .jpg .webp .tiff .bmp .avif``; missing folders are made.
-        quality: of JPEG (without chroma subsampling), WebP and AVIF.
+        quality: quality of JPEG (without chroma subsampling), WebP and AVIF.
         bits: 8, or 16 for PNG and TIFF.
         alpha: ``[1, 1, H, W]``; formats without transparency get the picture on white.
 
@@ -281,7 +281,7 @@ def encode_image(picture: Picture, kind: str, *, quality: int = 95, bits: int = 
     Args:
         picture: values outside 0..1 are clipped.
         kind: Pillow's name of the format.
-        quality: of JPEG, WebP and AVIF.
+        quality: quality of JPEG, WebP and AVIF.
         bits: 8, or 16 for PNG and TIFF.
 
     Raises:

@@ -31,7 +31,7 @@ class Files:
         size: size rule of the pictures before styling.
         allow_huge: accept more than 89 million pixels.
         overwrite: style again what is there already.
-        quality: of JPEG, WebP and AVIF, 1 to 100.
+        quality: quality of JPEG, WebP and AVIF, 1 to 100.
         bits: 8, or 16 for PNG and TIFF.
     """
 
@@ -96,7 +96,7 @@ class Summary:
         skipped: pictures whose results were there already.
         failures: source and reason.
         notes: what a person should know about single pictures.
-        seconds: in all.
+        seconds: seconds that everything took.
         message: why the rest was not tried, in one line; empty if all was.
         interrupted: whether that was Ctrl-C.
     """
@@ -126,7 +126,7 @@ def stylize_many(
     and Ctrl-C end the work early; what is written by then is whole.
 
     Args:
-        jobs: from :func:`~stylenet.inference.plan_jobs`.
+        jobs: jobs from :func:`~stylenet.inference.plan_jobs`.
         stylizers: one for each output of a job.
         files: how pictures are read and written.
         report: is told the state and the number of jobs after each.

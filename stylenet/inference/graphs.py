@@ -28,7 +28,7 @@ class FixedSizeNetwork:
 
     Args:
         net: on the device to work on.
-        dtype: of the convolutions.
+        dtype: type of the convolutions.
     """
 
     def __init__(self, net: TransformNet, dtype: torch.dtype = torch.float32) -> None:

@@ -27,10 +27,10 @@ def contact_sheet_of(
     Args:
         jobs: their outputs are not looked at.
         stylizers: one a column.
-        names: of the styles.
+        names: names of the styles.
         output: file to write.
         files: how pictures are read and written.
-        height: of a row in pixels.
+        height: height of a row in pixels.
 
     Raises:
         InputError: if the sheet cannot be written there; if it exists and is not to be overwritten.

@@ -163,7 +163,7 @@ def stylize(
         precision: ``auto``, ``32`` or ``bf16``.
         tile: rows of the picture at a time, ``0`` for all, ``auto`` for what memory allows.
         allow_huge: accept more than 89 million pixels.
-        quality: of JPEG, WebP and AVIF.
+        quality: quality of JPEG, WebP and AVIF.
 
     Raises:
         InputError: for what cannot be read, styled or written.

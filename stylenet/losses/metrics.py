@@ -65,7 +65,7 @@ def border_index(styled: Tensor, photos: Tensor, ring: int = 16) -> Tensor:
 
     Args:
         styled, photos: ``[B, 3, H, W]`` in 0..1.
-        ring: its width in pixels.
+        ring: width of the ring in pixels.
     """
     ours, theirs = (_ring_minus_inside(pictures.float(), ring) for pictures in (styled, photos))
     return (ours - theirs).abs().mean()

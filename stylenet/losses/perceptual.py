@@ -388,11 +388,11 @@ class PerceptualLoss(nn.Module):
         """Return targets with the units that :meth:`targets` describes.
 
         Args:
-            targets: with units of 1.
-            content: of each content layer, :func:`content_loss` of the photo's activations without their means, and of all of
+            targets: targets with units of 1.
+            content: for each content layer, :func:`content_loss` of the photo's activations without their means, and of all of
                 them, both against 0.
             photo: :func:`gram_target` of the photo at each style layer.
-            pixels: of one photo.
+            pixels: pixels of one photo.
         """
         content_units = {name: _unit(2 * spread, magnitude) for name, (spread, magnitude) in content.items()}
         style_units: list[dict[str, float]] = [{} for _ in targets.styles]
@@ -508,7 +508,7 @@ class PerceptualLoss(nn.Module):
             contents: :func:`content_loss` of each content layer.
             styles: :func:`gram_target` of each style layer, with means where :attr:`needs_means`.
             picture_terms: as :meth:`picture_terms` gives them.
-            pixels: of one picture.
+            pixels: pixels of one picture.
             targets: what they are compared with.
         """
         settings = self.settings

@@ -39,8 +39,8 @@ class Bounds:
     """The most by which a file may differ from the network, the range being 0..1.
 
     Attributes:
-        maximum: of any value of any checked picture.
-        mean: of the absolute differences of one picture.
+        maximum: the largest difference of any value of any checked picture.
+        mean: the mean of the absolute differences of one picture.
     """
 
     maximum: float
@@ -59,8 +59,8 @@ class Difference:
     """The difference between the file and the network on one picture.
 
     Attributes:
-        width, height: of the picture in pixels.
-        maximum, mean: of the absolute differences, the range being 0..1.
+        width, height: width and height of the picture in pixels.
+        maximum, mean: maximum and mean of the absolute differences, the range being 0..1.
     """
 
     width: int

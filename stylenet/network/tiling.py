@@ -89,7 +89,7 @@ def style_picture(
         net: on the device to work on.
         picture: ``[B, 3, H, W]``, RGB, 0..1, on any device; the result lies on the same.
         tile: rows of the picture in a strip; 0 for the whole at once; ``auto`` for what fits into half of the free memory.
-        dtype: of the convolutions.
+        dtype: type of the convolutions.
         pools: what has a say in the statistics of each normalisation, in order.
         report: is told the share that is done, 0..1, if the picture is taken in strips.
 
@@ -145,7 +145,7 @@ def style_in_strips(
         picture: ``[1, 3, H, W]``, RGB, 0..1, on any device; the result lies on the same.
         strip: rows of the picture in one strip; by default such that a strip takes about 64 MB a map.
         folder: keep the maps in an unnamed temporary file there instead of in memory; it is gone with the process.
-        dtype: of the convolutions and maps.
+        dtype: type of the convolutions and maps.
         pools: what has a say in the statistics of each normalisation, in order.
         report: is told the share that is done, 0..1.
 

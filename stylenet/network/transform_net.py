@@ -49,7 +49,7 @@ class NetSettings:
 
     Attributes:
         width: channels after the first convolution; doubled at each of the two downsamplings.
-        residual_blocks: at a quarter of the resolution.
+        residual_blocks: number of residual blocks, at a quarter of the resolution.
         norm: ``instance`` (Ulyanov et al.) or ``batch`` (Johnson et al.).
         upsample: ``bilinear`` or ``nearest``, then a 3x3 convolution (Odena et al., Distill 2016), or ``transposed``
             (convolution of stride 2, as in the paper). After ``nearest`` the convolution weighs even and odd pixels
@@ -101,7 +101,7 @@ class TransformNet(nn.Module):
     Any height and width from 8 pixels: inside, the picture is padded by reflection to a multiple of 4.
 
     Args:
-        settings: its shape; ``standard`` by default.
+        settings: shape of the network; ``standard`` by default.
     """
 
     def __init__(self, settings: NetSettings | None = None) -> None:

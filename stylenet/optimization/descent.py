@@ -35,16 +35,16 @@ class Descent:
 
     Args:
         loss: what is minimised.
-        targets: of the loss, at this size.
+        targets: targets of the loss, at this size.
         picture: to start from, ``[1, 3, H, W]`` in 0..1.
         settings: optimiser and variables.
-        memory_format: that the loss network likes best.
+        memory_format: memory format that the loss network likes best.
         carried: Adam's state from the scale before, or nothing.
 
     Attributes:
         best: the picture ``[1, 3, H, W]`` of the lowest finite objective so far. L-BFGS without a line search overshoots at
             times, by orders of magnitude, and comes back a step later.
-        best_losses: of that picture; None before the first evaluation.
+        best_losses: losses of that picture; None before the first evaluation.
     """
 
     def __init__(

@@ -35,9 +35,9 @@ class Iterate:
     Attributes:
         scale, scales: which of how many, from 1.
         step, steps: within the scale; steps is what is planned.
-        width, height: of this scale.
+        width, height: width and height of this scale.
         objective: the weighted sum, before this step's update.
-        parts: its weighted terms by name.
+        parts: weighted terms by name.
         seconds: since the start.
         rate: steps a second at this scale.
         remaining: estimated seconds to the end.
@@ -64,12 +64,12 @@ class Result:
 
     Attributes:
         picture: the best picture of the last scale that ran, at the size asked for.
-        objective: of that picture at that scale, NaN if none was evaluated.
+        objective: objective of that picture at that scale, NaN if none was evaluated.
         parts: weighted terms of the objective.
         steps: taken at all scales.
         seconds: wall-clock time.
         stopped: why it ended: ``steps``, ``plateau``, ``budget``, ``interrupted`` or ``broken``.
-        message: for a person, where there is something to say.
+        message: message for people, where there is something to say.
         notes: what was decided on the way: conversion of weights, memory.
     """
 

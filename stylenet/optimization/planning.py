@@ -48,7 +48,7 @@ class Clock:
 
     Args:
         plan: heights and widths from coarse to fine.
-        steps: at each scale.
+        steps: number of steps at each scale.
         started: ``time.monotonic()`` from which the budget counts.
         budget: seconds, or None.
     """

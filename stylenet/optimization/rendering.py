@@ -51,7 +51,7 @@ def render(
 
     Args:
         content: path, address, bytes or file object of the photo.
-        styles: of the style pictures.
+        styles: paths of the style pictures.
         output: file to write; its ending picks the format.
         loss: what is minimised.
         settings: how it is searched for.
@@ -62,7 +62,7 @@ def render(
         keep_colors: have the photo's colours in the result (Gatys et al., arXiv:1606.05897): ``covariance`` or ``histogram``
             bring the style pictures to them before the search; ``luminance`` searches in grey, with the style's luminance at
             the photo's mean and contrast, and gives the result the photo's colour, pixel by pixel.
-        quality: of JPEG, WebP and AVIF, 1 to 100.
+        quality: quality of JPEG, WebP and AVIF, 1 to 100.
         bits: 8, or 16 for PNG and TIFF.
         allow_huge: accept pictures of more than 89 million pixels.
         started: ``time.monotonic()`` from which a budget counts.

@@ -18,12 +18,12 @@ class OptimizeSettings:
     """Settings of how the picture is searched for. The defaults are stylenet's own recipe.
 
     Attributes:
-        size: of the result: ``512`` (longest side), ``short:400``, ``640x480``, ``0.25mp`` or ``full``.
-        style_size: of the style pictures: ``area`` (as many pixels as the result), ``same`` (the result's width and height,
-            squashed as some sources do), or a size.
+        size: size of the result: ``512`` (longest side), ``short:400``, ``640x480``, ``0.25mp`` or ``full``.
+        style_size: size of the style pictures: ``area`` (as many pixels as the result), ``same`` (the result's width and
+            height, squashed as some sources do), or a size.
         upscale: let sizes enlarge pictures too.
         optimizer: ``lbfgs`` or ``adam``.
-        steps: at each scale.
+        steps: number of steps at each scale.
         learning_rate: a factor of the step for L-BFGS; for Adam a step in the units of the variables.
         history: curvature pairs that L-BFGS keeps.
         line_search: strong-Wolfe line search for L-BFGS: several evaluations a step, no overshooting.
@@ -37,7 +37,7 @@ class OptimizeSettings:
             unless ``init`` is a trained style.
         plateau: a scale ends early when 10 steps lower the objective by less than this share; 0 never.
         budget: seconds, or ``90s``, ``5m``: ends in time, with the scales planned to fit.
-        seed: of the noise.
+        seed: seed of the noise.
         precision: ``auto``, ``32`` or ``bf16``, of the convolutions; all else is float32.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
     """

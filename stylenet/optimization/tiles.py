@@ -57,9 +57,9 @@ def plan_tiles(height: int, width: int, side: int, stride: int, reach: int) -> l
     picture's borders, where convolutions pad as they do there.
 
     Args:
-        height, width: of the picture.
+        height, width: height and width of the picture.
         side: pixels of a tile at most, brought to a multiple of the stride.
-        stride: of the deepest layer.
+        stride: stride of the deepest layer.
         reach: pixels that a place sees beyond its own.
     """
     margin = -(-reach // stride) * stride

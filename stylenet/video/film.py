@@ -87,7 +87,7 @@ class FilmWriter(ABC):
     """The place where frames go. Leaving its ``with`` after an exception discards the output; otherwise it is put in place.
 
     Attributes:
-        path: of the output.
+        path: path of the output.
         one_size: whether all frames must have the size of the first.
         even: whether sides should be even where there is a choice.
         count: frames written so far.

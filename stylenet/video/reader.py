@@ -38,7 +38,7 @@ def open_film(path: str | Path, fps: float | str | Fraction = 25) -> Film:
     """Open a file that FFmpeg can read, an animated GIF, or a folder of pictures in natural order.
 
     Args:
-        path: of the file or folder.
+        path: path of the file or folder.
         fps: frames a second of a folder.
 
     Raises:

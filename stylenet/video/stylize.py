@@ -44,9 +44,9 @@ class VideoResult:
     """The outcome of a styled video.
 
     Attributes:
-        frames: in the output.
-        seconds: that it took.
-        scenes: that were told apart.
+        frames: number of frames in the output.
+        seconds: seconds that it took in all.
+        scenes: number of scenes that were told apart.
         notes: what a person should know: what was left out or changed.
         stopped: ``done``; ``damaged``, if not all of the film could be read; or ``interrupted``, by Ctrl-C. What was finished
             is in the output whichever it is.
@@ -68,7 +68,7 @@ class StyleEngine:
         style: a loaded style; its network is moved to the device.
         smooth: share of the statistics of the frames before, 0 (each frame its own) to below 1.
         device: where it is computed.
-        dtype: of the convolutions.
+        dtype: type of the convolutions.
 
     Attributes:
         coming: frames that will come. From a number for which it pays the network is compiled at the first one, if a compiler
