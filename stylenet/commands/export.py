@@ -7,6 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from stylenet.commands.parsing import keywords, parse, verb_parser
+from stylenet.errors import InputError
 from stylenet.network.export import Format, export_style
 
 
@@ -15,7 +16,8 @@ def make_parser() -> ArgumentParser:
     parser = verb_parser(
         "export", "Writes a trained style for programs without Python, after a check that the file does what the network does."
     )
-    parser.add_argument("style", help="Name or file.")
+    parser.add_argument("style", nargs="?", help="Name or file.")
+    parser.add_argument("--styles", nargs="+", help="Several looks on one body: one file, with their shares as second input.")
     parser.add_argument("--format", type=Format, default="onnx", help="Of the file.")
     parser.add_argument("--output", "-o", required=True, help="File to write, ending in .onnx.")
     parser.add_function_arguments(export_style, skip={"style", "path"})
@@ -26,8 +28,10 @@ def run(words: list[str]) -> int:
     """Export a style as the words of the command line say, and return the exit code."""
     config = parse(make_parser(), words)
     config.pop("format")  # there is one, which the parser has checked
-    output = config.pop("output")
-    for difference in export_style(path=output, **keywords(config)):
+    output, style, styles = (config.pop(name) for name in ("output", "style", "styles"))
+    if (style is None) == (styles is None):
+        raise InputError("name one style to export, or several by --styles")
+    for difference in export_style(styles or style, output, **keywords(config)):
         print(difference)
     print(f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, precision {config.precision}")
     return 0

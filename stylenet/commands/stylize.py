@@ -21,7 +21,13 @@ def make_parser() -> ArgumentParser:
         "stylize", "Styles pictures by a trained network: files, folders, patterns, addresses, or - for stdin."
     )
     parser.add_argument("inputs", nargs="+", help="Pictures, folders, patterns like 'photos/*.jpg', http(s) addresses, or -.")
-    parser.add_argument("--style", "-s", nargs="+", required=True, help="Name or file of a style, or of several.")
+    parser.add_argument(
+        "--style",
+        "-s",
+        nargs="+",
+        required=True,
+        help="Name or file of a style, or of several; a:0.6 b:0.4 blends looks on one body.",
+    )
     parser.add_argument("--output", "-o", required=True, help="File, folder for several pictures or styles, or - for stdout.")
     parser.add_class_arguments(Look)
     parser.add_class_arguments(Files)

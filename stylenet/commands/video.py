@@ -12,6 +12,7 @@ from stylenet.commands.telling import INTERRUPTED
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
 from stylenet.errors import RunError
+from stylenet.network.blending import choose_style
 from stylenet.video.stylize import VideoResult, stylize_video
 
 
@@ -19,7 +20,7 @@ def make_parser() -> ArgumentParser:
     """Return the parser of the command."""
     parser = verb_parser("video", "Styles a film, an animated GIF or a folder of frames; sound and timing are carried over.")
     parser.add_argument("source", help="A film, an animated GIF, or a folder of pictures.")
-    parser.add_argument("--style", "-s", required=True, help="Name or file.")
+    parser.add_argument("--style", "-s", nargs="+", required=True, help="Name or file; a:0.6 b:0.4 blends looks on one body.")
     parser.add_argument("--output", "-o", required=True, help="File to write, or a folder for PNGs.")
     parser.add_function_arguments(stylize_video, skip={"source", "style", "output", "progress"})
     return parser
@@ -29,9 +30,11 @@ def run(words: list[str]) -> int:
     """Style a film as the words of the command line say, and return the exit code."""
     keep_freed_memory()
     config = parse(make_parser(), words)
+    options = keywords(config)
+    options["style"] = choose_style(options["style"])
     line = FrameLine()
     try:
-        result = stylize_video(**keywords(config), progress=line)
+        result = stylize_video(**options, progress=line)
     finally:
         line.close()
     return _tell(result, config.output)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from stylenet.devices import Precision
 from stylenet.errors import InputError
@@ -13,6 +12,7 @@ from stylenet.inference.distributed import stylize_on_devices
 from stylenet.inference.jobs import plan_jobs
 from stylenet.inference.sheets import contact_sheet_of
 from stylenet.inference.stylizer import Look, Stylizer
+from stylenet.network.blending import choose_styles
 from stylenet.network.tiling import Tile
 
 
@@ -35,7 +35,7 @@ def stylize_files(
 
     Args:
         inputs: files, folders (with all below them), patterns like ``*.jpg``, http(s) addresses, ``-`` for stdin.
-        styles: names or files of styles.
+        styles: names or files of styles, or shares of looks on one body, as in ``starry_night:0.6 great_wave:0.4``: one blend.
         output: a file for one picture in one style, else a folder; ``-`` for stdout.
         look: how a style is laid on a picture.
         files: how pictures are read and written.
@@ -59,11 +59,12 @@ def stylize_files(
     if devices > 1 and ":" in device:
         kind = device.partition(":")[0]
         raise InputError(f"device {device!r} is a single one, and devices is {devices}: take {kind!r}, or 1 device")
-    files, names = files or Files(), [Path(style).stem for style in styles]
+    chosen = choose_styles(styles)
+    files, names = files or Files(), [name for name, _ in chosen]
     jobs = plan_jobs(inputs, output, names, sheet=sheet)
     alone = len(jobs) == 1
     stylizers = [
-        Stylizer(style, look, outside, device, precision, tile, report=report_share if alone else None) for style in styles
+        Stylizer(style, look, outside, device, precision, tile, report=report_share if alone else None) for _, style in chosen
     ]
     summary: Summary | None
     if sheet:

@@ -38,6 +38,32 @@ def parse_blend(words: Sequence[str]) -> dict[str, float] | None:
     return shares
 
 
+def choose_styles(words: Sequence[str]) -> list[tuple[str, str | Style]]:
+    """Return what words name as pairs of a short name and a style: each name or file by itself, or one blend of all of them.
+
+    Raises:
+        InputError: for a blend that cannot be.
+    """
+    shares = parse_blend(words)
+    if shares is None:
+        return [(Path(word).stem, word) for word in words]
+    blend = blend_styles(shares)
+    return [(blend.card.name, blend)]
+
+
+def choose_style(words: Sequence[str]) -> str | Style:
+    """Return the one style, or the one blend, that words name.
+
+    Raises:
+        InputError: if they name several styles.
+    """
+    chosen = choose_styles(words)
+    if len(chosen) != 1:
+        example = " ".join(f"{word}:{1 / len(words):.2g}" for word in words)
+        raise InputError(f"there is room for one style here, and {len(chosen)} are named: take one, or blend them: {example}")
+    return chosen[0][1]
+
+
 def blend_styles(shares: Mapping[str, float]) -> Style:
     """Return a style whose look is the mean of several, weighed by their shares.
 

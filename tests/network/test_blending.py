@@ -13,7 +13,9 @@ import pytest
 import torch
 from foreign_nets import randomised
 
+from stylenet.commands.cli import main
 from stylenet.errors import InputError, RunError
+from stylenet.images.picture import read_image, write_image
 from stylenet.network import onnx_graph
 from stylenet.network.blending import blend_styles, mix_looks, parse_blend
 from stylenet.network.cards import Card
@@ -126,3 +128,24 @@ def test_networks_of_their_own_make_no_file(folder: Path) -> None:
         export_style([path(folder, "a"), path(folder, "other")], folder / "both.onnx")
     with pytest.raises(InputError, match="no style to export"):
         export_style([], folder / "none.onnx")
+
+
+def test_from_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One picture of the blend, what a blend cannot be in one line, and one ONNX file."""
+    photo = tmp_path / "photo.png"
+    picture = torch.rand(1, 3, 40, 36)
+    write_image(picture, photo)
+    shares = [f"{path(folder, 'a')}:0.6", f"{path(folder, 'b')}:0.4"]
+    assert main(["stylize", str(photo), "--style", *shares, "--output", str(tmp_path / "out.png")]) == 0
+    wanted = blend_styles({path(folder, "a"): 0.6, path(folder, "b"): 0.4})(read_image(photo).pixels)
+    assert float((read_image(tmp_path / "out.png").pixels - wanted).abs().max()) <= 0.51 / 255
+    assert main(["stylize", str(photo), "--style", shares[0], path(folder, "b"), "--output", str(tmp_path / "no.png")]) == 2
+    assert "has no share beside styles that have one" in capsys.readouterr().err
+    both = [path(folder, "a"), path(folder, "b")]
+    assert main(["video", str(photo.parent), "--style", *both, "-o", str(tmp_path / "film")]) == 2
+    assert "there is room for one style here, and 2 are named" in capsys.readouterr().err
+    onnx_file = str(tmp_path / "ab.onnx")
+    assert main(["export", "--styles", *both, "-o", onnx_file]) == 0
+    assert Path(onnx_file).is_file()
+    assert main(["export", "-o", onnx_file]) == 2
+    assert "name one style to export, or several by --styles" in capsys.readouterr().err
