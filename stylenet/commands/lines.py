@@ -1,4 +1,4 @@
-"""Progress lines of the commands that style pictures and films."""
+"""Show progress lines of the commands that style pictures and videos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class BatchLine(ProgressLine):
-    """Pictures done, their rate and the time left."""
+    """A line with the pictures done, their rate and the time left."""
 
     def __call__(self, summary: Summary, jobs: int) -> None:
         if not self.due(always=summary.tried == jobs):
@@ -26,7 +26,7 @@ class BatchLine(ProgressLine):
 
 
 class PictureLine(ProgressLine):
-    """The share of one large picture that is done, and the time left."""
+    """A line with the share of one large picture that is done, and the time left."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class PictureLine(ProgressLine):
 
 
 class FrameLine(ProgressLine):
-    """Frames done, frames a second and time left of a film."""
+    """A line with the frames done, frames a second and time left of a video."""
 
     def __init__(self, stream: IO[str] | None = None, seconds: float = 5.0) -> None:
         super().__init__(stream, seconds)

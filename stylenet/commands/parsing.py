@@ -73,7 +73,7 @@ def keywords(config: Namespace, **groups: type) -> dict[str, Any]:
 
 
 def _with_flags(parser: ArgumentParser, words: list[str]) -> list[str]:
-    """``--panel`` alone means ``--panel=true``: the parser wants a value for every option."""
+    """Turn ``--panel`` alone into ``--panel=true``: the parser wants a value for every option."""
     flags = {
         option for action in parser._actions if getattr(action, "_typehint", None) is bool for option in action.option_strings
     }

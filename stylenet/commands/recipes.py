@@ -21,12 +21,12 @@ def recipe_folder(engine: Engine = "optimize") -> Path:
 
 
 def list_recipes(engine: Engine = "optimize") -> list[str]:
-    """Names of the shipped recipes."""
+    """Return the names of the shipped recipes."""
     return sorted(path.stem for path in recipe_folder(engine).glob("*.yaml"))
 
 
 def recipe_path(recipe: str | Path, engine: Engine = "optimize") -> Path:
-    """A shipped recipe by its name, or any YAML file by its path.
+    """Return the path of a shipped recipe by its name, or of any YAML file.
 
     Raises:
         InputError: if there is neither.
@@ -40,7 +40,8 @@ def recipe_path(recipe: str | Path, engine: Engine = "optimize") -> Path:
 
 
 def with_recipe(words: list[str], engine: Engine = "optimize") -> list[str]:
-    """Command-line words with ``--recipe NAME`` turned into ``--config PATH`` at the front, so that all else overrides it."""
+    """Turn ``--recipe NAME`` among the words of a command line into ``--config PATH`` at the front, so that all else
+    overrides it."""
     rest, front = [], []
     arguments = iter(words)
     for word in arguments:
@@ -57,7 +58,7 @@ NESTED_RECIPE = "'recipe' is an option of the command line: a file of options ca
 
 
 def recipe_parser(**options: Any) -> ArgumentParser:
-    """A parser for all fields of :class:`LossSettings` and :class:`OptimizeSettings`, flat, and for files of them."""
+    """Build a parser for all fields of :class:`LossSettings` and :class:`OptimizeSettings`, flat, and for files of them."""
     parser = ArgumentParser(exit_on_error=False, **options)
     parser.add_argument("--config", action="config", help="YAML file with any of these options.")
     recipes = f"A shipped recipe ({', '.join(list_recipes())}) or a YAML file; other options override it."
@@ -68,7 +69,7 @@ def recipe_parser(**options: Any) -> ArgumentParser:
 
 
 def settings_from(config: Namespace) -> tuple[LossSettings, OptimizeSettings]:
-    """The two groups of settings out of what a :func:`recipe_parser` has parsed.
+    """Return the two groups of settings out of what a :func:`recipe_parser` has parsed.
 
     Raises:
         InputError: for a file that names another recipe, or for values that make no sense.
@@ -81,7 +82,7 @@ def settings_from(config: Namespace) -> tuple[LossSettings, OptimizeSettings]:
 
 
 def load_recipe(recipe: str | Path = "default", **changes: Any) -> tuple[LossSettings, OptimizeSettings]:
-    """Settings of a recipe by name or path, with fields changed by keyword.
+    """Load the settings of a recipe by name or path, with fields changed by keyword.
 
     Raises:
         InputError: for an unknown recipe, field or value.

@@ -1,4 +1,4 @@
-"""``stylenet train``: from a painting and photos to a style file, by LightningCLI."""
+"""Run ``stylenet train``: from a painting and photos to a style file, by LightningCLI."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TrainCLI(LightningCLI):
     """Lightning's own command line, with what a style needs beside model, data and trainer."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Options that belong to no class."""
+        """Add options that belong to no class."""
         parser.add_argument("--recipe", help="Name of a file in configs/train; other options override it.")
         parser.add_argument("--output", type=str, help="Style file to write; RUN/NAME.safetensors by default.")
         parser.add_argument("--name", type=str, help="Name of the style; that of its picture by default.")
@@ -58,7 +58,7 @@ class TrainCLI(LightningCLI):
         parser.add_argument("--checkpoint_every", type=int, default=200, help="Steps between checkpoints to resume from.")
 
     def before_instantiate_classes(self) -> None:
-        """Settles names and folders."""
+        """Settle names and folders."""
         config = self.config
         if config.recipe is not None:  # those of the command line have become --config
             raise InputError(NESTED_RECIPE)
@@ -76,7 +76,7 @@ class TrainCLI(LightningCLI):
             config.trainer.max_steps = DEFAULT_STEPS
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """With checkpoints, averaged weights, previews and the progress line."""
+        """Build a trainer with checkpoints, averaged weights, previews and the progress line."""
         config, folder = self.config, Path(self.config.run) / "checkpoints"
         callbacks: list[Callback] = [
             TrainingProgress(),
@@ -108,7 +108,7 @@ def run(words: list[str]) -> int:
 
 
 def train(words: list[str]) -> str:
-    """Trains a style as the words of the command line say.
+    """Train a style as the words of the command line say.
 
     Returns:
         The path of the style file.
@@ -123,7 +123,7 @@ def train(words: list[str]) -> str:
 
 
 def parse(words: list[str]) -> TrainCLI:
-    """Model, data and trainer as the words of the command line say.
+    """Build model, data and trainer as the words of the command line say.
 
     Raises:
         InputError: for words that are not understood.
@@ -229,7 +229,7 @@ def _summary(metrics: Any) -> str:
 
 
 def _spelled_out(words: list[str]) -> list[str]:
-    """Short forms and ``--recipe`` as LightningCLI knows them."""
+    """Return the words with short forms and ``--recipe`` as LightningCLI knows them."""
     result = []
     for word in with_recipe(words, "train"):
         option, equals, value = word.partition("=")

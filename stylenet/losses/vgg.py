@@ -144,12 +144,12 @@ class VGG(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Pixels of the picture in one place of the deepest layer."""
+        """Return how many pixels of the picture one place of the deepest layer stands for."""
         return int(2 ** sum(name.startswith("pool") for name in self.names))
 
     @property
     def reach(self) -> int:
-        """Pixels beyond its own, to each side, that a place of any wanted layer sees."""
+        """Return how many pixels beyond its own, to each side, a place of any wanted layer sees."""
         # A convolution looks one place around, and poolings keep to places that are their own.
         return int(sum(2 ** (_block(name) - 1) for name in self.names if name.startswith("conv")))
 

@@ -1,4 +1,5 @@
-"""What is known about trained styles, and which ones come with stylenet: read without torch, so that a list is quick."""
+"""Read what is known about trained styles, and list those that come with stylenet; torch is not needed, so that a list is
+quick."""
 
 from __future__ import annotations
 
@@ -21,10 +22,10 @@ CARD_KEY = "stylenet"
 
 @dataclass(frozen=True)
 class Card:
-    """What is known about a trained style.
+    """Everything that is known about a trained style.
 
     Attributes:
-        name: of the style.
+        name: name of the style.
         network: fields of :class:`~stylenet.network.NetSettings`.
         style: the style pictures: file name and SHA-256.
         credit: painter, title, year, and whose picture of it.
@@ -32,10 +33,10 @@ class Card:
             cannot be compared.
         training: size, batch, steps, learning rate, seconds, device.
         data: fingerprint of the photos.
-        metrics: of the held-out photos, by name.
-        versions: of the software.
-        date: of the training's end, ISO.
-        body: of a file that holds a look alone: the ``name`` of its body, and the ``sha256`` of that body's weights.
+        metrics: measurements of the held-out photos, by name.
+        versions: versions of the software.
+        date: date of the training's end, ISO.
+        body: body of a file that holds a look alone: the ``name`` of its body, and the ``sha256`` of that body's weights.
         looks: titles of the looks that the network was trained with, where it is a body that many styles share.
         source: who made the file: ``stylenet``, or the repository whose layout was recognised.
     """
@@ -56,7 +57,7 @@ class Card:
 
 
 def find_style(style: str | Path) -> Path:
-    """The file of a style by name or path."""
+    """Return the file of a style by name or path."""
     path = Path(style)
     if path.is_file():
         return path
@@ -97,13 +98,13 @@ def _shipped_files() -> dict[str, Path]:
 
 
 def list_styles() -> list[Card]:
-    """The cards of the styles that come with stylenet."""
+    """Return the cards of the styles that come with stylenet."""
     cards = [read_card(path) for path in shipped_styles().values()]
     return [card for card in cards if card is not None]
 
 
 def read_card(path: Path) -> Card | None:
-    """The card of a style file; None for files without one.
+    """Return the card of a style file; None for files without one.
 
     Raises:
         InputError: for a card that cannot be read.

@@ -1,4 +1,4 @@
-"""Looks: what tells one style from another where many share the convolutions of one network, their *body*.
+"""Looks tell one style from another where many share the convolutions of one network, their *body*.
 
 A look is the scale and shift of every instance normalisation (conditional instance normalisation: Dumoulin, Shlens & Kudlur,
 "A Learned Representation for Artistic Style", ICLR 2017), and with ``ends`` the first and the last convolution too.

@@ -1,4 +1,4 @@
-"""A trained style as a file: weights and a card that says how they came about, in one safetensors file.
+"""Save and load a trained style: weights and a card that says how they came about, in one safetensors file.
 
 Styles that come with stylenet are found by name; other repositories' checkpoints are recognised (``foreign.py``).
 """
@@ -49,8 +49,9 @@ class Style:
     def __call__(self, picture: Picture) -> Picture: ...
 
     def __call__(self, picture: Picture | Tensor) -> Picture | Tensor:
-        """A picture in the style, of the same size and kind; values in 0..1, transparency carried over. One that memory would
-        not hold goes through the network in strips. :class:`~stylenet.inference.Stylizer` picks precision and device too."""
+        """Return a picture in the style, of the same size and kind; values in 0..1, transparency carried over. One that
+        memory would not hold goes through the network in strips. :class:`~stylenet.inference.Stylizer` picks precision and
+        device too."""
         if isinstance(picture, Tensor):
             return style_picture(self.net, picture)
         return dataclasses.replace(picture, pixels=style_picture(self.net, picture.pixels))
@@ -65,7 +66,7 @@ def save_look(net: TransformNet, learns: Learns, body: str | Path, card: Card, p
         body: name or file of the body; loading finds it by its name, beside the look or among those that come with stylenet.
         card: what is known about the style.
         path: file to write.
-        bits: of a number: 16, or 32 for exactly the same network. Few numbers are not worth 8.
+        bits: number of bits of a number: 16, or 32 for exactly the same network. Few numbers are not worth 8.
 
     Raises:
         InputError: for weights that are not finite, or where ``learns`` is ``all``.
@@ -98,14 +99,14 @@ def save_style(
     grams: Grams | None = None,
     looks: LookTable | None = None,
 ) -> None:
-    """Writes a style: with 8 bits 1.7 MB for the ``standard`` network, with 16 3.4, with 32 6.7.
+    """Write a style: with 8 bits 1.7 MB for the ``standard`` network, with 16 3.4, with 32 6.7.
 
     Args:
         net: the network.
         card: what is known about it.
         path: file to write.
-        bits: of a weight. With 8 a kernel is integers and a unit for each of its rows, all else is float16: pictures differ
-            by 0.1 to 0.2 of 255 in the mean, as they do where the network computes in bfloat16.
+        bits: number of bits of a weight. With 8 a kernel is integers and a unit for each of its rows, all else is float16:
+            pictures differ by 0.1 to 0.2 of 255 in the mean, as they do where the network computes in bfloat16.
         grams: Gram matrices of the style picture (0.6 MB), by which the style can be measured without it.
         looks: the looks that the network was trained with as their body (6 kB each); see :func:`load_looks`.
 
@@ -130,7 +131,7 @@ def _write(state: dict[str, Tensor], card: Card, path: str | Path) -> None:
 
 
 def load_style(style: str | Path, device: torch.device | str = "cpu") -> Style:
-    """A style by the name of a shipped one or the path of a file: stylenet's own, or a checkpoint of pytorch/examples,
+    """Load a style by the name of a shipped one or the path of a file: stylenet's own, or a checkpoint of pytorch/examples,
     gordicaleksa or eriklindernoren. No code in a file is ever run.
 
     Raises:
@@ -179,13 +180,13 @@ def _wear_look_of(path: Path, card: Card, net: TransformNet) -> None:
 
 
 def _read_restored(path: Path) -> dict[str, Tensor]:
-    """The weights of the network in a file, in float32."""
+    """Return the weights of the network in a file, in float32."""
     state = _read_tensors(path)
     return {name: _restored(name, state) for name in state if not name.endswith(_SCALE)}
 
 
 def _stored(name: str, value: Tensor, bits: Bits) -> dict[str, Tensor]:
-    """A float32 tensor of the network (or a whole number) as it is written."""
+    """Return a float32 tensor of the network (or a whole number) as it is written."""
     if bits == 32 or not value.is_floating_point():
         return {name: value}
     if bits == 16 or value.ndim < 4:
@@ -195,7 +196,7 @@ def _stored(name: str, value: Tensor, bits: Bits) -> dict[str, Tensor]:
 
 
 def _restored(name: str, state: dict[str, Tensor]) -> Tensor:
-    """The same read: float32, or a whole number."""
+    """Return a stored tensor as it is used: float32, or a whole number."""
     value = state[name]
     if name + _SCALE in state:
         return value.float() * state[name + _SCALE].view(-1, 1, 1, 1)
@@ -219,7 +220,7 @@ def load_looks(style: str | Path) -> tuple[list[str], Tensor]:
 
 
 def load_grams(style: str | Path) -> Grams:
-    """Gram matrices of the picture that a style was trained on, by layer of its loss network; empty if the file has none.
+    """Load Gram matrices of the picture that a style was trained on, by layer of its loss network; none if the file has none.
 
     Raises:
         InputError: if there is no such style.

@@ -47,12 +47,12 @@ class TiledLoss:
 
     @property
     def settings(self) -> LossSettings:
-        """Those of the loss."""
+        """Return the settings of the loss."""
         return self.loss.settings
 
     @property
     def vgg(self) -> VGG:
-        """The loss network."""
+        """Return the loss network."""
         return self.loss.vgg
 
     def tiles(self, picture: Tensor) -> list[Tile]:
@@ -108,7 +108,7 @@ class TiledLoss:
         return Losses(total, losses.parts)
 
     def _summed(self, picture: Tensor, targets: Targets) -> tuple[Losses, _Slopes]:
-        """The first pass: the objective, and its derivatives with respect to the sums that it depends on."""
+        """Take the first pass: the objective, and its derivatives with respect to the sums that it depends on."""
         settings = self.settings
         squares = {name: picture.new_zeros((), dtype=_wide(picture)) for name in settings.content_layers}
         styles = {name: _StyleSum() for name in (settings.style_layers if targets.styles else ())}
@@ -136,7 +136,7 @@ class TiledLoss:
         return losses.detached(), _Slopes(contents, summaries, terms)
 
     def _gradient(self, picture: Tensor, targets: Targets, slopes: _Slopes) -> Tensor:
-        """The second pass: what each tile's activations add to the gradient of the pixels that they see."""
+        """Take the second pass: what each tile's activations add to the gradient of the pixels that they see."""
         gradient = torch.zeros_like(picture, memory_format=torch.contiguous_format)
         variation = VariationSums(picture, self.settings) if "tv" in slopes.terms else None
         for tile in self.tiles(picture):
@@ -161,7 +161,7 @@ class TiledLoss:
         tile.window(gradient).add_(seen)
 
     def _surrogates(self, tile: Tile, features: Mapping[str, Tensor], targets: Targets, slopes: _Slopes) -> list[Tensor]:
-        """Numbers whose sum has the gradient that the objective has with respect to a tile's activations."""
+        """Yield numbers whose sum has the gradient that the objective has with respect to a tile's activations."""
         terms = []
         for name, value in slopes.contents.items():
             core, target = tile.core(features[name], name), tile.place(targets.content[name], name)
@@ -180,13 +180,13 @@ class TiledLoss:
     # --- tiles --------------------------------------------------------------------------------------------------------
 
     def _cores(self, picture: Tensor) -> Iterator[tuple[Tile, dict[str, Tensor]]]:
-        """Each tile with its own activations of every wanted layer."""
+        """Yield each tile with its own activations of every wanted layer."""
         for tile in self.tiles(picture):
             features = self.vgg(self._prepared(tile.window(picture)))
             yield tile, {name: _compact(tile.core(value, name)) for name, value in features.items()}
 
     def _prepared(self, window: Tensor) -> Tensor:
-        """A copy in the layout that the loss network computes in."""
+        """Copy a tensor into the layout that the loss network computes in."""
         weights = next(self.vgg.convolutions.parameters())
         last = weights.is_contiguous(memory_format=torch.channels_last) and not weights.is_contiguous()
         return window.clone(memory_format=torch.channels_last if last else torch.contiguous_format)
@@ -272,7 +272,7 @@ def _difference(core: Tensor, target: Tensor) -> Tensor:
 
 
 def _content_factor(form: ContentForm, target: Tensor) -> float:
-    """By which a sum of squared differences becomes :func:`content_loss`, for one picture."""
+    """Return the factor by which a sum of squared differences becomes :func:`content_loss`, for one picture."""
     return {"mean": 1 / target.numel(), "sum": 1.0, "half_sum": 0.5}[form]
 
 
@@ -290,11 +290,11 @@ def _slope(value: Tensor) -> Tensor:
 
 
 def _compact(core: Tensor) -> Tensor:
-    """A part of a layer without the rest of it between its rows, in the layout of the whole."""
+    """Copy a part of a layer without the rest of it between its rows, in the layout of the whole."""
     last = core.stride(1) == 1 and core.shape[1] > 1
     return core.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def _wide(values: Tensor) -> torch.dtype:
-    """What sums are taken in: float64 where the device has it."""
+    """Return the type that sums are taken in: float64 where the device has it."""
     return torch.float32 if values.device.type == "mps" else torch.float64

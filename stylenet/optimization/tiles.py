@@ -68,7 +68,7 @@ def plan_tiles(height: int, width: int, side: int, stride: int, reach: int) -> l
 
 
 def _spans(length: int, places: int, stride: int, margin: int) -> list[Span]:
-    """Tiles along one side, as equal as the stride allows."""
+    """Divide one side into tiles, as equal as the stride allows."""
     whole = -(-length // stride)
     count = -(-whole // places)
     edges = [min(whole * index // count * stride, length) for index in range(count + 1)]

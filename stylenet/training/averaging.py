@@ -1,4 +1,4 @@
-"""Weights averaged over the last steps of a training."""
+"""Average the weights of the last steps of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training run shows and leaves: a progress line, previews, the end of a budget."""
+"""Show and leave behind what a training run does: a progress line, previews, the end of a budget."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TrainingProgress(ProgressBar):
         self.active = True
 
     def disable(self) -> None:
-        """Lightning asks this of every process but the first."""
+        """Hide the line; Lightning asks this of every process but the first."""
         self.active = False
 
     def enable(self) -> None:
@@ -35,7 +35,7 @@ class TrainingProgress(ProgressBar):
         self.active = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Says what will be done."""
+        """Say what will be done."""
         module = cast(StyleTraining, pl_module)
         self.first_step = trainer.global_step
         plan = _plan(trainer, module)  # by every process: the log folder is agreed on by a broadcast
@@ -44,7 +44,7 @@ class TrainingProgress(ProgressBar):
             self.line.stream.flush()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """The line, and photos a second for the log."""
+        """Show the line, and log photos a second."""
         now, step = time.monotonic(), trainer.global_step
         if step == self.first_step + 1 or not self.began:
             self.began = now  # the first step compiles and warms up
@@ -80,7 +80,7 @@ def _plan(trainer: Trainer, module: StyleTraining) -> str:
 
 
 def photos_a_step(trainer: Trainer) -> int:
-    """The batch of all processes, and of all gradients that are added up for a step."""
+    """Return the batch of all processes, and of all gradients that are added up for a step."""
     return int(cast(Any, trainer).datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches)
 
 
@@ -90,7 +90,8 @@ def _of(trainer: Trainer) -> str:
 
 
 def _remaining(trainer: Trainer, module: StyleTraining, first: int, seconds: float) -> float:
-    """Seconds to the end, when the steps since the first took so many: those at half size cost a quarter of the others."""
+    """Estimate the seconds to the end from those that the steps since the first took; steps at half size cost a quarter of
+    the others."""
     total = float(trainer.estimated_stepping_batches)
     left = []
     if total != float("inf"):
@@ -108,15 +109,15 @@ class BudgetEnd(Callback):
         self.validation_began = self.validation_seconds = 0.0
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins to measure what a validation takes."""
+        """Begin to measure what a validation takes."""
         self.validation_began = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes note of it."""
+        """Take note of what a validation took."""
         self.validation_seconds = time.monotonic() - self.validation_began
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Asks the trainer to stop; all processes decide as the first one."""
+        """Ask the trainer to stop; all processes decide as the first one."""
         module = cast(StyleTraining, pl_module)
         if module.budget is None or module.began is None:
             return
@@ -125,7 +126,7 @@ class BudgetEnd(Callback):
 
 
 class Previews(Callback):
-    """The same held-out photos above their styled selves, to TensorBoard: at steps 50, 100, 200, 400, ... and each validation.
+    """Writes held-out photos above their styled selves to TensorBoard: at steps 50, 100, 200, 400, ... and each validation.
 
     Args:
         count: photos.
@@ -137,19 +138,19 @@ class Previews(Callback):
         self.next = 50
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes the photos; after a resume goes on where the steps are."""
+        """Take the photos; after a resume go on where the steps are."""
         self.photos = cast(Any, trainer).datamodule.calibration_photos(self.count)
         while self.next <= trainer.global_step:
             self.next *= 2
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """At 50 and each doubling."""
+        """Write previews at step 50 and each doubling."""
         if trainer.global_step >= self.next:
             self.next *= 2
             self._show(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """With the averaged weights, where weights are averaged."""
+        """Write previews with the averaged weights, where weights are averaged."""
         if not trainer.sanity_checking and trainer.state.fn == "fit":
             self._show(trainer, pl_module)
 

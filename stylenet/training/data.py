@@ -1,5 +1,5 @@
-"""Photos for training, as a LightningDataModule: random crops that depend on seed, epoch and photo alone, so that a run can be
-repeated, stopped and resumed exactly."""
+"""Deliver photos for training, as a LightningDataModule: random crops that depend on seed, epoch and photo alone, so that a
+run can be repeated, stopped and resumed exactly."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Batch:
     unreadable: tuple[str, ...] = ()
 
     def pin_memory(self) -> Batch:
-        """For copies to a GPU that do not wait."""
+        """Pin the photos, for copies to a GPU that do not wait."""
         return Batch(self.photos.pin_memory(), self.unreadable)
 
     def to(self, device: torch.device, **kwargs: Any) -> Batch:
-        """The photos on a device."""
+        """Return the photos on a device."""
         return Batch(self.photos.to(device, **kwargs), self.unreadable)
 
 
@@ -43,10 +43,10 @@ class PhotoDataset(Dataset[tuple[Tensor, tuple[str, ...]]]):
     """Square crops of photos.
 
     Args:
-        photos: where they are.
+        photos: the photos to cut from.
         crop: ``(image, generator) -> image`` of one size.
         least: pixels that the shorter side should keep when a JPEG is decoded.
-        seed: with the epoch and the index it decides the crop.
+        seed: decides the crop, together with the epoch and the index.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class PhotoDataset(Dataset[tuple[Tensor, tuple[str, ...]]]):
         return len(self.photos)
 
     def __getitem__(self, key: Key) -> tuple[Tensor, tuple[str, ...]]:
-        """``[3, S, S]`` uint8, and the files that were skipped. The next readable photo stands in for one that is not."""
+        """Return ``[3, S, S]`` uint8, and the files that were skipped. The next readable photo stands in for one that is
+        not."""
         epoch, index = key
         skipped = []
         for offset in range(len(self.photos)):
@@ -100,20 +101,21 @@ class CentreCrop:
 
 
 def collate(items: Sequence[tuple[Tensor, tuple[str, ...]]]) -> Batch:
-    """Items as one batch; channels last, as the networks want it."""
+    """Join items into one batch; channels last, as the networks want it."""
     photos = torch.stack([photo for photo, _ in items]).contiguous(memory_format=torch.channels_last)
     return Batch(photos, tuple(name for _, names in items for name in names))
 
 
 class KeySampler(DistributedSampler[Any]):
-    """This process' share of an epoch, as ``(epoch, index)``. Torch's sampler does the sharing; Lightning sets the epoch."""
+    """A sampler of this process' share of an epoch, as ``(epoch, index)``. Torch's sampler does the sharing; Lightning sets
+    the epoch."""
 
     def __init__(self, dataset: PhotoDataset, replicas: int, rank: int, shuffle: bool, seed: int = 0) -> None:
         super().__init__(dataset, num_replicas=replicas, rank=rank, shuffle=shuffle, seed=seed)
         self.done = 0  # items of this epoch that a run before has used
 
     def set_epoch(self, epoch: int) -> None:
-        """What was used of another epoch does not count in this one."""
+        """Set the epoch; what was used of another one does not count in this one."""
         if epoch != self.epoch:
             self.done = 0
         super().set_epoch(epoch)
@@ -138,11 +140,11 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next run must skip."""
+        """Return what the next run must skip."""
         return {"epoch": self.sampler.epoch, "batches": self.handed_out % len(self)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Begins the next epoch after the batches that were used."""
+        """Begin the next epoch after the batches that were used."""
         self.sampler.set_epoch(state["epoch"])
         self.sampler.done = state["batches"] * (self.batch_size or 1)
         self.handed_out = state["batches"]
@@ -156,13 +158,13 @@ class PhotoDataModule(LightningDataModule):
         val_photos: the same for validation; by default some of ``photos`` are held out.
         val_count: photos for validation.
         subset: use this many of the training photos only.
-        size: of the square crops, pixels.
-        val_size: of the validation photos, pixels; as ``size`` by default.
+        size: size of the square crops, pixels.
+        val_size: size of the validation photos, pixels; as ``size`` by default.
         smallest_crop: a crop's side is drawn from this share of the photo's shorter side to all of it, so that a network knows
             what photos of up to three times the size of its crops look like.
         batch_size: photos a step and process.
         workers: processes that read photos; ``auto`` fits the machine.
-        seed: of crops and order.
+        seed: seed of crops and order.
     """
 
     def __init__(
@@ -196,7 +198,7 @@ class PhotoDataModule(LightningDataModule):
         self.unreadable: dict[str, None] = {}  # ordered, each once
 
     def setup(self, stage: str | None = None) -> None:
-        """Finds the photos and splits them.
+        """Find the photos and split them.
 
         Raises:
             InputError: if there are none, or none that can be read.
@@ -231,22 +233,22 @@ class PhotoDataModule(LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """A name for the set of training photos."""
+        """Return a name for the set of training photos."""
         return f"{len(self.train_set)} photos, {fingerprint(self.train_set)}"
 
     def calibration_photos(self, count: int) -> Tensor:
-        """The first validation photos, ``[N, 3, S, S]`` in 0..1: the same in every process and after every resume."""
+        """Return the first validation photos, ``[N, 3, S, S]`` in 0..1: the same in every process and after every resume."""
         dataset = PhotoDataset(self.val_set, CentreCrop(self.val_size), self.val_size, self.seed)
         return collate([dataset[(0, index)] for index in range(min(count, len(dataset)))]).photos.float() / 255
 
     def train_dataloader(self) -> ResumableLoader:
-        """Random crops in random order."""
+        """Return a loader of random crops in random order."""
         least = round(self.size / self.smallest_crop)
         dataset = PhotoDataset(self.train_set, RandomCrop(self.size, self.smallest_crop), least, self.seed)
         return self._loader(dataset, shuffle=True)
 
     def val_dataloader(self) -> ResumableLoader:
-        """The same squares every time."""
+        """Return a loader of the same squares every time."""
         dataset = PhotoDataset(self.val_set, CentreCrop(self.val_size), self.val_size, self.seed)
         return self._loader(dataset, shuffle=False)
 
@@ -267,7 +269,7 @@ class PhotoDataModule(LightningDataModule):
         )
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Takes note of files that could not be read."""
+        """Take note of files that could not be read."""
         for name in batch.unreadable:
             if name not in self.unreadable:
                 self.unreadable[name] = None
@@ -275,17 +277,17 @@ class PhotoDataModule(LightningDataModule):
         return batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Tensor:
-        """Photos ``[B, 3, S, S]``, float32, 0..1."""
+        """Return photos ``[B, 3, S, S]``, float32, 0..1."""
         return batch.photos.float() / 255
 
     def teardown(self, stage: str) -> None:
-        """Says how many files were skipped."""
+        """Say how many files were skipped."""
         if self.unreadable:
             rank_zero_info(f"{len(self.unreadable)} photos could not be read and were skipped")
 
 
 def pick_workers(processes: int) -> int:
-    """Reading processes for each training process: half of the cores shared among them, 1 to 8."""
+    """Choose the reading processes for each training process: half of the cores shared among them, 1 to 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, cores // (2 * processes)))
 

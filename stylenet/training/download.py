@@ -1,4 +1,4 @@
-"""COCO's photos, the usual training set: one large zip archive, downloaded in as many goes as it takes, and never unpacked.
+"""Download COCO's photos, the usual training set: one large zip archive, in as many goes as it takes, and never unpacked.
 
 Only the standard library is needed, so that a machine without torch can fetch the photos too.
 """
@@ -35,10 +35,10 @@ class Archive:
     """A zip archive on the net, and how to know it.
 
     Attributes:
-        url: its address; the last part is the name of the file.
-        size: in bytes.
+        url: address; the last part is the name of the file.
+        size: size in bytes.
         md5: checksum in hexadecimal digits.
-        photos: how many are in it.
+        photos: number of photos in it.
     """
 
     url: str
@@ -136,11 +136,11 @@ def download(archive: Archive, target: Path) -> None:
 
 
 class _BrokenOff(Exception):
-    """The network or the server failed in a way that may pass."""
+    """Raised when the network or the server failed in a way that may pass."""
 
 
 def _complete(archive: Archive, part: Path, progress: Progress) -> None:
-    """Add to the part file until it is as long as the archive."""
+    """Append to the part file until it is as long as the archive."""
     most = size_of(part)
     failures = 0
     while size_of(part) < archive.size:
@@ -160,7 +160,7 @@ def _complete(archive: Archive, part: Path, progress: Progress) -> None:
 
 
 def _attempt(archive: Archive, part: Path, progress: Progress) -> None:
-    """Ask once for what is missing and add what comes."""
+    """Ask once for what is missing and append what comes."""
     size = size_of(part)
     with _request(archive, size) as response:
         done = _beginning(archive, response, size)
@@ -225,7 +225,7 @@ def _read(response: http.client.HTTPResponse, most: int) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason of an error in one line: it may quote what the server sent."""
+    """Return the reason in one line: it may quote what the server sent."""
     return " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
 
 
@@ -266,7 +266,7 @@ class Progress(ProgressLine):
         self.begin("downloading", 0)
 
     def begin(self, doing: str, done: int) -> None:
-        """Begin to count the speed."""
+        """Count the speed from here."""
         self.close()
         self.doing, self.start = doing, done
         self.begun = self.shown = time.monotonic()
@@ -283,12 +283,12 @@ class Progress(ProgressLine):
         )
 
     def say(self, message: str) -> None:
-        """Log a message, on a line of its own."""
+        """Print a line of its own."""
         self.close()
         _logger.info(message)
 
 
 def amount(size: float) -> str:
-    """Return a size like ``18 GB`` or ``777.8 MB``, in powers of 1024 as COCO's own page counts."""
+    """Return bytes as ``18 GB`` or ``777.8 MB``, in powers of 1024 as COCO's own page counts."""
     value, unit = (size / 2**30, "GB") if size >= 2**30 else (size / 2**20, "MB")
     return f"{value:.1f}".removesuffix(".0") + f" {unit}"

@@ -74,7 +74,7 @@ class StyleTraining(LightningModule):
             ``norms+ends`` (the first and the last convolution too).
         optimizer: ``muon`` (of the inner convolutions; Adam for the rest), which learns a style in two thirds of the time, or
             ``adam``, as the papers have it.
-        learning_rate: of the optimizer, at its height.
+        learning_rate: learning rate of the optimizer, at its height.
         half_size: share of the training, from its beginning, that sees photos at half their size: a step then costs a quarter,
             and colours and strokes are learnt as well. Photos below 192 pixels keep their size.
         margin: pixels that photos and styled photos are extended by, mirrored, before the loss network sees them. Its
@@ -167,21 +167,21 @@ class StyleTraining(LightningModule):
     # --- set-up -------------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Loads the loss network and the style pictures, so that what is wrong with them is said before anything starts."""
+        """Load the loss network and the style pictures, so that what is wrong with them is said before anything starts."""
         pictures = [read_image(path, self.hparams["style_size"]).pixels for path in self.styles]
         weights, margin = self.hparams["style_weights"], self.hparams["margin"]
         self._objective = Objective(self.loss_settings, pictures, weights, self.looks is not None, margin)
 
     @property
     def objective(self) -> Objective:
-        """What styled photos are judged by; loaded when it is asked for first."""
+        """Return what styled photos are judged by; it is loaded when it is asked for first."""
         if self._objective is None:
             self.setup("fit")
         assert self._objective is not None
         return self._objective
 
     def on_fit_start(self) -> None:
-        """Moves everything to the device, and measures the units of the loss on the same photos in every process."""
+        """Move everything to the device, and measure the units of the loss on the same photos in every process."""
         if self.began is None:
             self.began = time.monotonic()
         self._prepare_loss()
@@ -198,7 +198,7 @@ class StyleTraining(LightningModule):
             wear_look(self.network, table[row].to(self.device))
 
     def on_validation_start(self) -> None:
-        """The same for ``trainer.validate`` alone."""
+        """Prepare for ``trainer.validate`` alone, as :meth:`on_fit_start` does for a training."""
         if self.objective.targets is None:
             self._prepare_loss()
 
@@ -207,12 +207,12 @@ class StyleTraining(LightningModule):
         self.prepare(self._calibration_photos(), self.device, torch.bfloat16 if half else torch.float32)
 
     def prepare(self, photos: Tensor, device: torch.device, dtype: torch.dtype) -> None:
-        """Puts the loss network on a device, in the type of its convolutions, and works out what styled photos are compared
+        """Put the loss network on a device, in the type of its convolutions, and work out what styled photos are compared
         with; ``photos [N, 3, S, S]`` give the units of a calibrated loss. The trainer does this when it starts."""
         self.objective.prepare(photos, device, dtype)
 
     def style_grams(self) -> Grams | None:
-        """Gram matrices of the style picture for the style file; None where there are several pictures."""
+        """Return Gram matrices of the style picture for the style file; None where there are several pictures."""
         return self.objective.style_grams()
 
     def worn_network(self) -> TransformNet:
@@ -227,7 +227,7 @@ class StyleTraining(LightningModule):
         return photos
 
     def _function(self) -> Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]]:
-        """:meth:`losses`, compiled where that is asked for. Validation has another size and is done as it is."""
+        """Return :meth:`losses`, compiled where that is asked for. Validation has another size and is done as it is."""
         if not self.hparams["compile"]:
             return self.losses
         if self._compiled is None:
@@ -237,7 +237,7 @@ class StyleTraining(LightningModule):
     # --- training -----------------------------------------------------------------------------------------------------
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
-        """The objective of a batch ``[B, 3, S, S]`` in 0..1."""
+        """Return the objective of a batch ``[B, 3, S, S]`` in 0..1."""
         losses, outside = self._function()(self._sized(photos), self._drawn_looks(batch_idx, len(photos)))
         self.log("train/objective", losses.total.detach())
         self.log("train/saturation", outside)
@@ -246,7 +246,7 @@ class StyleTraining(LightningModule):
         return total
 
     def _drawn_looks(self, batch_idx: int, count: int) -> list[int]:
-        """The look of each photo of a batch, where there are many.
+        """Return the look of each photo of a batch, where there are many.
 
         Photos are dealt to the looks in rounds, each round in an order of its own. The order depends on the place in the
         training alone, so that a run which is resumed, or shared among processes, deals the same.
@@ -258,7 +258,7 @@ class StyleTraining(LightningModule):
         return [int(np.random.default_rng((_DEALING, number)).permutation(looks)[place]) for number, place in rounds]
 
     def _sized(self, photos: Tensor) -> Tensor:
-        """Photos ``[B, 3, S, S]`` at the size of this part of the training."""
+        """Return photos ``[B, 3, S, S]`` at the size of this part of the training."""
         early = self.progress(self.global_step) < self._half_share(photos.shape[-1])
         return F.avg_pool2d(photos, 2) if early else photos
 
@@ -267,30 +267,31 @@ class StyleTraining(LightningModule):
         return float(self.hparams["half_size"]) if side >= 2 * _SMALLEST_HALF else 0.0
 
     def cost(self, step: float) -> float:
-        """Of all steps before this one, in steps at the whole size, where no budget changes the plan."""
+        """Return the cost of all steps before this one, in steps at the whole size, where no budget changes the plan."""
         total = float(self.trainer.estimated_stepping_batches)
         half = self._half_share(cast(Any, self.trainer).datamodule.size) * total
         return step - 0.75 * min(step, half) if half else step
 
     def _places(self, batch: int, count: int) -> range:
-        """Where the photos of this process' batch stand among those of all processes, which take turns in the sampler."""
+        """Return where the photos of this process' batch stand among those of all processes, which take turns in the
+        sampler."""
         processes = self.trainer.world_size
         first = batch * count * processes + self.global_rank
         return range(first, first + count * processes, processes)
 
     def losses(self, photos: Tensor, looks: Sequence[int] = ()) -> tuple[Losses, Tensor]:
-        """The objective of a batch ``[B, 3, S, S]`` in 0..1 and its parts, and the share of values that left 0..1."""
+        """Return the objective of a batch ``[B, 3, S, S]`` in 0..1 and its parts, and the share of values that left 0..1."""
         styled = self(photos, looks)
         return self.objective.compare(styled, photos, looks), saturation(styled.detach())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Warm-up, then a cosine over what is left of the steps or of the budget."""
+        """Plan a warm-up, then a cosine over what is left of the steps or of the budget."""
         optimizer = self.optimizer()
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """What moves the weights that are learnt."""
+        """Return what moves the weights that are learnt."""
         rate = self.learning_rate
         learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
         if self.hparams["optimizer"] == "adam":
@@ -323,7 +324,7 @@ class StyleTraining(LightningModule):
         return max(by_steps, (time.monotonic() - self.began) / self.budget)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Skips a step whose gradient is not finite: without gradients nothing changes. Under DDP gradients are averaged
+        """Skip a step whose gradient is not finite: without gradients nothing changes. Under DDP gradients are averaged
         before, so that all processes skip together."""
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -345,7 +346,7 @@ class StyleTraining(LightningModule):
     # --- validation ---------------------------------------------------------------------------------------------------
 
     def validation_step(self, photos: Tensor, batch_idx: int) -> None:
-        """The objective and what it does not see, on held-out photos."""
+        """Measure the objective and what it does not see, on held-out photos."""
         if self.looks is None:
             self.log_dict(self.measure(photos), on_epoch=True, sync_dist=True, batch_size=len(photos))
             return
@@ -353,7 +354,7 @@ class StyleTraining(LightningModule):
             self.log_dict(self.measure(photos, looks), on_epoch=True, sync_dist=True, batch_size=len(photos))
 
     def _validated_looks(self, batch_idx: int, count: int) -> list[list[int]]:
-        """Looks for the photos of a batch, as often as it takes for every look to have its turn in a validation."""
+        """Return looks for the photos of a batch, as often as it takes for every look to have its turn in a validation."""
         assert self.looks is not None
         looks = len(self.looks.titles)
         photos = len(cast(Any, self.trainer).datamodule.val_set)
@@ -362,7 +363,7 @@ class StyleTraining(LightningModule):
 
     @torch.no_grad()
     def measure(self, photos: Tensor, looks: Sequence[int] = ()) -> dict[str, Tensor]:
-        """Metrics of held-out photos ``[B, 3, S, S]`` in 0..1, by name; see :meth:`Objective.measure`."""
+        """Return metrics of held-out photos ``[B, 3, S, S]`` in 0..1, by name; see :meth:`Objective.measure`."""
         photos = photos.contiguous(memory_format=torch.channels_last)
         return self.objective.measure(self(photos, looks), photos, looks)
 
@@ -391,7 +392,7 @@ def find_pictures(style: str | Sequence[str], leave_out: Sequence[str]) -> list[
 
 
 def _find_init(network: Preset | NetSettings | dict[str, Any], init: str | None) -> str | None:
-    """The style or the body to start from; ``body`` is the one that comes with stylenet for a network of this name."""
+    """Find the style or the body to start from; ``body`` is the one that comes with stylenet for a network of this name."""
     if init != "body":
         return init
     if not isinstance(network, str):

@@ -16,7 +16,7 @@ _RMS_OF_ADAM = 0.2
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for matrices, Adam for all else.
+    """An optimizer: Muon for matrices, Adam for all else.
 
     torch's own (2.9 and newer) takes matrices alone, and would need a second optimizer beside it.
 
@@ -24,13 +24,13 @@ class Muon(torch.optim.Optimizer):
         matrices: weights ``[O, ...]`` of at least two dimensions, taken as matrices of ``O`` rows: the convolutions but for the
             first and the last one.
         others: what Adam moves.
-        lr: of both.
+        lr: learning rate of both.
         tables: ``[K, N]``, of which a step uses a few rows: Adam moves these alone, with moments and a count of steps for each
             row. Plain Adam would move every row at every step by what is left of its momentum.
-        table_lr: of the tables; ``lr`` by default.
+        table_lr: learning rate of the tables; ``lr`` by default.
         norms, norm_lr: weights that Adam moves at a rate of their own.
-        momentum: of the matrices' gradients, in Nesterov's form.
-        betas, eps: of Adam.
+        momentum: momentum of the matrices' gradients, in Nesterov's form.
+        betas, eps: parameters of Adam.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; weights without a gradient stay as they are."""
+        """Take one step; weights without a gradient stay as they are."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -88,7 +88,7 @@ class Muon(torch.optim.Optimizer):
         weight.add_(orthogonalised(ahead).view_as(weight), alpha=-rate * scale)
 
     def _adam(self, weight: Tensor, gradient: Tensor, rate: float, betas: tuple[float, float], eps: float) -> None:
-        """Kingma & Ba, arXiv:1412.6980, algorithm 1."""
+        """Take a step of Adam (Kingma & Ba, arXiv:1412.6980, algorithm 1)."""
         state = self.state[weight]
         if not state:
             state["step"] = torch.zeros(())
@@ -116,8 +116,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """A matrix ``[rows, columns]`` with singular values of about 1 (0.7 to 1.2) in place of its own, but for those that are
-    next to nothing: five steps of Newton and Schulz' iteration with Jordan et al.'s coefficients. Zeros stay zeros."""
+    """Return a matrix ``[rows, columns]`` with singular values of about 1 (0.7 to 1.2) in place of its own, but for those
+    that are next to nothing: five steps of Newton and Schulz' iteration with Jordan et al.'s coefficients. Zeros stay zeros."""
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / (wide.norm() + 1e-7)
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""The look of a body that is nearest to a new painting: where a training begins."""
+"""Find the look of a body that is nearest to a new painting: a training begins there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nearest_look(net: TransformNet, looks: Tensor, objective: Objective, photos:
     Args:
         net: the body; it is not changed.
         looks: scales and shifts of many styles.
-        objective: of the new style, prepared.
+        objective: objective of the new style, prepared.
         photos: ``[B, 3, S, S]`` in 0..1.
     """
     net = copy.deepcopy(net)

@@ -1,4 +1,4 @@
-"""What a network in training is judged by: the loss network, and what one style or each of many looks asks for."""
+"""Judge a network in training, by the loss network and by what one style or each of many looks asks for."""
 
 from __future__ import annotations
 
@@ -113,7 +113,8 @@ class Objective:
             return _mean(losses)
 
     def _by_style(self, count: int, looks: Sequence[int]) -> Iterator[tuple[list[int], Targets, dict[str, Tensor]]]:
-        """The pictures of a batch that share a style, what is asked of them, and Gram matrices at layers not trained on."""
+        """Yield the pictures of a batch that share a style, what is asked of them, and Gram matrices at layers not trained
+        on."""
         assert self.targets is not None, "prepare() comes first"
         if self._looks is None:
             yield list(range(count)), self.targets, self._held_out_grams
@@ -125,7 +126,7 @@ class Objective:
             yield rows, targets, {name: grams[name].matrix for name in self.held_out}
 
     def _extended(self, pictures: Tensor) -> Tensor:
-        """Pictures ``[B, 3, S, S]`` with their mirrored margin, as far as there is something to mirror."""
+        """Return pictures ``[B, 3, S, S]`` with their mirrored margin, as far as there is something to mirror."""
         margin = min(self.margin, pictures.shape[-1] - 1)
         return F.pad(pictures, (margin,) * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
 
@@ -173,12 +174,12 @@ class Objective:
 
 
 def _rows(features: dict[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
-    """Activations of some pictures of a batch; all of them are not copied."""
+    """Return activations of some pictures of a batch; all of them are not copied."""
     return {name: value if len(rows) == len(value) else value[rows] for name, value in features.items()}
 
 
 def _mean(losses: list[tuple[int, Losses]]) -> Losses:
-    """The mean over pictures of losses that are each a mean over so many pictures."""
+    """Return the mean over pictures of losses that are each a mean over so many pictures."""
     if len(losses) == 1:
         return losses[0][1]
     whole = sum(count for count, _ in losses)

@@ -1,4 +1,4 @@
-"""Where training photos come from: folders, zip archives read in place, lists of files."""
+"""Find training photos: in folders, in zip archives that are read in place, and in lists of files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Photo:
     """One photo of a set: a file, or a member of a zip archive.
 
     Attributes:
-        path: of the file or the archive.
+        path: path of the file or the archive.
         member: name inside the archive; empty for a file.
     """
 
@@ -38,11 +38,12 @@ class Photo:
 
 
 class Unreadable(Exception):
-    """A file that is no photo; the message says which and why."""
+    """Raised for a file that is no photo; the message says which and why."""
 
 
 def find_photos(sources: str | Path | Sequence[str | Path]) -> list[Photo]:
-    """All photos of folders (nested ones too), zip archives, ``.txt`` lists of files, and single files, in a fixed order.
+    """Return all photos of folders (nested ones too), zip archives, ``.txt`` lists of files, and single files, in a fixed
+    order.
 
     Raises:
         InputError: for a source that is missing or holds no photo.
@@ -86,7 +87,7 @@ def _members(archive: Path) -> list[str]:
 
 
 def _listed(path: Path) -> list[Photo]:
-    """A path a line, relative to the folder of the list; empty lines and ``#`` comments are left out."""
+    """Read a path a line, relative to the folder of the list; empty lines and ``#`` comments are left out."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
@@ -105,12 +106,12 @@ _archives: dict[tuple[int, str], zipfile.ZipFile] = {}
 
 
 def photo_source(photo: Photo) -> str | bytes:
-    """What :func:`~stylenet.images.read_image` takes: a path, or the bytes of an archive's member."""
+    """Return what :func:`~stylenet.images.read_image` takes: a path, or the bytes of an archive's member."""
     return _archive(photo).read(photo.member) if photo.member else photo.path
 
 
 def open_photo(photo: Photo, least: int) -> Image.Image:
-    """A photo in RGB, upright. A JPEG may be decoded at a half, quarter or eighth of its size, as long as its shorter side
+    """Open a photo in RGB, upright. A JPEG may be decoded at a half, quarter or eighth of its size, as long as its shorter side
     keeps ``least`` pixels: the decoder then skips most of its work.
 
     Raises:
@@ -156,7 +157,7 @@ def _archive(photo: Photo) -> zipfile.ZipFile:
 
 
 def fingerprint(photos: Iterable[Photo]) -> str:
-    """A short name for a set of photos: a hash of their file names (not their folders) in order."""
+    """Return a short name for a set of photos: a hash of their file names (not their folders) in order."""
     digest = hashlib.sha256()
     for photo in photos:
         digest.update(PurePosixPath(photo.member or photo.path).name.encode(errors="surrogateescape") + b"\n")

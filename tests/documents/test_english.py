@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 from documents_kit import ROOT
 
-FILES = sorted(path for folder in ("stylenet", "benchmarks", "scripts", "examples") for path in (ROOT / folder).rglob("*.py"))
+FOLDERS = ("stylenet", "benchmarks", "scripts", "examples")
+FILES = sorted(
+    path
+    for folder in FOLDERS
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix == ".py" or (path.is_file() and not path.suffix and path.read_bytes().startswith(b"#!/usr/bin/env python"))
+)
 
 # What functions do, a verb a line. A verb that is missing may be added; a word of another kind may not.
 VERBS = frozenset((Path(__file__).parent / "verbs.txt").read_text().split())
