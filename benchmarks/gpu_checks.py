@@ -32,7 +32,7 @@ class Keep(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What a check is to do.
+    """A description of what a check is to do.
 
     Attributes:
         keep: takes what was found.
@@ -61,7 +61,7 @@ class Check:
 
 
 def _timed(work: Callable[[], object], repeats: int) -> float:
-    """Median seconds of a call, after two that warm up."""
+    """Return the median seconds of a call, after two that warm up."""
     for _ in range(2):
         work()
     synchronise()
@@ -88,7 +88,7 @@ def _reset_peak() -> None:
 
 
 def run_tests(task: Task) -> None:
-    """The tests that need a GPU; without one they are only collected."""
+    """Run the tests that need a GPU; without one they are only collected."""
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", str(ROOT / "tests")]
     words += ["--collect-only"] if task.tiny else []
     told = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
@@ -102,7 +102,7 @@ def run_tests(task: Task) -> None:
 
 
 def measure_inference(task: Task) -> None:
-    """Milliseconds a picture of every way to run a shipped network, and how far each is from float32."""
+    """Measure milliseconds a picture of every way to run a shipped network, and how far each is from float32."""
     from baseline import network
 
     from stylenet.inference.graphs import FixedSizeNetwork
@@ -155,14 +155,14 @@ def _ways(
 
 
 def _picture(height: int, width: int) -> Tensor:
-    """Soft shapes with fine noise ``[1, 3, height, width]``, always the same."""
+    """Return soft shapes with fine noise ``[1, 3, height, width]``, always the same."""
     generator = torch.Generator().manual_seed(0)
     shapes = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 6, generator=generator), (height, width), mode="bicubic")
     return (shapes + 0.05 * torch.randn(1, 3, height, width, generator=generator)).clamp(0, 1)
 
 
 def measure_training_step(task: Task) -> None:
-    """Seconds of a training step as the field takes it and as stylenet does, plain and compiled."""
+    """Measure seconds of a training step as the field takes it and as stylenet does, plain and compiled."""
     from training import _baseline, stylenet_step
 
     device = pick_device()
@@ -184,7 +184,7 @@ def measure_training_step(task: Task) -> None:
 
 
 def measure_optimize(task: Task) -> None:
-    """Seconds of the recipe ``default`` from start to picture."""
+    """Measure seconds of the recipe ``default`` from start to picture."""
     from stylenet.commands.recipes import load_recipe
     from stylenet.images.picture import read_image, write_image
     from stylenet.optimization.engine import optimize
@@ -204,7 +204,7 @@ def measure_optimize(task: Task) -> None:
 
 
 def measure_memory(task: Task) -> None:
-    """Peak memory of pictures of growing size, whole and in strips."""
+    """Measure the peak memory of pictures of growing size, whole and in strips."""
     from stylenet.network.styles import load_style
 
     device = pick_device()
@@ -231,7 +231,7 @@ def measure_memory(task: Task) -> None:
 
 
 def measure_table1(task: Task) -> None:
-    """Table 1 of Johnson et al., by its benchmark."""
+    """Measure table 1 of Johnson et al., by its benchmark."""
     sizes = ["64x48"] if task.tiny else ["256x256", "512x512", "1024x1024"]
     presets = ["quarter"] if task.tiny else ["standard", "swift"]
     counts = ["--gatys_steps", "2", "--repeats", "2"] if task.tiny else ["--gatys_steps", "20", "--repeats", "10"]
@@ -240,7 +240,7 @@ def measure_table1(task: Task) -> None:
 
 
 def measure_fig5(task: Task) -> None:
-    """Figure 5 of Johnson et al. for shipped styles, by its benchmark."""
+    """Measure figure 5 of Johnson et al. for shipped styles, by its benchmark."""
     place = task.photos or _stand_in_photos()
     styles = ["starry_night_swift"] if task.tiny else ["great_wave", "starry_night"]
     words = [*styles, "--photos", str(place), "--count", "1" if task.tiny else "4"]
@@ -266,7 +266,7 @@ def _benchmark(task: Task, name: str, words: list[str]) -> None:
 
 
 def train_a_style(task: Task) -> None:
-    """A style in sixty seconds from the command line, and what it makes of photos."""
+    """Train a style in sixty seconds from the command line, and style photos with it."""
     from stylenet.images.picture import read_image, write_image
     from stylenet.images.sheets import contact_sheet
     from stylenet.network.styles import load_style
@@ -289,7 +289,7 @@ def train_a_style(task: Task) -> None:
 
 
 def check_resume(task: Task) -> None:
-    """Twenty steps at once and in two halves: the weights must be the same to the bit."""
+    """Take twenty steps at once and in two halves: the weights must be the same to the bit."""
     from safetensors.torch import load_file
 
     place = task.photos or _stand_in_photos()
@@ -311,7 +311,7 @@ def check_resume(task: Task) -> None:
 
 
 def measure_video(task: Task) -> None:
-    """Frames a second of a film from file to file: decoded, styled, encoded."""
+    """Measure frames a second of a video from file to file: decoded, styled, encoded."""
     import av
     import numpy as np
 
@@ -351,7 +351,8 @@ def _environment() -> dict[str, str]:
 
 
 def _stand_in_photos() -> Path:
-    """Photos of scikit-image where it is installed, else the project's style pictures, which are no photos but will do."""
+    """Return photos of scikit-image where it is installed, else the project's style pictures, which are no photos but will
+    do."""
     try:
         from skimage import data
     except ImportError:

@@ -1,4 +1,4 @@
-"""How good a style of a new painting is after seconds of training: from nothing, from a trained style, and from a body.
+"""Measure how good a style of a new painting is after seconds of training: from nothing, from a trained style, and from a body.
 
     python benchmarks/new_style.py PAINTING [PAINTING ...] --photos FOLDER --val_photos FOLDER [--budget 2m] [--every 15s]
         [--starts null starry_night body body:norms+ends body:norms] [--long 12m] [--size 256] [--half_size 0.6]

@@ -1,4 +1,4 @@
-"""What all commands share: parsing words into options, and handing every option on."""
+"""Parse words into options, and hand every option on: all commands share this."""
 
 from __future__ import annotations
 

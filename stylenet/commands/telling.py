@@ -1,4 +1,4 @@
-"""How commands tell what came of them: results to stdout, all else to stderr."""
+"""Tell what came of a command: results to stdout, all else to stderr."""
 
 from __future__ import annotations
 

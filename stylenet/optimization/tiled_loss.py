@@ -246,7 +246,7 @@ class _StyleSum:
 
 @dataclass
 class _Spread:
-    """What :meth:`PerceptualLoss.calibrated` wants of a photo's activations, from parts."""
+    """The statistics of a photo's activations that :meth:`PerceptualLoss.calibrated` wants, from parts."""
 
     form: ContentForm
     values: int = 0

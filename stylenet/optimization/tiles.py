@@ -1,4 +1,4 @@
-"""How a picture is cut into tiles that a loss network sees as it sees the whole."""
+"""Cut a picture into tiles that a loss network sees as it sees the whole."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class VariationSums:
 
     @staticmethod
     def _block(picture: Tensor, tile: Tile) -> Tensor:
-        """The tile with the neighbours to its right and below."""
+        """Return the tile with the neighbours to its right and below."""
         return picture[..., tile.rows.start : tile.rows.end + 1, tile.columns.start : tile.columns.end + 1]
 
     def _of(self, tile: Tile, block: Tensor) -> Tensor:
