@@ -15,7 +15,7 @@ setup:  ## install the project with everything that its development needs
 test:  ## run the whole test suite
 	@scripts/test
 
-quick:  ## run the tests that take no longer than a moment each: under a minute in all
+quick:  ## run the tests that take no longer than a moment each
 	@$(SETUP) python -m pytest -m "not slow"
 
 slow:  ## run the whole test suite and note which tests are too slow for `make quick`
