@@ -21,6 +21,7 @@ VERBS = {
     "optimize": "style one photo by optimizing its pixels (highest quality, seconds to minutes)",
     "train": "train a network on one style, for real-time use on any photo",
     "video": "style a film, an animated GIF or a folder of frames",
+    "web": "show the page in a browser: photos, searches, trainings, films, the webcam",
     "evaluate": "measure a trained style on photos that it has not seen",
     "export": "write a trained style as ONNX, for programs without Python",
     "styles": "list the styles that come with stylenet, or show the card of one",
