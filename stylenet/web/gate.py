@@ -1,4 +1,4 @@
-"""What every request passes: the right host, the token where there is one, and no more bytes than are taken."""
+"""The gate that every request passes: the right host, the token where there is one, and no more bytes than are taken."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ TRAININGS = ["fast", "default", "debug"]
 
 
 class JobTab(ABC):
-    """What the three have in common: start, stop, state, result."""
+    """A tab that starts one command, shows its state and result, and stops it."""
 
     verb: str
 
@@ -40,7 +40,7 @@ class JobTab(ABC):
     @property
     @abstractmethod
     def shown(self) -> list[Any]:
-        """Parts that show what the job makes."""
+        """Return the parts that show what the job makes."""
 
     @abstractmethod
     def show(self, job: Job) -> list[Any]:
@@ -48,7 +48,7 @@ class JobTab(ABC):
 
     @property
     def parts(self) -> list[Any]:
-        """What a look at the job fills."""
+        """Return the parts that a look at the job fills."""
         return [self.state, self.stop, *self.shown]
 
     def look(self, tab: Tab, seen: int | None = None) -> list[Any]:
@@ -100,7 +100,7 @@ class OptimizeTab(JobTab):
 
     @property
     def shown(self) -> list[Any]:
-        """The picture and its download."""
+        """Return the picture and its download."""
         return [self.picture, self.download]
 
     def show(self, job: Job) -> list[Any]:
@@ -165,7 +165,7 @@ class TrainTab(JobTab):
 
     @property
     def shown(self) -> list[Any]:
-        """Losses, previews, what follows a stop, the style."""
+        """Return losses, previews, what follows a stop, the style."""
         return [self.plot, self.preview, self.resume, self.download]
 
     def show(self, job: Job) -> list[Any]:
@@ -263,7 +263,7 @@ class FilmTab(JobTab):
 
     @property
     def shown(self) -> list[Any]:
-        """The download."""
+        """Return the download."""
         return [self.download]
 
     def show(self, job: Job) -> list[Any]:

@@ -50,12 +50,12 @@ class Job:
 
     @property
     def live(self) -> bool:
-        """Whether it waits or runs."""
+        """Return whether it waits or runs."""
         return self.state in ("waiting", "running", "stopping")
 
     @property
     def line(self) -> str:
-        """The last line that it printed, without paths of the server."""
+        """Return the last line that it printed, without paths of the server."""
         return self.lines[-1].replace(f"{self.folder}{os.sep}", "") if self.lines else ""
 
     @property

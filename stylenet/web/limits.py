@@ -1,4 +1,4 @@
-"""What a page accepts: sizes, counts and times, and the types of files, by allow-list."""
+"""Bounds of what a page accepts: sizes, counts and times, and the types of files, by allow-list."""
 
 from __future__ import annotations
 

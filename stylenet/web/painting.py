@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -24,7 +24,7 @@ class Shelf:
     A style is known by its name; :meth:`style` loads it once. Looks of a body and blends of two come in here, as names.
     """
 
-    def __init__(self, files: list[str]) -> None:
+    def __init__(self, files: Sequence[str]) -> None:
         self._files: dict[str, Path | str] = {card.name: card.name for card in stylenet.list_styles()}
         self._loaded: dict[str, Style] = {}
         for file in files:
@@ -32,7 +32,7 @@ class Shelf:
 
     @property
     def names(self) -> list[str]:
-        """In the order of the page."""
+        """Return them in the order of the page."""
         return list(self._files)
 
     def add(self, file: Path) -> str:

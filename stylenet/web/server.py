@@ -9,7 +9,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import torch
@@ -25,8 +25,8 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 7860,
     token: str | None = None,
-    styles: list[str] | None = None,
-    photos: list[str] | None = None,
+    styles: Sequence[str] = (),
+    photos: Sequence[str] = (),
     device: str = "auto",
     limits: Limits | None = None,
 ) -> None:
@@ -56,7 +56,7 @@ def serve(
     root = Path(tempfile.mkdtemp(prefix="stylenet_web_"))
     os.environ["GRADIO_TEMP_DIR"] = str(root / "uploads")
     try:
-        _run(listening, host, token, own, styles or [], photos or [], device, bounds, root)
+        _run(listening, host, token, own, styles, photos, device, bounds, root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
@@ -106,8 +106,8 @@ def _run(
     host: str,
     token: str | None,
     own: bool,
-    styles: list[str],
-    photos: list[str],
+    styles: Sequence[str],
+    photos: Sequence[str],
     device: str,
     limits: Limits,
     root: Path,
@@ -130,9 +130,7 @@ def _run(
     gate = Gate(_application(site, root), hosts, token, int(limits.upload_mb * 1e6) + _WRAPPING)
     shown, port = f"[{host}]" if ":" in host else host, listening.getsockname()[1]
     print(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""), flush=True)
-    server = uvicorn.Server(
-        uvicorn.Config(gate, log_level="warning", timeout_graceful_shutdown=3, ws_max_size=4_000_000, limit_concurrency=256)
-    )
+    server = uvicorn.Server(uvicorn.Config(gate, log_level="warning", timeout_graceful_shutdown=3, limit_concurrency=256))
     try:
         server.run(sockets=[listening])
     finally:
@@ -156,6 +154,9 @@ def _application(site: Site, root: Path) -> FastAPI:  # type: ignore[name-define
     page = build_page(site)
     page.queue(max_size=site.limits.queue * 4, api_open=False)
     theme = gr.themes.Base(primary_hue="blue", neutral_hue="stone", font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    theme.set(
+        button_primary_background_fill="#1d4ed8", button_primary_background_fill_hover="#1e40af"
+    )  # 3.7 of contrast before
     return gr.mount_gradio_app(
         app,
         page,
@@ -179,7 +180,7 @@ def _job_devices() -> list[str]:
     return [str(index) for index in range(count)] or [""]
 
 
-def _folders(photos: list[str]) -> dict[str, Path]:
+def _folders(photos: Sequence[str]) -> dict[str, Path]:
     """Return folders of photos by the name that the page shows.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What every part of the page works with, and how it tells a person what went wrong."""
+"""The parts of one server that every tab of the page works with, and errors in words that a page can show."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class StylizeTab:
 
     @property
     def parts(self) -> list[Any]:
-        """What a reload fills."""
+        """Return the parts that a reload fills."""
         return [self.photo, self.gallery, self.compare, self.download]
 
     @staticmethod
@@ -79,7 +79,7 @@ class StylizeTab:
         return [comparison(tab.pair), button]
 
     def _take(self, name: str, photo: str | None, *look: Any) -> Iterator[list[Any]]:
-        """A photo came: forget the last one, show this one in every style, then the first or the chosen style large."""
+        """Forget the last photo, show this one in every style, then in the chosen or the first style large."""
         tab = self.site.tabs(name)
         tab.photo, tab.thumbnails, tab.styled, tab.pair = None, {}, None, None
         yield [[], *self._result(tab)]

@@ -1,4 +1,4 @@
-"""What each open tab has: its photo, its results and its jobs, in a folder of its own that goes with it."""
+"""Open tabs of browsers: what each has, its photo, its results and its jobs, in a folder of its own that goes with it."""
 
 from __future__ import annotations
 

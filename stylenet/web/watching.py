@@ -1,4 +1,4 @@
-"""What a page shows of a job while it runs: pictures that it saved, parts of the loss, frames of a film."""
+"""Signs of life of a job while it runs: pictures that it saved, parts of the loss, frames of a film."""
 
 from __future__ import annotations
 

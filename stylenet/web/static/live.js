@@ -2,34 +2,39 @@
 const element = (id) => document.getElementById(id);
 const [style, size, button, canvas] = ["style", "size", "camera", "picture"].map(element);
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
-const grab = document.createElement("canvas");
 const ON_THE_WAY = 2;
 let stream = null;
-let socket = null;
 let times = [];
 
 const say = (text) => (element("status").textContent = text);
 
-function send() {
-  if (!stream || socket?.readyState !== WebSocket.OPEN) return;
+/** Send the newest frame, draw what comes back, and go on until the camera is off or on anew. */
+async function keepSending(mine) {
+  while (stream === mine) {
+    const frame = await grabbed(new OffscreenCanvas(1, 1));
+    const answer = await fetch(`/live-frames/${encodeURIComponent(style.value)}`, { method: "POST", body: frame }).catch(() => null);
+    if (stream !== mine) return;
+    if (!answer?.ok) {
+      stop();
+      say(answer ? await answer.text() : "The server is gone: start it again.");
+      return;
+    }
+    draw(await createImageBitmap(await answer.blob()));
+  }
+}
+
+function grabbed(grab) {
   const factor = Math.min(1, Number(size.value) / Math.max(video.videoWidth, video.videoHeight));
   grab.width = Math.round(video.videoWidth * factor);
   grab.height = Math.round(video.videoHeight * factor);
   grab.getContext("2d").drawImage(video, 0, 0, grab.width, grab.height);
-  grab.toBlob((blob) => socket?.readyState === WebSocket.OPEN && socket.send(blob), "image/jpeg", 0.85);
+  return grab.convertToBlob({ type: "image/jpeg", quality: 0.85 });
 }
 
-async function receive({ data }) {
-  if (typeof data === "string") {
-    say(JSON.parse(data).error);
-    return stop();
-  }
-  send();
-  const bitmap = await createImageBitmap(data);
+function draw(bitmap) {
   Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
   bitmap.close();
-  if (!stream) return;
   times = [...times.slice(-60), performance.now()];
   const rate = (1000 * (times.length - 1)) / (times.at(-1) - times[0] || Infinity);
   canvas.dataset.rate = rate;
@@ -47,22 +52,13 @@ async function start() {
   video.srcObject = stream;
   await video.play();
   times = [];
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live-frames`);
-  socket.binaryType = "blob";
-  socket.onmessage = receive;
-  socket.onclose = ({ reason }) => stream && (stop(), say(reason || "The server is gone: start it again."));
-  socket.onopen = () => {
-    socket.send(style.value);
-    for (let frame = 0; frame < ON_THE_WAY; frame += 1) send();
-  };
+  for (let lane = 0; lane < ON_THE_WAY; lane += 1) keepSending(stream);
   show();
 }
 
 function stop() {
   for (const track of stream?.getTracks() ?? []) track.stop();
   stream = null;
-  socket?.close();
-  socket = null;
   show();
 }
 
@@ -73,7 +69,6 @@ function show() {
 }
 
 for (const name of await (await fetch("/live-styles")).json()) style.add(new Option(name.replaceAll("_", " "), name));
-style.addEventListener("change", () => socket?.readyState === WebSocket.OPEN && socket.send(style.value));
 button.addEventListener("click", () => (stream ? (stop(), say("Stopped.")) : start()));
 window.addEventListener("pagehide", stop);
 say("Choose a style and switch the camera on. A swift style is quickest.");
