@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from jsonargparse import ArgumentParser
 
 from stylenet.commands.parsing import keywords, parse, verb_parser
@@ -11,7 +13,7 @@ from stylenet.web import Limits, serve
 def make_parser() -> ArgumentParser:
     """Return the parser of the command."""
     parser = verb_parser("web", "Shows the page in a browser: photos, searches, trainings, films, the webcam, on this machine.")
-    parser.add_function_arguments(serve, skip={"limits", "styles", "photos"})
+    parser.add_function_arguments(serve, skip={"limits", "styles", "photos", "told"})
     parser.add_argument("--styles", nargs="+", default=[], help="Style files to show besides those that come with stylenet.")
     parser.add_argument("--photos", nargs="+", default=[], help="Folders of photos that trainings may read.")
     parser.add_class_arguments(Limits)
@@ -20,5 +22,5 @@ def make_parser() -> ArgumentParser:
 
 def run(words: list[str]) -> int:
     """Serve the page until Ctrl-C or SIGTERM, and return the exit code."""
-    serve(**keywords(parse(make_parser(), words), limits=Limits))
+    serve(**keywords(parse(make_parser(), words), limits=Limits), told=partial(print, flush=True))
     return 0

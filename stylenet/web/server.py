@@ -9,7 +9,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -29,6 +29,7 @@ def serve(
     photos: Sequence[str] = (),
     device: str = "auto",
     limits: Limits | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> None:
     """Show the page in a browser until Ctrl-C; what was uploaded and made is deleted at the end.
 
@@ -40,6 +41,7 @@ def serve(
         photos: folders of photos on this machine that trainings may read.
         device: for photos, films' first frames and the webcam: ``auto``, ``cpu``, ``cuda``, ...
         limits: of uploads, pictures, times and queues.
+        told: gets the address to open, once the server listens there.
 
     Raises:
         InputError: for an address, style or folder that cannot be.
@@ -56,6 +58,9 @@ def serve(
     root = Path(tempfile.mkdtemp(prefix="stylenet_web_"))
     os.environ["GRADIO_TEMP_DIR"] = str(root / "uploads")
     try:
+        site_token = f"?token={token}" if token else ""
+        if told is not None:
+            told(f"http://{_shown(host)}:{listening.getsockname()[1]}/{site_token}")
         _run(listening, host, token, own, styles, photos, device, bounds, root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
@@ -81,6 +86,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _shown(host: str) -> str:
+    """Return an address as a URL has it."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _leave_the_network_alone() -> None:
@@ -128,8 +138,6 @@ def _run(
     site = Site(shelf, Painter(shelf, limits, device), queue, tabs, limits, _folders(photos))
     hosts = frozenset({"localhost", "127.0.0.1", "::1", host}) if own else None
     gate = Gate(_application(site, root), hosts, token, int(limits.upload_mb * 1e6) + _WRAPPING)
-    shown, port = f"[{host}]" if ":" in host else host, listening.getsockname()[1]
-    print(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""), flush=True)
     server = uvicorn.Server(uvicorn.Config(gate, log_level="warning", timeout_graceful_shutdown=3, limit_concurrency=256))
     try:
         server.run(sockets=[listening])
@@ -154,9 +162,7 @@ def _application(site: Site, root: Path) -> FastAPI:  # type: ignore[name-define
     page = build_page(site)
     page.queue(max_size=site.limits.queue * 4, api_open=False)
     theme = gr.themes.Base(primary_hue="blue", neutral_hue="stone", font=["system-ui", "sans-serif"], font_mono=["monospace"])
-    theme.set(
-        button_primary_background_fill="#1d4ed8", button_primary_background_fill_hover="#1e40af"
-    )  # 3.7 of contrast before
+    theme.set(button_primary_background_fill="#1d4ed8", button_primary_background_fill_hover="#1e40af")  # its own: 3.7 to 1
     return gr.mount_gradio_app(
         app,
         page,
