@@ -94,9 +94,9 @@ def test_the_body_from_a_pack(tmp_path: Path) -> None:
     first = tmp_path / "first"
     result = gpu_check(str(first), "--train_body", "60s", "--pack", str(pack), "--tiny")
     assert result.returncode == 0, result.stderr
-    titles, table = load_looks(first / "body_standard.safetensors")
-    assert titles == ["brush_strokes", "marbling", "stained_glass", "woodcut"]
-    assert torch.isfinite(table).all()
+    looks = load_looks(first / "body_standard.safetensors")
+    assert looks.titles == ["brush_strokes", "marbling", "stained_glass", "woodcut"]
+    assert torch.isfinite(looks.table).all()
     assert (first / "run" / "checkpoints" / "last.ckpt").is_file()
     assert not (first / "data").exists()
 

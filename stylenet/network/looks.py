@@ -7,6 +7,7 @@ A look is the scale and shift of every instance normalisation (conditional insta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -47,6 +48,22 @@ def look_names(net: TransformNet, learns: Learns) -> list[str]:
     return norm_names(net) + (ends if learns == "norms+ends" else [])
 
 
+@dataclass(frozen=True)
+class Looks:
+    """The looks of a body, as its file holds them.
+
+    Attributes:
+        titles: a name for each look.
+        table: ``[K, N]``, their scales and shifts in float32.
+        signatures: ``[K, S]``, what the loss network answers to each look's painting (:meth:`Objective.signatures`), by which
+            paintings are compared in no time; ``[0, 0]`` in a file without them.
+    """
+
+    titles: list[str]
+    table: Tensor
+    signatures: Tensor
+
+
 class LookTable(nn.Module):
     """The looks of many styles on one body, as rows of numbers.
 
@@ -56,6 +73,7 @@ class LookTable(nn.Module):
 
     Attributes:
         table: ``[K, N]``, a row for each look; N is 3,200 for the ``standard`` network.
+        signatures: of the paintings, once they are known; see :class:`Looks`.
     """
 
     def __init__(self, net: TransformNet, titles: Sequence[str]) -> None:
@@ -63,12 +81,13 @@ class LookTable(nn.Module):
         self.titles = list(titles)
         self.names = norm_names(net)
         self.sizes = [net.get_parameter(name).numel() for name in self.names]
+        self.signatures: Tensor | None = None
         self.table = nn.Parameter(read_look(net).repeat(len(self.titles), 1))
 
     @torch.no_grad()
-    def take(self, titles: Sequence[str], table: Tensor) -> None:
-        """Begin the looks that have one of these titles as the row of ``table [K, N]`` beside it; others stay as they are."""
-        rows = dict(zip(titles, table, strict=True))
+    def take(self, looks: Looks) -> None:
+        """Begin with the numbers of the looks that have the same titles; others stay as they are."""
+        rows = dict(zip(looks.titles, looks.table, strict=True))
         for row, title in zip(self.table, self.titles, strict=True):
             if title in rows:
                 row.copy_(rows[title])

@@ -25,7 +25,7 @@ from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.perceptual import Grams
 from stylenet.network.cards import CARD_KEY, Card, find_body, find_style, read_card
 from stylenet.network.foreign import read_foreign
-from stylenet.network.looks import LEARNS, Learns, LookTable, read_look, wear_look
+from stylenet.network.looks import LEARNS, Learns, Looks, LookTable, read_look, wear_look
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
 
@@ -118,7 +118,9 @@ def save_style(
         state |= _stored(name, value.detach().float().cpu().contiguous() if value.is_floating_point() else value.cpu(), bits)
     state |= {_GRAM + name: value.cpu() for name, value in pack_grams(grams or {}).items()}
     if looks is not None:
-        state[_LOOKS + "table"] = looks.table.detach().cpu().to(torch.float32 if bits == 32 else torch.float16)
+        tensors = {"table": looks.table, "signatures": looks.signatures}
+        dtype = torch.float32 if bits == 32 else torch.float16
+        state |= {_LOOKS + name: value.detach().cpu().to(dtype) for name, value in tensors.items() if value is not None}
         card = dataclasses.replace(card, looks=looks.titles)
     _write(state, dataclasses.replace(card, network=dataclasses.asdict(net.settings)), path)
 
@@ -203,20 +205,23 @@ def _restored(name: str, state: dict[str, Tensor]) -> Tensor:
     return value.float() if value.is_floating_point() else value
 
 
-def load_looks(style: str | Path) -> tuple[list[str], Tensor]:
-    """Return the titles of the looks in a body's file, and the looks ``[K, N]`` in float32; none for another style's file.
+def load_looks(style: str | Path) -> Looks:
+    """Return the looks in a body's file; none for another style's file.
 
     Raises:
         InputError: if there is no such style, or the looks do not fit their titles.
     """
     path = find_style(style)
     card = read_card(path)
+    nothing = torch.empty(0, 0)
     if card is None or not card.looks:
-        return [], torch.empty(0, 0)
-    table = _read_tensors(path, _LOOKS).get("table", torch.empty(0, 0)).float()
-    if len(table) != len(card.looks) or not torch.isfinite(table).all():
+        return Looks([], nothing, nothing)
+    tensors = _read_tensors(path, _LOOKS)
+    table, signatures = (tensors.get(name, nothing).float() for name in ("table", "signatures"))
+    fits = len(table) == len(card.looks) and len(signatures) in (0, len(table))
+    if not fits or not (torch.isfinite(table).all() and torch.isfinite(signatures).all()):
         raise InputError(f"{path} is damaged: its looks do not fit their {len(card.looks)} titles")
-    return list(card.looks), table
+    return Looks(list(card.looks), table, signatures)
 
 
 def load_grams(style: str | Path) -> Grams:

@@ -49,7 +49,7 @@ _SMALLEST_HALF = 96
 _TABLE_RATE, _LOOK_RATE = 5.0, 10.0
 
 # Held-out photos that looks are compared on.
-_NEAREST_PHOTOS = 3
+_NEAREST_PHOTOS = 2
 
 # Seed of the order in which photos are dealt to looks.
 _DEALING = 1
@@ -152,7 +152,7 @@ class StyleTraining(LightningModule):
         learnt = set(look_names(self.network, learns))
         looks = LookTable(self.network, [Path(path).stem for path in self.styles]) if several == "looks" else None
         if looks is not None and self.init is not None:
-            looks.take(*load_looks(self.init))
+            looks.take(load_looks(self.init))
         if looks is not None:  # they stand in for the network's own
             learnt -= set(looks.names)
         for name, weight in self.network.named_parameters():
@@ -182,20 +182,20 @@ class StyleTraining(LightningModule):
 
     def on_fit_start(self) -> None:
         """Move everything to the device, and measure the units of the loss on the same photos in every process."""
-        if self.began is None:
-            self.began = time.monotonic()
         self._prepare_loss()
         if self.init is not None and self.looks is None and not self.trainer.ckpt_path:
             self._wear_nearest_look(self.init)
+        if self.began is None:
+            self.began = time.monotonic()
 
     def _wear_nearest_look(self, body: str) -> None:
         """Start from the look that is nearest, where the network began as a body of many; every process finds the same one."""
-        titles, table = load_looks(body)
-        if titles:
+        looks = load_looks(body)
+        if looks.titles:
             photos = self._calibration_photos()[:_NEAREST_PHOTOS].to(self.device)
-            row = nearest_look(self.network, table.to(self.device), self.objective, photos)
-            self.nearest = titles[row]
-            wear_look(self.network, table[row].to(self.device))
+            row = nearest_look(self.network, looks, self.objective, photos)
+            self.nearest = looks.titles[row]
+            wear_look(self.network, looks.table[row].to(self.device))
 
     def on_validation_start(self) -> None:
         """Prepare for ``trainer.validate`` alone, as :meth:`on_fit_start` does for a training."""
@@ -216,8 +216,11 @@ class StyleTraining(LightningModule):
         return self.objective.style_grams()
 
     def worn_network(self) -> TransformNet:
-        """Return the network as a style holds it: a body of many looks wears their mean."""
-        return self.network if self.looks is None else wear_look(self.network, self.looks.table.detach().mean(dim=0))
+        """Return the network as a style file holds it: a body of many looks wears their mean, and knows their paintings."""
+        if self.looks is None:
+            return self.network
+        self.looks.signatures = self.objective.signatures()
+        return wear_look(self.network, self.looks.table.detach().mean(dim=0))
 
     def _calibration_photos(self) -> Tensor:
         module = getattr(self.trainer, "datamodule", None)

@@ -9,28 +9,33 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylenet.network.looks import wear_look
+from stylenet.network.looks import Looks, wear_look
 from stylenet.network.transform_net import TransformNet
 from stylenet.training.objective import Objective
 
-# The looks are first compared on one small photo; the best of them then on all photos, at a larger size.
-_FIRST_SIDE, _FIRST_PHOTOS, _BEST, _SIDE = 96, 1, 6, 128
+# Looks that are tried, and the side of the photos that they are tried on. Where a body's file says nothing of its paintings,
+# the best are found on one small photo first.
+_TRIED, _SIDE, _FIRST_SIDE = 5, 128, 64
 
 
 @torch.no_grad()
-def nearest_look(net: TransformNet, looks: Tensor, objective: Objective, photos: Tensor) -> int:
-    """Return the row of ``looks [K, N]`` whose styled photos have the lowest objective.
+def nearest_look(net: TransformNet, looks: Looks, objective: Objective, photos: Tensor) -> int:
+    """Return the row of the look whose styled photos have the lowest objective, among those whose paintings are most alike.
 
     Args:
         net: the body; it is not changed.
-        looks: scales and shifts of many styles.
+        looks: scales and shifts of many styles, and signatures of their paintings.
         objective: objective of the new style, prepared.
         photos: ``[B, 3, S, S]`` in 0..1.
     """
     net = copy.deepcopy(net)
-    few = _scored(net, looks, range(len(looks)), objective, _shrunk(photos[:_FIRST_PHOTOS], _FIRST_SIDE))
-    best = sorted(few, key=few.__getitem__)[:_BEST]
-    scores = _scored(net, looks, best, objective, _shrunk(photos, _SIDE))
+    if len(looks.signatures):
+        distances = (looks.signatures - objective.signatures()).square().mean(dim=1)
+        best = distances.argsort()[:_TRIED].tolist()
+    else:
+        few = _scored(net, looks.table, range(len(looks.table)), objective, _shrunk(photos[:1], _FIRST_SIDE))
+        best = sorted(few, key=few.__getitem__)[:_TRIED]
+    scores = _scored(net, looks.table, best, objective, _shrunk(photos, _SIDE))
     return min(scores, key=scores.__getitem__)
 
 
@@ -39,5 +44,6 @@ def _shrunk(photos: Tensor, side: int) -> Tensor:
     return small.contiguous(memory_format=torch.channels_last)
 
 
-def _scored(net: TransformNet, looks: Tensor, rows: Sequence[int], objective: Objective, photos: Tensor) -> dict[int, float]:
-    return {row: float(objective.compare(wear_look(net, looks[row])(photos), photos).total) for row in rows}
+def _scored(net: TransformNet, table: Tensor, rows: Sequence[int], objective: Objective, photos: Tensor) -> dict[int, float]:
+    device = photos.device
+    return {row: float(objective.compare(wear_look(net, table[row].to(device))(photos), photos).total) for row in rows}

@@ -18,6 +18,10 @@ from stylenet.losses.vgg import VGG
 _HELD_OUT = ["relu1_2", "relu2_2", "relu3_2", "relu4_2"]
 
 
+# Channels that answer less to a painting count as silent.
+_SMALLEST_SQUARE = 1e-4
+
+
 @dataclass(frozen=True)
 class _Look:
     """One style among many: its Gram matrices in 16 bits, and the units of its terms."""
@@ -92,6 +96,24 @@ class Objective:
         layers = list(dict.fromkeys([*self.settings.style_layers, *self.held_out]))
         features = self.loss.vgg(picture, only=layers)
         return {name: gram_target(features[name]) for name in layers}
+
+    def signatures(self) -> Tensor:
+        """Return the root mean square answer of every channel of the style layers to each style, as logarithms ``[K, S]``.
+
+        It is the diagonal of the Gram matrices: the marks and colours of a painting, without what occurs with what. A mixture
+        of pictures is one style.
+        """
+        assert self.targets is not None, "prepare() comes first"
+        if self._looks is not None:
+            return torch.stack([self._answers([(1.0, unpack_grams(look.grams))]) for look in self._looks])
+        return self._answers(list(zip(self.targets.style_weights, self.targets.styles, strict=True)))[None]
+
+    def _answers(self, styles: Sequence[tuple[float, Grams]]) -> Tensor:
+        layers = [
+            torch.stack([share * grams[name].matrix[0].diagonal().float() for share, grams in styles]).sum(dim=0)
+            for name in self.settings.style_layers
+        ]
+        return torch.cat([squares.clamp_min(_SMALLEST_SQUARE).log() / 2 for squares in layers]).cpu()
 
     def compare(self, styled: Tensor, photos: Tensor, looks: Sequence[int] = ()) -> Losses:
         """Return the objective of styled photos ``[B, 3, S, S]``, differentiable with respect to them.

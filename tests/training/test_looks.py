@@ -20,7 +20,7 @@ from stylenet.images.picture import read_image
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.network.cards import Card
-from stylenet.network.looks import LookTable, look_names, read_look, wear_look
+from stylenet.network.looks import Looks, LookTable, look_names, read_look, wear_look
 from stylenet.network.styles import load_looks, load_style, save_look, save_style
 from stylenet.network.transform_net import InstanceNorm, NetSettings, TransformNet
 from stylenet.training.muon import Muon
@@ -244,13 +244,15 @@ def test_many_looks_resume_to_the_bit(body: Path) -> None:
 
 def test_a_body_as_a_file(body: Path) -> None:
     path = body / "whole" / "body_tiny.safetensors"
-    titles, table = load_looks(path)
+    looks = load_looks(path)
+    titles, table = looks.titles, looks.table
     assert titles == ["brush_strokes", "marbling", "woodcut"]
+    assert looks.signatures.shape == (3, 64 + 128)
     style = load_style(path)
     assert style.card.looks == titles
     assert torch.allclose(read_look(style.net), table.mean(dim=0), atol=2e-3)
     assert [picture["file"] for picture in style.card.style] == ["brush_strokes.jpg", "marbling.jpg", "woodcut.jpg"]
-    assert load_looks("starry_night") == ([], pytest.approx(torch.empty(0, 0)))
+    assert load_looks("starry_night").titles == []
 
 
 def test_a_style_from_a_body_is_a_look(body: Path, folder: Path, tmp_path: Path) -> None:
@@ -325,8 +327,30 @@ def test_the_nearest_look_is_found() -> None:
             optimizer.step()
         looks[row] = read_look(own)
     before = read_look(net)
-    assert [nearest_look(net, looks, objective, photo) for objective in objectives] == [0, 1]
+    titles, nothing = ["red", "blue"], torch.empty(0, 0)
+    signatures = torch.cat([objective.signatures() for objective in objectives])
+    for known in (signatures, nothing):
+        found = [nearest_look(net, Looks(titles, looks, known), objective, photo) for objective in objectives]
+        assert found == [0, 1]
     assert torch.equal(read_look(net), before)
+
+
+def test_signatures() -> None:
+    """Root mean squares over places of the loss network's answers; of a mixture, over both pictures."""
+    pictures = [read_image(path, 64).pixels for path in PAINTINGS[:2]]
+    alone = [Objective(LOSS, [picture]) for picture in pictures]
+    both, mixed = Objective(LOSS, pictures, looks=True), Objective(LOSS, pictures, [0.25, 0.75])
+    for objective in (*alone, both, mixed):
+        objective.prepare(torch.rand(1, 3, 48, 48), torch.device("cpu"), torch.float32)
+    squares = []
+    for objective, picture in zip(alone, pictures, strict=True):
+        features = objective.loss.vgg(picture)
+        squares.append(torch.cat([features[name].double().square().mean(dim=(0, 2, 3)) for name in LOSS.style_layers]))
+        assert torch.allclose(objective.signatures()[0].double(), squares[-1].clamp_min(1e-4).sqrt().log(), atol=1e-3)
+    assert both.signatures().shape == (2, len(squares[0]))
+    assert torch.allclose(both.signatures()[1], alone[1].signatures()[0], atol=0.05)  # 16 bits
+    expected = (0.25 * squares[0] + 0.75 * squares[1]).clamp_min(1e-4).sqrt().log()
+    assert torch.allclose(mixed.signatures()[0].double(), expected, atol=1e-3)
 
 
 GRADIENTS = """
