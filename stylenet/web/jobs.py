@@ -28,7 +28,7 @@ class Job:
     """One command.
 
     Attributes:
-        verb: of the command line.
+        verb: verb of the command line.
         words: that follow it.
         folder: where it runs.
         output: what it writes.

@@ -22,7 +22,7 @@ class Limits:
 
     Attributes:
         upload_mb: size of one uploaded file, in MB.
-        megapixels: of one picture.
+        megapixels: megapixels of one picture.
         most_photos: that are uploaded at once.
         job_minutes: after which a search, a training or a film is stopped; what it has is kept.
         queue: searches, trainings and films that may wait, and requests for pictures that may.

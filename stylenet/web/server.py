@@ -35,12 +35,12 @@ def serve(
 
     Args:
         host: address to listen at. Any but this machine's own asks for a token.
-        port: of the address; 0 takes a free one.
+        port: port of the address; 0 takes a free one.
         token: that a browser must bring, once; made up where ``host`` needs one.
         styles: style files to show besides those that come with stylenet.
         photos: folders of photos on this machine that trainings may read.
         device: for photos, films' first frames and the webcam: ``auto``, ``cpu``, ``cuda``, ...
-        limits: of uploads, pictures, times and queues.
+        limits: limits of uploads, pictures, times and queues.
         told: gets the address to open, once the server listens there.
 
     Raises:

@@ -21,9 +21,9 @@ class Tab:
     """One tab of a browser, by the random name that it gave itself and keeps over a reload.
 
     Attributes:
-        folder: of what it uploaded and made.
+        folder: folder of what it uploaded and made.
         photo: being styled.
-        thumbnails: of the photo, by style.
+        thumbnails: thumbnails of the photo, by style.
         styled: the large result: style, file, and the pair of previews that the slider compares.
         jobs: the last of each verb.
     """
