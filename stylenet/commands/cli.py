@@ -13,7 +13,6 @@ import warnings
 from stylenet import __version__
 from stylenet.commands.telling import INTERRUPTED, tell_failure
 from stylenet.errors import InputError, RunError, speaking_options
-from stylenet.logs import shown_messages
 
 # Each is a module of this package with a function ``run(words) -> exit code``, named as its verb is.
 VERBS = {
@@ -41,8 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not verbose:  # Pillow warns of what its own error says next
         warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        with speaking_options(), shown_messages():
-            code = _run(words, verbose)
+        code = _run(words, verbose)
         print(end="", flush=True)  # now, as a failure when Python ends would be a traceback
     except BrokenPipeError:
         # Python flushes once more at its end, what is left included.
@@ -71,7 +69,10 @@ def _run_verb(words: list[str]) -> int:
         return 0
     if words[0] not in VERBS:
         raise InputError(f"no command {words[0]!r}: use one of {', '.join(VERBS)}")
-    code: int = importlib.import_module(f"stylenet.commands.{words[0]}").run(words[1:])
+    from stylenet.logs import shown_messages
+
+    with speaking_options(), shown_messages():
+        code: int = importlib.import_module(f"stylenet.commands.{words[0]}").run(words[1:])
     return code
 
 
