@@ -170,7 +170,7 @@ def _arguments() -> argparse.Namespace:
 
 def _subject(name: str) -> Subject:
     style = load_style(name, pick_device())
-    settings, painting = trained_on(name, style.card)
+    settings, painting = trained_on(style)
     return Subject(style, PerceptualLoss(settings).to(pick_device()), moved(painting, pick_device()), file_hash(name))
 
 

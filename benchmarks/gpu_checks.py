@@ -187,7 +187,7 @@ def measure_optimize(task: Task) -> None:
     """Measure seconds of the recipe ``default`` from start to picture."""
     from stylenet.commands.recipes import load_recipe
     from stylenet.images.picture import read_image, write_image
-    from stylenet.optimization.engine import optimize
+    from stylenet.optimization.engine import optimize_pixels
 
     rows: list[dict[str, Any]] = []
     for size, steps in [(64, 2)] if task.tiny else [(512, None), (1024, None)]:
@@ -196,7 +196,7 @@ def measure_optimize(task: Task) -> None:
         photo = read_image(STYLES / "woodcut.jpg", settings.size, upscale=True).pixels
         painting = read_image(STYLES / "brush_strokes.jpg").pixels
         _reset_peak()
-        result = optimize(photo, [painting], loss, settings)
+        result = optimize_pixels(photo, [painting], loss, settings)
         rows.append({"size": size, "steps": result.steps, "seconds": result.seconds, "objective": result.objective})
         rows[-1]["peak GB"] = _peak_gb()
         task.keep(rows)

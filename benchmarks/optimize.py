@@ -41,7 +41,7 @@ from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.images.picture import Picture, read_image, write_image
 from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.optimization.descent import Descent
-from stylenet.optimization.engine import Iterate, optimize
+from stylenet.optimization.engine import Iterate, optimize_pixels
 from stylenet.optimization.settings import OptimizeSettings
 
 # stylenet's search for the third measurement.
@@ -230,7 +230,7 @@ def _stylenet(content: str, style: str, theirs: dict[str, Any], rival: Rival) ->
         if len(reached) == len(goals):
             raise KeyboardInterrupt
 
-    result = optimize(photo, [painting], loss, replace(settings, size="full"), observe=observe)
+    result = optimize_pixels(photo, [painting], loss, replace(settings, size="full"), observe=observe)
     return {"trace": trace, "reached": reached, "judged": rival.ask("judge", result.picture.cpu())}
 
 

@@ -25,7 +25,7 @@ from stylenet.evaluation.measures import iterations_to, objective_curve, quartil
 from stylenet.images.picture import read_image
 from stylenet.losses.perceptual import Grams, LossSettings
 from stylenet.network.styles import Style, load_style
-from stylenet.optimization.engine import optimize
+from stylenet.optimization.engine import optimize_pixels
 from stylenet.optimization.settings import OptimizeSettings
 from stylenet.training.photos import find_photos, photo_source
 
@@ -38,7 +38,7 @@ def main() -> None:
     arguments = _arguments()
     keep_freed_memory()
     style = load_style(arguments.style, pick_device())
-    settings, painting = trained_on(arguments.style, style.card)
+    settings, painting = trained_on(style)
     photos: list[dict[str, Any]] = []
     for photo in spread(find_photos(arguments.photos), arguments.count):
         pixels = read_image(photo_source(photo), arguments.size, upscale=True).pixels.to(pick_device())
@@ -72,7 +72,7 @@ def _warm(style: Style, photo: Tensor, painting: Tensor | Grams, loss: LossSetti
     curve: list[float] = []
     styled = style(photo)
     settings = OptimizeSettings(steps=steps + 1, history=history, scales=1, plateau=0.0, device=str(photo.device))
-    optimize(photo, [painting], loss, settings, init=styled, observe=lambda iterate: curve.append(iterate.objective))
+    optimize_pixels(photo, [painting], loss, settings, init=styled, observe=lambda iterate: curve.append(iterate.objective))
     return curve
 
 

@@ -27,7 +27,7 @@ from stylenet.inference.sheets import contact_sheet_of
 from stylenet.inference.stylizer import Stylizer
 from stylenet.network.cards import list_styles
 from stylenet.network.styles import load_style
-from stylenet.optimization.engine import optimize
+from stylenet.optimization.engine import optimize_pixels
 from stylenet.optimization.observers import SearchLine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,7 +77,7 @@ def optimized(folder: Path, size: str, budget: str) -> Sheet:
         print(f"{photo_name} in the style of {style_name}", flush=True)
         photo = read_image(skimage_photo(photo_name, folder), settings.size).pixels
         style = read_image(STYLES / f"{style_name}.jpg").pixels
-        result = optimize(photo, [style], loss, settings, observe=SearchLine())
+        result = optimize_pixels(photo, [style], loss, settings, observe=SearchLine())
         path = write_image(result.picture, folder / f"{photo_name}_{style_name}.jpg")
         print(f"{path}: {result.steps} steps in {clock(result.seconds)}", flush=True)
         sheet += [(photo_name, photo), (style_name, style), (f"{photo_name} + {style_name}", result.picture)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 _speaks_options = False
 
@@ -14,6 +15,18 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """Raised when the request was fine, and something broke while it was carried out (exit code 1)."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C came, and what was done by then is kept. As a ``KeyboardInterrupt`` it also ends a loop over pictures.
+
+    Attributes:
+        result: what the function would have returned, as far as it came.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 def argument(name: str, value: object = None, group: str = "") -> str:

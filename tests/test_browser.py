@@ -83,8 +83,8 @@ def test_pixels_are_pythons(browser: Any, address: str, photo: Path, tmp_path: P
         page.wait_for_selector("#status:has-text('Starry Night, 451 × 300')")
         page.fill("#strength", str(round(strength * 100)))
         result = downloaded(page, tmp_path / "page.png")
-    look = stylenet.Look(strength=strength)
-    stylenet.stylize(photo, STYLE, tmp_path / "python.png", look=look, precision="32")
+    finish = stylenet.Finish(strength=strength)
+    stylenet.stylize(photo, STYLE, tmp_path / "python.png", finish=finish, precision="32")
     difference = np.abs(pixels(result) - pixels(tmp_path / "python.png"))
     assert difference.max() <= 3
     assert np.abs(pixels(result) - pixels(photo)).mean() > 5

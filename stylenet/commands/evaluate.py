@@ -16,9 +16,10 @@ def make_parser() -> ArgumentParser:
     """Return the parser of the command."""
     parser = verb_parser("evaluate", "Measures a trained style on photos that it has not seen.")
     parser.add_argument("style", help="Name or file.")
+    parser.add_argument("--picture", help="Style picture that it was trained on, for a file without Gram matrices.")
     parser.add_argument("--json", type=bool, default=False, help="Print JSON instead of a table.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="Longest sides to measure at.")
-    parser.add_function_arguments(evaluate, skip={"style", "sizes", "report"})
+    parser.add_function_arguments(evaluate, skip={"style", "sizes", "observe", "picture"})
     return parser
 
 
@@ -27,6 +28,6 @@ def run(words: list[str]) -> int:
     keep_freed_memory()
     config = parse(make_parser(), words)
     as_json = config.pop("json")
-    results = evaluate(**keywords(config), report=tell)
+    results = evaluate(**keywords(config), observe=tell)
     print(json.dumps([as_dictionary(result) for result in results], indent=1) if as_json else as_table(results))
     return 0

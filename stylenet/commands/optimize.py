@@ -11,10 +11,10 @@ from stylenet.commands.recipes import NESTED_RECIPE, recipe_parser, with_recipe
 from stylenet.commands.telling import INTERRUPTED, STARTED
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
-from stylenet.errors import InputError, RunError
+from stylenet.errors import InputError, Interrupted, RunError
 from stylenet.losses.perceptual import LossSettings
-from stylenet.optimization.engine import Result
-from stylenet.optimization.rendering import render
+from stylenet.optimization.observers import SearchLine
+from stylenet.optimization.rendering import OptimizeResult, optimize
 from stylenet.optimization.settings import OptimizeSettings
 
 
@@ -27,7 +27,9 @@ def make_parser(words: list[str]) -> ArgumentParser:
     parser.add_argument("content", help="Photo: a file or an http(s) address.")
     _add_paintings(parser, words)
     parser.add_argument("--output", "-o", required=True, help="File to write; its ending picks the format.")
-    parser.add_function_arguments(render, skip={"content", "styles", "output", "loss", "settings", "started"})
+    own: set[str | int] = {"photo", "painting", "output", "loss", "settings", "observe", "vgg", "started"}
+    of_settings: set[str | int] = {"size", "steps", "budget", "style_weight", "init", "device"}
+    parser.add_function_arguments(optimize, skip=own | of_settings)
     return parser
 
 
@@ -40,8 +42,14 @@ def run(words: list[str]) -> int:
     if "recipe" in config:
         raise InputError(NESTED_RECIPE)
     options = keywords(config, loss=LossSettings, settings=OptimizeSettings)
-    styles = options.pop("style")
-    result = render(styles=styles, **options, started=STARTED)
+    photo, paintings = options.pop("content"), options.pop("style")
+    line = SearchLine()
+    try:
+        result = optimize(photo, paintings, **options, observe=line, started=STARTED)
+    except Interrupted as interrupted:
+        result = interrupted.result
+    finally:
+        line.close()
     return _tell(result, config.output)
 
 
@@ -57,7 +65,7 @@ def _add_paintings(parser: ArgumentParser, words: list[str]) -> None:
         parser.add_argument("style", nargs="+", help="Style picture or pictures; --style PICTURE ... does the same.")
 
 
-def _tell(result: Result, output: str) -> int:
+def _tell(result: OptimizeResult, output: str) -> int:
     for note in result.notes:
         print(note)
     print(f"{output}: {result.steps} steps in {clock(result.seconds)}, objective {result.objective:.5g} ({result.stopped})")

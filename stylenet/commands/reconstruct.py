@@ -17,7 +17,7 @@ def make_parser() -> ArgumentParser:
     )
     add_figure_options(parser, size="256")
     parser.add_argument("--style", help="Picture whose style is rebuilt; the photo by default.")
-    parser.add_function_arguments(reconstruct, skip={"photo", "style", "report"})
+    parser.add_function_arguments(reconstruct, skip={"photo", "style", "observe"})
     return parser
 
 
@@ -28,5 +28,5 @@ def run(words: list[str]) -> int:
     check_output(output)
     photo = read_image(config.pop("photo"), size).pixels
     painting = None if style is None else read_image(style, size).pixels
-    print(write_image(reconstruct(photo, painting, **keywords(config), report=print), output))
+    print(write_image(reconstruct(photo, painting, **keywords(config), observe=print), output))
     return 0

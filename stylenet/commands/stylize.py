@@ -9,10 +9,10 @@ from stylenet.commands.parsing import keywords, parse, verb_parser
 from stylenet.commands.telling import INTERRUPTED, tell
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
-from stylenet.errors import InputError
+from stylenet.errors import InputError, Interrupted
 from stylenet.inference.batch import Files, Summary
 from stylenet.inference.stylize_files import stylize_files
-from stylenet.inference.stylizer import Look
+from stylenet.inference.stylizer import Finish
 
 
 def make_parser() -> ArgumentParser:
@@ -29,10 +29,11 @@ def make_parser() -> ArgumentParser:
         help="Name or file of a style, or of several; a:0.6 b:0.4 blends looks on one body.",
     )
     parser.add_argument("--output", "-o", required=True, help="File, folder for several pictures or styles, or - for stdout.")
-    parser.add_class_arguments(Look)
+    parser.add_class_arguments(Finish, skip={"mask"})
+    parser.add_argument("--mask", help="Picture of where the style goes: white is style, black is not; any size.")
     parser.add_class_arguments(Files)
     parser.add_function_arguments(
-        stylize_files, skip={"inputs", "styles", "output", "look", "files", "report_share", "report_picture"}
+        stylize_files, skip={"inputs", "styles", "output", "finish", "files", "observe_share", "observe_picture"}
     )
     return parser
 
@@ -42,9 +43,12 @@ def run(words: list[str]) -> int:
     keep_freed_memory()
     config = parse(make_parser(), words)
     output = config.output
-    options = keywords(config, look=Look, files=Files)
+    options = keywords(config, finish=Finish, files=Files)
     styles = options.pop("style")
-    summary = stylize_files(styles=styles, **options, report_share=PictureLine(), report_picture=BatchLine())
+    try:
+        summary = stylize_files(styles=styles, **options, observe_share=PictureLine(), observe_picture=BatchLine())
+    except Interrupted as interrupted:
+        summary = interrupted.result
     return 0 if summary is None else _tell(summary, output)
 
 

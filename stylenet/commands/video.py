@@ -11,7 +11,7 @@ from stylenet.commands.parsing import keywords, parse, verb_parser
 from stylenet.commands.telling import INTERRUPTED
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
-from stylenet.errors import RunError
+from stylenet.errors import Interrupted, RunError
 from stylenet.network.blending import choose_style
 from stylenet.video.stylize import VideoResult, stylize_video
 
@@ -22,7 +22,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("source", help="A film, an animated GIF, or a folder of pictures.")
     parser.add_argument("--style", "-s", nargs="+", required=True, help="Name or file; a:0.6 b:0.4 blends looks on one body.")
     parser.add_argument("--output", "-o", required=True, help="File to write, or a folder for PNGs.")
-    parser.add_function_arguments(stylize_video, skip={"source", "style", "output", "progress"})
+    parser.add_function_arguments(stylize_video, skip={"source", "style", "output", "observe"})
     return parser
 
 
@@ -34,7 +34,9 @@ def run(words: list[str]) -> int:
     options["style"] = choose_style(options["style"])
     line = FrameLine()
     try:
-        result = stylize_video(**options, progress=line)
+        result = stylize_video(**options, observe=line)
+    except Interrupted as interrupted:
+        result = interrupted.result
     finally:
         line.close()
     return _tell(result, config.output)

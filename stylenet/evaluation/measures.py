@@ -7,20 +7,23 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from stylenet.deprecation import renamed
 from stylenet.devices import Precision, pick_device
 from stylenet.errors import InputError, argument
 from stylenet.files import sha256
-from stylenet.images.picture import read_image
+from stylenet.images.picture import PictureLike, read_image
+from stylenet.losses.gram import gram_matrix
 from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
-from stylenet.losses.perceptual import Grams, GramTarget, LossSettings, PerceptualLoss, gram_matrix, moved
+from stylenet.losses.perceptual import Grams, GramTarget, LossSettings, PerceptualLoss, moved
 from stylenet.losses.vgg import VGG
-from stylenet.network.cards import Card
-from stylenet.network.styles import Style, load_grams, load_style
-from stylenet.optimization.engine import Iterate, optimize
+from stylenet.modes import guest
+from stylenet.network.styles import Style, as_style, load_grams
+from stylenet.optimization.engine import Iterate, optimize_pixels
 from stylenet.optimization.settings import OptimizeSettings
 from stylenet.training.photos import Photo, find_photos, photo_source
 
@@ -76,15 +79,17 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return lower, middle, upper
 
 
+@renamed(report="observe")
+@guest
 def evaluate(
-    style: str,
+    style: Style | str | Path,
     photos: str | list[str],
-    picture: str | None = None,
+    picture: PictureLike | None = None,
     sizes: Sequence[int] = (256, 512),
     count: int = 8,
     most_iterations: int = 300,
     device: str = "auto",
-    report: Callable[[str], None] | None = None,
+    observe: Callable[[str], None] | None = None,
 ) -> list[SizeResult]:
     """Measure a style on photos that it has not seen.
 
@@ -97,7 +102,7 @@ def evaluate(
         count: photos to measure on, spread over the set.
         most_iterations: where the search for the equivalent iteration ends; 0 leaves it out.
         device: ``auto``, ``cpu``, ``cuda``, ...
-        report: called with a line for each photo.
+        observe: called with a line for each photo.
 
     Raises:
         InputError: for a style without a card, or another picture than it was trained on.
@@ -105,8 +110,8 @@ def evaluate(
     if count < 1 or most_iterations < 0 or not sizes or min(sizes) < 64:
         raise InputError("count must be 1 or more, most_iterations 0 or more, and every size 64 or more")
     where = pick_device(device)
-    loaded = load_style(style, where)
-    settings, painting = trained_on(style, loaded.card, picture)
+    loaded = as_style(style, where)
+    settings, painting = trained_on(loaded, picture)
     chosen = spread(find_photos(photos), count)
     judge, loss = VGG([*STYLE_LAYERS, CONTENT_LAYER]).to(where), PerceptualLoss(settings).to(where)
     targets = _targets(painting, judge, loss, where)
@@ -117,12 +122,12 @@ def evaluate(
         for chosen_photo in chosen:
             photo = read_image(photo_source(chosen_photo), size, upscale=True).pixels.to(where)
             rows.append(_of_photo(loaded, photo, targets, judge, loss))
-            if report is not None:
-                report(f"{size}  {chosen_photo}  " + "  ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()))
+            if observe is not None:
+                observe(f"{size}  {chosen_photo}  " + "  ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()))
             if most_iterations:
                 found.append(equivalent_iterations(photo, [targets.trained], settings, rows[-1]["objective"], most_iterations))
-                if report is not None:
-                    report(f"{size}  {chosen_photo}  equivalent {found[-1][0]}{'' if found[-1][1] else ' and more'}")
+                if observe is not None:
+                    observe(f"{size}  {chosen_photo}  equivalent {found[-1][0]}{'' if found[-1][1] else ' and more'}")
         medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
         equivalent, reached = [iteration for iteration, _ in found], [reached for _, reached in found]
         results.append(SizeResult(size, len(rows), equivalent=equivalent, not_reached=reached.count(False), **medians))
@@ -143,25 +148,26 @@ class _Painting:
     judged: Grams
 
 
-def trained_on(style: str, card: Card, picture: str | None = None) -> tuple[LossSettings, Tensor | Grams]:
+def trained_on(style: Style, picture: PictureLike | None = None) -> tuple[LossSettings, Tensor | Grams]:
     """Return the loss that a style was trained on, and its picture or what its file holds of it.
 
     Raises:
         InputError: if that is not known, or ``picture`` is another one.
     """
+    card = style.card
     if card.source != "stylenet" or not card.loss:
         raise InputError(f"the style {card.name} has no card of stylenet: its loss is not known, so it cannot be measured")
     if len(card.style) != 1:
         raise InputError(f"the style {card.name} mixes {len(card.style)} pictures: evaluate takes styles of one")
     settings = LossSettings(**card.loss)
-    grams = load_grams(style)
+    grams = {} if style.path is None else load_grams(style.path)
     judges = (settings.vgg, settings.vgg_weights, settings.pooling) == ("vgg19", "caffe", "max")
     if picture is None and judges and all(name in grams for name in [*settings.style_layers, *STYLE_LAYERS]):
         return settings, grams
     if picture is None:
         raise InputError(f"give the picture that {card.name} was trained on ({card.style[0]['file']}) as {argument('picture')}")
     painting = read_image(picture, card.training["style_size"]).pixels
-    if sha256(picture) != card.style[0]["sha256"]:
+    if isinstance(picture, str | Path) and Path(picture).is_file() and sha256(picture) != card.style[0]["sha256"]:
         raise InputError(f"{picture} is not the picture that {card.name} was trained on: its hash is not the card's")
     return settings, painting
 
@@ -248,17 +254,14 @@ def objective_curve(
     """
     curve: list[float] = []
 
-    def observe(iterate: Iterate) -> None:
+    def observe(iterate: Iterate) -> bool:
         curve.append(iterate.objective)  # of the picture before this step's update
-        if iterate.objective <= until:
-            raise KeyboardInterrupt
+        return iterate.objective > until
 
     settings = replace(
         PLAIN_LBFGS, steps=iterations + 1, init=init, device=str(photo.device), precision=precision, budget=budget
     )
-    result = optimize(photo, paintings, loss, settings, observe=observe)
-    if result.stopped == "interrupted" and not (curve and curve[-1] <= until):
-        raise KeyboardInterrupt  # by a person: optimize would only end this search
+    optimize_pixels(photo, paintings, loss, settings, observe=observe)
     return curve
 
 

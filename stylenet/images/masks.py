@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from stylenet.errors import InputError
 from stylenet.images.color import luminance
-from stylenet.images.fetching import Source
-from stylenet.images.picture import read_image, resize
+from stylenet.images.picture import PictureLike, as_picture, check_single, resize
+
+MaskLike = PictureLike
 
 # A Gaussian is cut off beyond this many standard deviations.
 _REACH = 3.0
@@ -20,13 +22,11 @@ _REACH = 3.0
 _ROUNDING = 1e-5
 
 
-def read_mask(source: Source, width: int, height: int, feather: float = 0.0) -> Tensor:
+def read_mask(source: MaskLike, width: int, height: int, feather: float = 0.0) -> Tensor:
     """Read where a style goes: white there, black not, grey in between.
 
-    A file with transparency is a cut-out: its opacity is the mask, whatever its colours are.
-
     Args:
-        source: any picture that :func:`~stylenet.images.read_image` reads.
+        source: picture of the mask; see :func:`load_mask`.
         width, height: width and height of the photo, which the mask is stretched to.
         feather: softness of its edges: standard deviation of a Gaussian, in pixels of the photo.
 
@@ -34,14 +34,40 @@ def read_mask(source: Source, width: int, height: int, feather: float = 0.0) -> 
         ``[1, 1, height, width]``, float32, 0..1.
 
     Raises:
-        InputError: for a file that is no picture, or a feather that makes no sense.
+        InputError: for what is no mask, or a feather that makes no sense.
     """
     if not 0 <= feather < math.inf:
         raise InputError(f"feather is {feather}: it must be 0 or more pixels")
-    picture = read_image(source, allow_huge=True)  # of a photo that may be as large
+    return soften(resize(load_mask(source), height, width), feather)
+
+
+def load_mask(source: MaskLike) -> Tensor:
+    """Return a mask ``[1, 1, h, w]``, float32, 0..1, at its own size.
+
+    A picture with transparency is a cut-out: its opacity is the mask, whatever its colours are.
+
+    Args:
+        source: any picture that :func:`~stylenet.images.read_image` takes; also an array or a tensor ``[H, W]`` of bool,
+            uint8 or float in 0..1.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if isinstance(source, np.ndarray | Tensor):
+        source = _three_channels(source)
+    picture = as_picture(source, "the mask", allow_huge=True)  # of a photo that may be as large
+    check_single(picture)
     cut_out = picture.alpha is not None and bool((picture.alpha < 1).any())
-    mask = picture.alpha if cut_out and picture.alpha is not None else luminance(picture.pixels)
-    return soften(resize(mask, height, width), feather)
+    return picture.alpha if cut_out and picture.alpha is not None else luminance(picture.pixels).clamp(0, 1)
+
+
+def _three_channels(mask: np.ndarray | Tensor) -> np.ndarray | Tensor:
+    """A mask ``[H, W]`` as a grey picture; a picture as it is."""
+    if isinstance(mask, np.ndarray):
+        mask = mask.astype(np.uint8) * 255 if mask.dtype == np.bool_ else mask
+        return np.repeat(mask[..., None], 3, axis=2) if mask.ndim == 2 else mask
+    mask = mask.to(torch.uint8) * 255 if mask.dtype == torch.bool else mask
+    return mask.expand(3, *mask.shape) if mask.ndim == 2 else mask
 
 
 def soften(mask: Tensor, feather: float) -> Tensor:

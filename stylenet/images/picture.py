@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +24,6 @@ from stylenet.images.decoding import HUGE
 from stylenet.images.fetching import Source
 from stylenet.images.inputs import check_range, check_shape, check_tensor, to_tensors
 from stylenet.images.sizes import SizeRule
-
-# Everything that is taken as a picture: see :mod:`stylenet.images.inputs`.
-PictureLike: TypeAlias = "Picture | Tensor | np.ndarray | Image.Image | Source"
 
 _BAND = 256  # rows
 _SHOWN = 1024  # pixels of the longest side in a notebook
@@ -133,6 +130,10 @@ class Picture:
         plain = resize(self.pixels, height, width)
         pixels = torch.where(alpha > 1 / 255, premultiplied / alpha.clamp_min(1 / 255), plain).clamp(0, 1)
         return replace(self, pixels=pixels, alpha=alpha)
+
+
+# Everything that is taken as a picture: see :mod:`stylenet.images.inputs`.
+PictureLike = Picture | Tensor | np.ndarray | Image.Image | Source
 
 
 def resize(tensor: Tensor, height: int, width: int) -> Tensor:

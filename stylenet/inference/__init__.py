@@ -1,6 +1,6 @@
 """Trained styles at work: one style on one device, many pictures, several devices.
 
-The room owns what a person may want of a styled picture (``Look``), the jobs that a command line means, and their running.
+The room owns what a person may want of a styled picture (``Finish``), the jobs that a command line means, and their running.
 It exports ``Stylizer`` and ``stylize``, and what styles many pictures.
 """
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from stylenet.inference.distributed import stylize_on_devices as stylize_on_devices
     from stylenet.inference.jobs import Job as Job
     from stylenet.inference.jobs import plan_jobs as plan_jobs
-    from stylenet.inference.stylizer import Look as Look
+    from stylenet.inference.stylizer import Finish as Finish
     from stylenet.inference.stylizer import Stylizer as Stylizer
     from stylenet.inference.stylizer import stylize as stylize
 
 __all__ = [
     "Files",
+    "Finish",
     "Job",
-    "Look",
     "Stylizer",
     "Summary",
     "plan_jobs",
@@ -37,6 +37,6 @@ __getattr__ = exporter(
         "batch": ["Files", "Summary", "stylize_many"],
         "distributed": ["stylize_on_devices"],
         "jobs": ["Job", "plan_jobs"],
-        "stylizer": ["Look", "Stylizer", "stylize"],
+        "stylizer": ["Finish", "Look", "Stylizer", "stylize"],
     },
 )

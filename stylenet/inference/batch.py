@@ -11,8 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stylenet.deprecation import renamed
 from stylenet.devices import give_back_memory
-from stylenet.errors import InputError, RunError, argument
+from stylenet.errors import InputError, Interrupted, RunError, argument
 from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, write_image
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.jobs import STREAM, Job
@@ -116,11 +117,12 @@ class Summary:
         return self.done + self.skipped + len(self.failures)
 
 
+@renamed(report="observe")
 def stylize_many(
     jobs: Sequence[Job],
     stylizers: Sequence[Stylizer],
     files: Files | None = None,
-    report: Callable[[Summary, int], None] | None = None,
+    observe: Callable[[Summary, int], None] | None = None,
 ) -> Summary:
     """Style every picture in every style. What cannot be read, styled or written is noted, and the rest goes on. A full disk
     and Ctrl-C end the work early; what is written by then is whole.
@@ -129,12 +131,14 @@ def stylize_many(
         jobs: jobs from :func:`~stylenet.inference.plan_jobs`.
         stylizers: one for each output of a job.
         files: how pictures are read and written.
-        report: is told the state and the number of jobs after each.
+        observe: is told the state and the number of jobs after each.
 
     Raises:
         InputError: if results could not be written there.
+        Interrupted: after Ctrl-C, with the summary so far.
     """
     files, summary, started = files or Files(), Summary(), time.monotonic()
+    tell = observe or (lambda *_: None)
     files.check(jobs)
     readers, writers = ThreadPoolExecutor(_AHEAD), ThreadPoolExecutor(_AHEAD)
     writing: deque[_Writing] = deque()
@@ -153,8 +157,7 @@ def stylize_many(
             while len(writing) > (0 if large else _AHEAD):
                 writing.popleft().settle(summary)
             summary.seconds = time.monotonic() - started
-            if report is not None:
-                report(summary, len(jobs))
+            tell(summary, len(jobs))
         while writing:
             writing.popleft().settle(summary)
     except _DiskFullError as error:
@@ -166,8 +169,9 @@ def stylize_many(
         readers.shutdown(wait=False, cancel_futures=True)
         writers.shutdown(cancel_futures=True)
     summary.seconds = time.monotonic() - started
-    if report is not None:
-        report(summary, len(jobs))
+    tell(summary, len(jobs))
+    if summary.interrupted:
+        raise Interrupted(summary.message, summary)
     return summary
 
 

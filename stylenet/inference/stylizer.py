@@ -6,38 +6,42 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, overload
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from stylenet.deprecation import renamed, warn_renamed
 from stylenet.devices import Precision, pick_device, pick_precision
 from stylenet.errors import InputError
 from stylenet.images.color import ColorMatch, blend, combine, keep_colors, restore_detail
 from stylenet.images.decoding import HUGE
-from stylenet.images.fetching import Source, fetch
-from stylenet.images.masks import read_mask
-from stylenet.images.picture import Picture, check_output, read_image, resize, write_image
+from stylenet.images.fetching import Source
+from stylenet.images.masks import MaskLike, load_mask, soften
+from stylenet.images.picture import Picture, PictureLike, check_output, check_single, read_image, resize, write_image
 from stylenet.images.sizes import SizeRule
-from stylenet.network.styles import Style, load_style
+from stylenet.modes import guest
+from stylenet.network.styles import Style, as_style, restyle
 from stylenet.network.tiling import Tile, check_tile, style_picture
 
 
-@dataclass(frozen=True)
-class Look:
-    """Settings of how a style is laid on a picture.
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """How a style is laid on a picture.
 
     Attributes:
         strength: 0 (the photo) to 1 (the style), mixed in Oklab.
         keep_colors: give the result the photo's colours: ``luminance``, ``histogram`` or ``covariance``.
-        mask: picture of where the style goes: white is style, black is not; any size.
+        mask: picture of where the style goes: white is style, black is not; any size. Also an array or a tensor ``[H, W]``.
         feather: width of the mask's soft edge, in pixels.
         scale: size of the strokes: 2 for twice as large, 0.5 for half.
     """
 
     strength: float = 1.0
     keep_colors: ColorMatch | Literal["none"] = "none"
-    mask: str | None = None
+    mask: MaskLike | None = None
     feather: float = 0.0
     scale: float = 1.0
 
@@ -56,45 +60,40 @@ class Stylizer:
     """A style on a device, as a function from pictures to pictures.
 
     Args:
-        style: a loaded style, the name of one that comes with stylenet, or a file.
-        look: how it is laid on the picture.
+        style: a loaded style, which stays as it is; the name of one that comes with stylenet; or a file.
+        finish: how it is laid on the picture.
         outside: style for where the mask is black, instead of the photo itself.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         precision: ``auto`` (bf16 or fp16 where the device gains from it), ``32``, ``bf16`` or ``fp16``.
         tile: rows of the picture worked on at a time, ``0`` for all, ``auto`` for what memory allows. The result is the same.
-        report: is told the share of a picture that is done, 0..1, where it is taken in strips.
+        observe: is told the share of a picture that is done, 0..1, where it is taken in strips.
 
     Raises:
         InputError: for a style or device that is not there.
     """
 
+    @renamed(look="finish", report="observe")
+    @guest
     def __init__(
         self,
         style: Style | str | Path,
-        look: Look | None = None,
+        finish: Finish | None = None,
         outside: Style | str | Path | None = None,
         device: str = "auto",
         precision: Precision = "auto",
         tile: Tile = "auto",
-        report: Callable[[float], None] | None = None,
+        observe: Callable[[float], None] | None = None,
     ) -> None:
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
-        self.look, self.tile, self.report = look or Look(), tile, report
+        self.finish, self.tile, self.observe = finish or Finish(), tile, observe
         check_tile(tile)
-        if outside is not None and self.look.mask is None:
+        if outside is not None and self.finish.mask is None:
             raise InputError("a style for outside the mask needs a mask")
         # Read now and once: a mistake must not wait for the first photo, nor an address be asked for each.
-        self._mask = b"" if self.look.mask is None else fetch(self.look.mask)[1]
-        if self.look.mask is not None:
-            read_mask(self._mask, 8, 8)
-        self.style = self._ready(style)
-        self.outside = None if outside is None else self._ready(outside)
-
-    def _ready(self, style: Style | str | Path) -> Style:
-        loaded = style if isinstance(style, Style) else load_style(style)
-        loaded.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return loaded
+        self._mask = None if self.finish.mask is None else load_mask(self.finish.mask)
+        self.style = as_style(style, self.device)
+        self.outside = None if outside is None else as_style(outside, self.device)
 
     def move_to(self, device: torch.device) -> None:
         """Work on another device from now on."""
@@ -103,48 +102,67 @@ class Stylizer:
             if style is not None:
                 style.net.to(device)
 
-    def __call__(self, picture: Picture) -> Picture:
+    @overload
+    def __call__(self, picture: Tensor) -> Tensor: ...
+
+    @overload
+    def __call__(self, picture: Picture | np.ndarray | Image.Image | Source) -> Picture: ...
+
+    @guest
+    @torch.no_grad()
+    def __call__(self, picture: PictureLike) -> Picture | Tensor:
         """Return the picture in the style, of the same size, with its transparency.
 
+        Args:
+            picture: whatever :func:`~stylenet.read_image` takes.
+
+        Returns:
+            A tensor of the same shape for a tensor, a :class:`~stylenet.Picture` for all else.
+
         Raises:
-            InputError: for a picture below 8 pixels a side.
+            InputError: for what is no picture, or one below 8 pixels a side.
         """
+        return restyle(picture, self._finished)
+
+    def _finished(self, picture: Picture) -> Picture:
         photo = picture.pixels
         styled = self._styled(self.style, photo)
-        if self.look.mask is not None:
-            mask = read_mask(self._mask, picture.width, picture.height, self.look.feather)
+        if self._mask is not None:
+            mask = soften(resize(self._mask, picture.height, picture.width), self.finish.feather)
             other = photo if self.outside is None else self._styled(self.outside, photo)
-            styled = combine(other, [styled], [mask])
-        if self.look.strength < 1:
-            styled = blend(photo, styled, self.look.strength)
+            styled = combine(other, [styled], [mask.to(photo.device)])
+        if self.finish.strength < 1:
+            styled = blend(photo, styled, self.finish.strength)
         return dataclasses.replace(picture, pixels=styled)
 
     def _styled(self, style: Style, photo: Tensor) -> Tensor:
-        styled = self._scaled(style, photo) if self.look.scale != 1 else self._network(style, photo)
-        return styled if self.look.keep_colors == "none" else keep_colors(styled, photo, self.look.keep_colors)
+        styled = self._scaled(style, photo) if self.finish.scale != 1 else self._network(style, photo)
+        return styled if self.finish.keep_colors == "none" else keep_colors(styled, photo, self.finish.keep_colors)
 
     def _scaled(self, style: Style, photo: Tensor) -> Tensor:
         """Style the picture at another size: a smaller picture gets larger strokes, whose missing detail the photo lends."""
         height, width = photo.shape[-2:]
-        other = [max(8, round(side / self.look.scale)) for side in (height, width)]
+        other = [max(8, round(side / self.finish.scale)) for side in (height, width)]
         if other[0] * other[1] > max(HUGE, height * width):
             raise InputError(
-                f"scale {self.look.scale} makes the picture {other[1]} x {other[0]} pixels to style: take a larger one"
+                f"scale {self.finish.scale} makes the picture {other[1]} x {other[0]} pixels to style: take a larger one"
             )
         styled = self._network(style, resize(photo, *other))
-        return restore_detail(photo, styled) if self.look.scale > 1 else resize(styled, height, width)
+        return restore_detail(photo, styled) if self.finish.scale > 1 else resize(styled, height, width)
 
     def _network(self, style: Style, photo: Tensor) -> Tensor:
-        return style_picture(style.net, photo, self.tile, self.dtype, report=self.report)
+        return style_picture(style.net, photo, self.tile, self.dtype, observe=self.observe)
 
 
+@renamed(look="finish")
+@guest
 def stylize(
-    source: Source,
+    source: PictureLike,
     style: Style | str | Path,
     output: str | Path | None = None,
     *,
     size: str | int | SizeRule = "full",
-    look: Look | None = None,
+    finish: Finish | None = None,
     device: str = "auto",
     precision: Precision = "auto",
     tile: Tile = "auto",
@@ -154,11 +172,12 @@ def stylize(
     """Read a picture, style it, and write it where an output is given.
 
     Args:
-        source: a path, an http(s) address, bytes or a binary file.
+        source: a path, an http(s) address, bytes, a binary file, or a picture in memory: whatever :func:`~stylenet.read_image`
+            takes.
         style: a loaded style, the name of one that comes with stylenet, or a file.
         output: file to write; its ending picks the format.
         size: size rule of the picture before styling: ``full``, ``1024``, ``short:400``, ...
-        look: strength, colours, mask, scale.
+        finish: strength, colours, mask, scale.
         device: ``auto``, ``cpu``, ``cuda``, ...
         precision: ``auto``, ``32`` or ``bf16``.
         tile: rows of the picture at a time, ``0`` for all, ``auto`` for what memory allows.
@@ -171,8 +190,18 @@ def stylize(
     """
     if output is not None:
         check_output(output)
-    stylizer = Stylizer(style, look, device=device, precision=precision, tile=tile)
-    styled = stylizer(read_image(source, size, allow_huge=allow_huge))
+    stylizer = Stylizer(style, finish, device=device, precision=precision, tile=tile)
+    picture = read_image(source, size, allow_huge=allow_huge)
+    if output is not None:
+        check_single(picture)
+    styled = stylizer(picture)
     if output is not None:
         write_image(styled, output, quality=quality)
     return styled
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Look":
+        warn_renamed("stylenet.Look", "stylenet.Finish: a look is what a style changes of a network", level=4)
+        return Finish
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from stylenet.lazy import exporter
 
 if TYPE_CHECKING:
+    from stylenet.losses.criteria import ContentLoss as ContentLoss
+    from stylenet.losses.criteria import StyleLoss as StyleLoss
+    from stylenet.losses.gram import gram_matrix as gram_matrix
     from stylenet.losses.metrics import border_index as border_index
     from stylenet.losses.metrics import checkerboard_index as checkerboard_index
     from stylenet.losses.metrics import content_lost as content_lost
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from stylenet.losses.perceptual import PerceptualLoss as PerceptualLoss
     from stylenet.losses.perceptual import Targets as Targets
     from stylenet.losses.perceptual import content_loss as content_loss
-    from stylenet.losses.perceptual import gram_matrix as gram_matrix
     from stylenet.losses.perceptual import style_loss as style_loss
     from stylenet.losses.perceptual import total_variation as total_variation
     from stylenet.losses.vgg import VGG as VGG
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "VGG",
+    "ContentLoss",
     "GramTarget",
     "Grams",
     "LossSettings",
     "Losses",
     "PerceptualLoss",
+    "StyleLoss",
     "Targets",
     "border_index",
     "checkerboard_index",
@@ -50,6 +54,8 @@ __all__ = [
 __getattr__ = exporter(
     __name__,
     {
+        "criteria": ["ContentLoss", "StyleLoss"],
+        "gram": ["gram_matrix"],
         "metrics": ["border_index", "checkerboard_index", "content_lost", "saturation", "style_errors"],
         "perceptual": [
             "GramTarget",
@@ -59,7 +65,6 @@ __getattr__ = exporter(
             "PerceptualLoss",
             "Targets",
             "content_loss",
-            "gram_matrix",
             "style_loss",
             "total_variation",
         ],

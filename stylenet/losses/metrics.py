@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from stylenet.losses.perceptual import gram_matrix
+from stylenet.losses.gram import gram_matrix
 
 # Every style is measured at these layers, whatever it was trained on, so that styles and other programs can be compared.
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]

@@ -8,16 +8,18 @@ numbers in the paper's own form.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from stylenet.errors import InputError
+from stylenet.images.inputs import check_shape, check_tensor
+from stylenet.images.picture import PictureLike, as_picture
+from stylenet.losses.gram import gram_matrix
 from stylenet.losses.style_terms import moments_distance, wasserstein_distance
 from stylenet.losses.vgg import INPUT_SPACES, VGG, Architecture, Pooling, on_this_machine
 
@@ -26,60 +28,6 @@ StyleForm = Literal["gatys", "johnson", "raw", "keras"]
 VariationForm = Literal["l1", "l2", "power"]
 
 # --- the terms --------------------------------------------------------------------------------------------------------
-
-
-def gram_matrix(features: Tensor) -> Tensor:
-    """Return the correlations between channels, ``F Fᵀ / (h w)`` (Gatys et al., CVPR 2016, eq. 3, divided by the positions).
-
-    Args:
-        features: ``[B, C, h, w]`` of any float type.
-
-    Returns:
-        ``[B, C, C]`` in float32. The product is taken in float32: in half precision it overflows at a few hundred pixels.
-    """
-    product: Tensor = _Gram.apply(features)
-    return product
-
-
-# Positions whose products are summed at once.
-_GRAM_PART = 2**16
-
-
-class _Gram(torch.autograd.Function):
-    """Compute ``F Fᵀ / M``, and its gradient ``(D + Dᵀ) F / M`` as one product in the type and layout of the features.
-
-    Autograd by itself takes two products in float32 and adds them, one of them transposed.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        flat, _ = _positions(features)
-        ctx.save_for_backward(features)
-        with torch.autocast(features.device.type, enabled=False):
-            # Part by part, so that the float32 copy stays small: the first layer's of 2048 x 2048 pixels would have 1 GB.
-            products = [_product(part.float()) for part in torch.split(flat, _GRAM_PART, dim=1)]
-            return torch.stack(products).sum(dim=0) / flat.shape[1]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (features,) = ctx.saved_tensors
-        flat, restore = _positions(features)
-        with torch.autocast(features.device.type, enabled=False):
-            symmetric = (gradient + gradient.transpose(1, 2)) / flat.shape[1]
-            return restore(flat @ symmetric.to(flat.dtype))
-
-
-def _product(part: Tensor) -> Tensor:
-    return part.transpose(1, 2) @ part
-
-
-def _positions(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Return ``[B, C, h, w]`` as ``[B, h w, C]`` without a copy, and the way back."""
-    height, width = features.shape[2:]
-    if features.is_contiguous(memory_format=torch.channels_last):
-        return features.permute(0, 2, 3, 1).flatten(1, 2), lambda flat: flat.unflatten(1, (height, width)).permute(0, 3, 1, 2)
-    return features.flatten(2).transpose(1, 2), lambda flat: flat.transpose(1, 2).unflatten(2, (height, width))
 
 
 def content_loss(features: Tensor, target: Tensor, form: ContentForm = "mean") -> Tensor:
@@ -94,7 +42,7 @@ def content_loss(features: Tensor, target: Tensor, form: ContentForm = "mean") -
     return total / 2 if form == "half_sum" else total
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GramTarget:
     """The statistics that a style is compared by at one layer: sums over the places of pictures, divided by their number.
 
@@ -276,7 +224,7 @@ class LossSettings:
                 raise InputError(f"the weight of {layer} is {value}: it must be a number of 0 or more")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Targets:
     """Everything that a picture is compared with: the photo's activations, the styles' Gram matrices, and the unit of every
     term.
@@ -288,11 +236,11 @@ class Targets:
     content: dict[str, Tensor]
     styles: list[dict[str, GramTarget]]
     style_weights: list[float]
-    content_units: dict[str, float]
-    style_units: list[dict[str, float]]
+    content_units: Mapping[str, float | Tensor]
+    style_units: Sequence[Mapping[str, float | Tensor]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Losses:
     """The objective and its parts. ``parts`` holds weighted terms by name (``content/relu4_2``, ``style/relu1_1``, ``tv``)
     that add up to ``total``; every value is a scalar tensor."""
@@ -306,19 +254,28 @@ class Losses:
 
 
 class PerceptualLoss(nn.Module):
-    """Content, style and total variation of pictures ``[B, 3, H, W]`` in 0..1 against :class:`Targets`.
+    """Content, style and total variation of pictures ``[B, 3, H, W]`` in 0..1.
+
+    As a loss of ``torch.nn`` it compares an output with a picture: ``PerceptualLoss()(output, target).backward()``. Both
+    engines compare with :class:`Targets` instead, which are measured once. The loss network is frozen; its weights are in no
+    ``state_dict()``. It works under autocast, ``torch.compile``, ``torch.func`` and a second differentiation.
 
     Args:
         settings: forms, layers and weights.
         vgg: a network to use instead of the one that ``settings`` names; it must return all layers needed.
+        painting: the picture whose style outputs are to have: whatever :func:`~stylenet.read_image` takes, or its Gram
+            matrices. Without one an output is compared with its target's content alone.
     """
 
-    def __init__(self, settings: LossSettings, vgg: VGG | None = None) -> None:
+    def __init__(
+        self, settings: LossSettings | None = None, vgg: VGG | None = None, painting: PictureLike | Grams | None = None
+    ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings = settings = settings or LossSettings()
         layers = [*settings.content_layers, *settings.style_layers]
         self.vgg = vgg or VGG(layers, settings.vgg, settings.vgg_weights, settings.pooling, settings.vgg_space)
         self._ratios: dict[str, float] | None = None
+        self.painting = None if painting is None else GramBuffers(self.grams(_style_picture(painting, self.vgg)))
 
     @torch.no_grad()
     def targets(
@@ -345,7 +302,7 @@ class PerceptualLoss(nn.Module):
         if self.settings.calibrated:
             if reference is not None:
                 features = self.vgg(reference)
-            return self._calibrate(targets, features, content.shape[-2] * content.shape[-1])
+            return _in_numbers(self._calibrate(targets, features, content.shape[-2] * content.shape[-1]))
         return self.converted(targets, content)
 
     def without_units(self, content: dict[str, Tensor], styles: list[Grams], style_weights: list[float]) -> Targets:
@@ -376,7 +333,7 @@ class PerceptualLoss(nn.Module):
             spread = features - features.mean(dim=(0, 2, 3), keepdim=True)
             content[name] = (content_loss(spread, nothing, form), content_loss(features, nothing, form))
         layers = self.settings.style_layers if targets.styles else ()
-        return self.calibrated(targets, content, {name: gram_target(photo[name]) for name in layers}, pixels)
+        return self._with_units(targets, content, {name: gram_target(photo[name]) for name in layers}, pixels)
 
     def calibrated(
         self,
@@ -394,8 +351,18 @@ class PerceptualLoss(nn.Module):
             photo: :func:`gram_target` of the photo at each style layer.
             pixels: pixels of one photo.
         """
+        return _in_numbers(self._with_units(targets, content, photo, pixels))
+
+    def _with_units(
+        self,
+        targets: Targets,
+        content: Mapping[str, tuple[Tensor, Tensor]],
+        photo: Mapping[str, GramTarget],
+        pixels: int,
+    ) -> Targets:
+        """Return what :meth:`calibrated` does, with units that are still tensors."""
         content_units = {name: _unit(2 * spread, magnitude) for name, (spread, magnitude) in content.items()}
-        style_units: list[dict[str, float]] = [{} for _ in targets.styles]
+        style_units: list[dict[str, Tensor]] = [{} for _ in targets.styles]
         for name, summary in photo.items():
             # This is done once for all styles: a training of many looks has a hundred.
             mean = None if summary.mean is None else torch.zeros_like(summary.mean)
@@ -471,9 +438,46 @@ class PerceptualLoss(nn.Module):
             " fourth power"
         ]
 
-    def forward(self, picture: Tensor, targets: Targets) -> Losses:
-        """Return the objective for pictures ``[B, 3, H, W]`` in 0..1, differentiable with respect to them."""
-        return self.compare(self.vgg(picture), picture, targets)
+    @overload
+    def forward(self, picture: Tensor, targets: Targets) -> Losses: ...
+
+    @overload
+    def forward(self, picture: Tensor, targets: Tensor) -> Tensor: ...
+
+    def forward(self, picture: Tensor, targets: Targets | Tensor) -> Losses | Tensor:
+        """Return the objective for pictures ``[B, 3, H, W]`` in 0..1, differentiable with respect to them.
+
+        Args:
+            picture: the output of a network; values may lie a little outside 0..1.
+            targets: what it is compared with: pictures of the same shape, uint8 or float in 0..1, which are taken as constants;
+                or what :meth:`targets` has measured of them.
+
+        Returns:
+            A scalar for pictures, averaged over the batch; the objective with its parts for targets.
+
+        Raises:
+            InputError: for tensors of other shapes, types or ranges.
+        """
+        if isinstance(targets, Targets):
+            return self.compare(self.vgg(picture), picture, targets)
+        output, wanted = check_pair(picture, targets)
+        return self.compare(self.vgg(output), output, self._targets_of(wanted)).total
+
+    @torch.no_grad()
+    def _targets_of(self, pictures: Tensor) -> Targets:
+        """Targets whose units are tensors, so that nothing waits for a device and compilers see one graph."""
+        features = self.vgg(pictures)
+        styles = [] if self.painting is None else [self.painting.grams()]
+        targets = Targets(
+            content={name: features[name].clone() for name in self.settings.content_layers},
+            styles=styles,
+            style_weights=[1.0] * len(styles),
+            content_units=dict.fromkeys(self.settings.content_layers, 1.0),
+            style_units=[dict.fromkeys(self._unit_names(), 1.0) for _ in styles],
+        )
+        if self.settings.calibrated:
+            return self._calibrate(targets, features, pictures.shape[-2] * pictures.shape[-1])
+        return self.converted(targets, pictures)
 
     def compare(self, features: Mapping[str, Tensor], picture: Tensor, targets: Targets) -> Losses:
         """Return the objective from activations that are already at hand."""
@@ -557,6 +561,67 @@ class PerceptualLoss(nn.Module):
         return _MEAN_TERMS[kind](summary.matrix, summary.mean, target.matrix, target.mean)
 
 
+class GramBuffers(nn.Module):
+    """Gram matrices that move with a module, stay float32, and are in no ``state_dict()``."""
+
+    def __init__(self, grams: Grams) -> None:
+        super().__init__()
+        self.positions = {name: target.positions for name, target in grams.items()}
+        for name, target in grams.items():
+            self.register_buffer(name, target.matrix.float(), persistent=False)
+            self.register_buffer(f"{name}_mean", None if target.mean is None else target.mean.float(), persistent=False)
+
+    def grams(self) -> Grams:
+        """Return them as they are compared with."""
+        return {
+            name: GramTarget(self.get_buffer(name), positions, self._buffers[f"{name}_mean"])
+            for name, positions in self.positions.items()
+        }
+
+    def _apply(self, fn: Any, recurse: bool = True) -> GramBuffers:
+        """Follow to another device, but not to a shorter type, in which the sums would overflow."""
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, value in self._buffers.items():
+            old = before[name]
+            if value is not None and old is not None and value.dtype != old.dtype:
+                self._buffers[name] = old.to(value.device)
+        return self
+
+
+def _style_picture(painting: PictureLike | Grams, vgg: VGG) -> Tensor | Grams:
+    """A painting on the device of a loss network, or its Gram matrices."""
+    device = next(vgg.parameters()).device
+    return moved(painting if isinstance(painting, dict) else as_picture(painting, "the painting").pixels, device)
+
+
+def check_pair(output: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return an output and its target as ``[B, 3, H, W]``, both of floats and the target in 0..1.
+
+    The range of an output is its network's affair. That of a target is looked at where that is possible: not while a program is
+    compiled, and not under ``torch.func``.
+
+    Raises:
+        InputError: for what cannot be compared.
+    """
+    if not isinstance(output, Tensor) or not output.is_floating_point():
+        kind = str(output.dtype) if isinstance(output, Tensor) else type(output).__name__
+        raise InputError(f"the output is {kind}: a loss compares tensors [B, 3, H, W] of floats in 0..1")
+    output = check_shape(output, "the output")
+    if target is None:
+        return output, output
+    if not isinstance(target, Tensor):
+        raise InputError(f"the target is of type {type(target).__name__}: give a tensor like the output, [B, 3, H, W] in 0..1")
+    readable = not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(target)
+    if readable or target.dtype == torch.uint8:
+        target = check_tensor(target, "the target")
+    else:
+        target = check_shape(target, "the target").detach()
+    if output.shape != target.shape:
+        raise InputError(f"the output is {list(output.shape)} and the target {list(target.shape)}: they must be alike")
+    return output, target.to(output.device)
+
+
 # Style terms beside Gram matrices, by the first word of their parts. They are of the second degree in the activations.
 _MEAN_TERMS = {"moments": moments_distance, "wasserstein": wasserstein_distance}
 
@@ -588,8 +653,18 @@ def _rms(tensor: Tensor) -> float:
     return max(float(tensor.float().square().mean().sqrt()), 1e-8)
 
 
-def _unit(value: Tensor, magnitude: Tensor) -> float:
+def _in_numbers(targets: Targets) -> Targets:
+    """Targets with their units as plain numbers."""
+    return replace(
+        targets,
+        content_units={name: float(unit) for name, unit in targets.content_units.items()},
+        style_units=[{name: float(unit) for name, unit in units.items()} for units in targets.style_units],
+    )
+
+
+def _unit(value: Tensor, magnitude: Tensor) -> Tensor:
     """Return a divisor that stays usable for a picture of one colour, or a style that is the photo itself: at least a
     millionth of the same term's value for no activations at all, so that the scale of a network's activations does not
     matter."""
-    return max(float(value), 1e-6 * float(magnitude)) or 1.0
+    unit = torch.maximum(value, 1e-6 * magnitude)
+    return torch.where(unit > 0, unit, 1.0)

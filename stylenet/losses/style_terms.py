@@ -55,7 +55,7 @@ def wasserstein_distance(gram: Tensor, mean: Tensor, target_gram: Tensor, target
     floor = _floor(target) * torch.eye(channels, device=gram.device, dtype=gram.dtype)
     own, target = covariance(gram, mean) + floor, target + floor
     root = _square_root(target)
-    between: Tensor = _TraceOfRoot.apply(root @ own @ root)
+    between: Tensor = _TraceOfRoot.apply(root @ own @ root)[0]
     traces = torch.stack([matrix.diagonal(dim1=1, dim2=2).sum(dim=1).mean() for matrix in (own, target)]).sum()
     distance = ((mean - target_mean).square().sum(dim=1).mean() + traces - 2 * between.mean()) / channels
     return distance.to(result)
@@ -90,25 +90,67 @@ def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _TraceOfRoot(torch.autograd.Function):
-    """Compute ``tr M^½`` of symmetric matrices ``[B, C, C]``, with its gradient ``½ M^-½``.
+    """``tr M^½`` of symmetric matrices ``[B, C, C]``, with its gradient ``½ M^-½``.
 
     Autograd through an eigendecomposition divides by differences of eigenvalues, which may be equal; this does not.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor) -> Tensor:
-        values, vectors = _eigen(matrix)
-        # M is at least the square of the floor; the rest is rounding.
-        least = values.amax(dim=1, keepdim=True) * 1e-12
-        roots = torch.maximum(values, least).clamp_min(torch.finfo(torch.float32).tiny).sqrt()
-        ctx.save_for_backward(roots, vectors)
-        trace: Tensor = roots.sum(dim=1)
-        return trace
+    def forward(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        roots, vectors = _roots(matrix)
+        return roots.sum(dim=1), roots, vectors
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, roots, vectors = output
+        ctx.mark_non_differentiable(roots, vectors)
+        ctx.save_for_backward(*inputs, roots, vectors)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> Tensor:
+        matrix, roots, vectors = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient is to be differentiated itself
+            inverse: Tensor = _InverseRoot.apply(matrix)
+        else:
+            inverse = (vectors / roots.unsqueeze(1)) @ vectors.transpose(1, 2)
+        return inverse * (gradient[:, None, None] / 2)
+
+
+class _InverseRoot(torch.autograd.Function):
+    """``M^-½`` of symmetric matrices ``[B, C, C]``, for the gradient above and for that gradient's own.
+
+    With eigenvalues ``r²`` and eigenvectors ``V`` its differential is ``V (K ∘ Vᵀ dM V) Vᵀ``, where K has the divided
+    differences of ``1 / r`` (Daleckii & Krein 1965): ``K_ij = -1 / (r_i r_j (r_i + r_j))``, also for equal eigenvalues.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(matrix: Tensor) -> Tensor:
+        roots, vectors = _roots(matrix)
+        inverse: Tensor = (vectors / roots.unsqueeze(1)) @ vectors.transpose(1, 2)
+        return inverse
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        roots, vectors = ctx.saved_tensors
-        half = (vectors / (2 * roots).unsqueeze(1)) @ vectors.transpose(1, 2)
-        scaled: Tensor = half * gradient[:, None, None]
-        return scaled
+        (matrix,) = ctx.saved_tensors
+        roots, vectors = _roots(matrix)
+        down, across = roots.unsqueeze(2), roots.unsqueeze(1)
+        inner = vectors.transpose(1, 2) @ ((gradient + gradient.transpose(1, 2)) / 2) @ vectors
+        outer: Tensor = vectors @ (-inner / (down * across * (down + across))) @ vectors.transpose(1, 2)
+        return outer
+
+
+def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Square roots of the eigenvalues ``[B, C]``, and the eigenvectors."""
+    values, vectors = _eigen(matrix)
+    # M is at least the square of the floor; the rest is rounding.
+    least = values.amax(dim=1, keepdim=True) * 1e-12
+    return torch.maximum(values, least).clamp_min(torch.finfo(torch.float32).tiny).sqrt(), vectors

@@ -12,7 +12,7 @@ import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 from urllib.error import URLError
 
 import torch
@@ -42,13 +42,27 @@ class InputSpace:
 
     def preprocess(self, picture: Tensor) -> Tensor:
         """Return a picture ``[B, 3, H, W]`` in 0..1 as the weights want it."""
-        mean, std = (torch.tensor(v, device=picture.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        mean, std = (_per_channel(values, picture) for values in (self.mean, self.std))
         return (picture * self.scale - mean) / std
 
     def deprocess(self, values: Tensor) -> Tensor:
         """Return a picture in 0..1 from what :meth:`preprocess` has made."""
-        mean, std = (torch.tensor(v, device=values.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        mean, std = (_per_channel(numbers, values) for numbers in (self.mean, self.std))
         return (values * std + mean) / self.scale
+
+
+def _per_channel(numbers: tuple[float, float, float], like: Tensor) -> Tensor:
+    """``[1, 3, 1, 1]`` on the device of a tensor, in float32 at least; the host's default type has no say."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return torch.tensor(numbers, device=like.device, dtype=dtype).view(1, 3, 1, 1)
+
+
+class _FrozenConv(nn.Conv2d):
+    """A convolution whose weights come with the loss network: they are in no checkpoint, and wanted from none."""
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None: ...
+
+    def _load_from_state_dict(self, *_: Any) -> None: ...
 
 
 # Caffe's means are (103.939, 116.779, 123.68) in BGR; the first convolution's weights are turned to RGB on loading.
@@ -108,11 +122,12 @@ class VGG(nn.Module):
         for name in self.names:
             if name.startswith("conv"):
                 width = _WIDTHS[_block(name) - 1]
-                self.convolutions[name] = nn.Conv2d(channels, width, kernel_size=3, padding=1)
+                self.convolutions[name] = _convolution(channels, width, drawn=weights == "random")
                 channels = width
         if weights != "random":
             state = load_weights(weights, architecture)
-            self.convolutions.load_state_dict({key: state[key] for key in self.convolutions.state_dict()})
+            for key, value in self.convolutions.named_parameters():
+                value.data.copy_(state[key])
         self.requires_grad_(False).eval()
 
     def forward(self, picture: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -190,6 +205,16 @@ class VGG(nn.Module):
                     f"a picture of {width} x {height} pixels is too small for layer {name}, which needs {needed} pixels"
                     " a side: use a larger picture or a shallower layer"
                 )
+
+
+def _convolution(inputs: int, outputs: int, drawn: bool) -> _FrozenConv:
+    """One layer in float32. Numbers are drawn for it only where they stay, so that the host's random numbers are left alone."""
+    if drawn:
+        return _FrozenConv(inputs, outputs, kernel_size=3, padding=1, dtype=torch.float32)
+    device = torch.get_default_device()
+    where = {"device": device, "dtype": torch.float32}
+    layer = nn.utils.skip_init(_FrozenConv, inputs, outputs, kernel_size=3, padding=1, **where)  # type: ignore[no-untyped-call]
+    return cast(_FrozenConv, layer)
 
 
 def smallest_side(layer: str) -> int:

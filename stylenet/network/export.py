@@ -19,9 +19,10 @@ from torch.overrides import TorchFunctionMode
 
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable, write_atomic
+from stylenet.modes import guest
 from stylenet.network.blending import check_one_body, mix_looks
 from stylenet.network.onnx_graph import INPUT, OUTPUT, SHARES, network_model
-from stylenet.network.styles import Style, load_style
+from stylenet.network.styles import Style, as_style
 from stylenet.network.transform_net import ConvLayer, TransformNet
 
 Format = Literal["onnx"]
@@ -72,6 +73,7 @@ class Difference:
         return f"{self.width} x {self.height}: maximum difference {self.maximum:.2g}, mean {self.mean:.2g}"
 
 
+@guest
 def export_style(
     style: Style | str | Path | Sequence[Style | str | Path], path: str | Path, precision: ExportPrecision = "32"
 ) -> list[Difference]:
@@ -96,19 +98,21 @@ def export_style(
         RunError: if the file would not do what the network does, or cannot be written.
     """
     _check_packages()
+    if not isinstance(path, str | Path):
+        raise InputError(f"the path to write is of type {type(path).__name__}: give a text or a Path")
     target = Path(path)
     if target.suffix.lower() != ".onnx":
         raise InputError(f"cannot write {target}: its ending must be .onnx")
     if precision not in BOUNDS:
         raise InputError(f"precision is {precision!r}: use {' or '.join(BOUNDS)}")
     check_writable(target)
-    several = [style] if isinstance(style, Style | str | Path) else list(style)
+    several = [style] if isinstance(style, Style | str | Path) or not isinstance(style, Sequence) else list(style)
     if not several:
         raise InputError("no style to export was given")
-    loaded = [one if isinstance(one, Style) else load_style(one) for one in several]
+    loaded = [as_style(one) for one in several]
     if len(loaded) > 1:
         check_one_body({f"{one.card.name} (style {place})": one.net for place, one in enumerate(loaded, 1)})
-    nets = [copy.deepcopy(one.net).float().cpu().eval() for one in loaded]
+    nets = [one.net.float() for one in loaded]
     cards = [dataclasses.asdict(one.card) for one in loaded]
     about = json.dumps(cards[0] if len(cards) == 1 else cards)
     content = network_model(nets, about, half=precision == "16").SerializeToString()
@@ -144,7 +148,7 @@ def _session(content: bytes) -> Any:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _compare(nets: Sequence[TransformNet], content: bytes, precision: ExportPrecision) -> list[Difference]:
     """Compare the file, run by onnxruntime, with the network; in float16 also the network with rounded weights and values.
 

@@ -5,24 +5,30 @@ Styles that come with stylenet are found by name; other repositories' checkpoint
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
 
+import numpy as np
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from stylenet.errors import InputError
 from stylenet.files import write_atomic
-from stylenet.images.picture import Picture
+from stylenet.images.fetching import Source
+from stylenet.images.picture import Picture, PictureLike, as_picture
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.perceptual import Grams
+from stylenet.modes import guest
 from stylenet.network.cards import CARD_KEY, Card, find_body, find_style, read_card
 from stylenet.network.foreign import read_foreign
 from stylenet.network.looks import LEARNS, Learns, Looks, LookTable, read_look, wear_look
@@ -35,26 +41,74 @@ _GRAM, _LOOK, _LOOKS, _SCALE = "gram.", "look", "looks.", ".scale"
 Bits = Literal[8, 16, 32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Style:
-    """A network that is ready to style pictures, and its card."""
+    """A network that is ready to style pictures, and its card.
+
+    Attributes:
+        net: the network.
+        card: what is known about it.
+        path: the file that it was loaded from, if it was.
+    """
 
     net: TransformNet
     card: Card
+    path: Path | None = None
 
     @overload
     def __call__(self, picture: Tensor) -> Tensor: ...
 
     @overload
-    def __call__(self, picture: Picture) -> Picture: ...
+    def __call__(self, picture: Picture | np.ndarray | Image.Image | Source) -> Picture: ...
 
-    def __call__(self, picture: Picture | Tensor) -> Picture | Tensor:
-        """Return a picture in the style, of the same size and kind; values in 0..1, transparency carried over. One that
-        memory would not hold goes through the network in strips. :class:`~stylenet.inference.Stylizer` picks precision and
-        device too."""
-        if isinstance(picture, Tensor):
-            return style_picture(self.net, picture)
-        return dataclasses.replace(picture, pixels=style_picture(self.net, picture.pixels))
+    @guest
+    def __call__(self, picture: PictureLike) -> Picture | Tensor:
+        """Return a picture in the style, of the same size; values in 0..1, transparency carried over.
+
+        One that memory would not hold goes through the network in strips. :class:`~stylenet.inference.Stylizer` picks precision
+        and device too.
+
+        Args:
+            picture: whatever :func:`~stylenet.read_image` takes.
+
+        Returns:
+            For a tensor ``[3, H, W]`` or ``[B, 3, H, W]`` one of the same shape in float32, on its device and outside any
+            graph; for all else a :class:`~stylenet.Picture`.
+
+        Raises:
+            InputError: for what is no picture, or one below 8 pixels a side.
+        """
+        return restyle(picture, lambda given: dataclasses.replace(given, pixels=style_picture(self.net, given.pixels)))
+
+    def on(self, device: torch.device | str) -> Style:
+        """Return the style with a network of its own on a device, in channels-last layout; this one stays as it is."""
+        net = copy.deepcopy(self.net).requires_grad_(False).eval()
+        net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return dataclasses.replace(self, net=net)
+
+    def __repr__(self) -> str:
+        return f"Style({self.card.name!r}, width {self.net.settings.width})"
+
+
+def restyle(picture: PictureLike, change: Callable[[Picture], Picture]) -> Picture | Tensor:
+    """Return a changed picture: a tensor of the same shape for a tensor, a :class:`~stylenet.Picture` for all else."""
+    changed = change(as_picture(picture))
+    if not isinstance(picture, Tensor):
+        return changed
+    return changed.pixels if picture.ndim == 4 else changed.pixels[0]
+
+
+def as_style(style: Style | str | os.PathLike[str], device: torch.device | str = "cpu") -> Style:
+    """Return a style by name or file on a device, with a network that is nobody else's.
+
+    Raises:
+        InputError: if there is none, or it is something else.
+    """
+    if isinstance(style, Style):
+        return style.on(device)
+    loaded = load_style(style)
+    loaded.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return loaded
 
 
 def save_look(net: TransformNet, learns: Learns, body: str | Path, card: Card, path: str | Path, bits: Bits = 16) -> None:
@@ -132,14 +186,17 @@ def _write(state: dict[str, Tensor], card: Card, path: str | Path) -> None:
     write_atomic(Path(path), save(state, {CARD_KEY: json.dumps(dataclasses.asdict(card))}))
 
 
-def load_style(style: str | Path, device: torch.device | str = "cpu") -> Style:
+@guest
+def load_style(style: str | os.PathLike[str], device: torch.device | str = "cpu") -> Style:
     """Load a style by the name of a shipped one or the path of a file: stylenet's own, or a checkpoint of pytorch/examples,
     gordicaleksa or eriklindernoren. No code in a file is ever run.
 
     Raises:
         InputError: if there is no such style, or the file is none.
     """
-    path = find_style(style)
+    if not isinstance(style, str | os.PathLike):
+        raise InputError(f"a style is named by a word or a path, not by a value of type {type(style).__name__}")
+    path = find_style(Path(os.fspath(style)))
     card = read_card(path)
     if card is None:
         state, settings, source = read_foreign(path)
@@ -150,7 +207,9 @@ def load_style(style: str | Path, device: torch.device | str = "cpu") -> Style:
         except TypeError as error:
             raise InputError(f"{path} was written by a newer version of stylenet, or is damaged ({error})") from error
         state = _read_body(path, card) if card.body else _read_restored(path)
-    net = TransformNet(settings)
+    with torch.device("meta"):  # drawing weights that are replaced at once would disturb the host's random numbers
+        net = TransformNet(settings)
+    net.to_empty(device="cpu")
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
@@ -160,7 +219,7 @@ def load_style(style: str | Path, device: torch.device | str = "cpu") -> Style:
     broken = [name for name, value in net.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise InputError(f"{path} holds weights that are not finite ({broken[0]}): its training had failed; train it again")
-    return Style(net.requires_grad_(False).eval().to(device), card)
+    return Style(net.requires_grad_(False).eval().to(device), card, path)
 
 
 def _read_body(path: Path, card: Card) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylenet.deprecation import renamed
 from stylenet.devices import free_memory, give_back_memory
 from stylenet.errors import InputError, RunError
 from stylenet.files import scratch_folder
@@ -74,14 +75,15 @@ class Pool(Protocol):
         ...
 
 
-@torch.inference_mode()
+@renamed(report="observe")
+@torch.no_grad()
 def style_picture(
     net: TransformNet,
     picture: Tensor,
     tile: Tile = "auto",
     dtype: torch.dtype = torch.float32,
     pools: Sequence[Pool] | None = None,
-    report: Callable[[float], None] | None = None,
+    observe: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Return the styled picture, whole or in strips, which is the same but for rounding.
 
@@ -91,7 +93,7 @@ def style_picture(
         tile: rows of the picture in a strip; 0 for the whole at once; ``auto`` for what fits into half of the free memory.
         dtype: type of the convolutions.
         pools: what has a say in the statistics of each normalisation, in order.
-        report: is told the share that is done, 0..1, if the picture is taken in strips.
+        observe: is told the share that is done, 0..1, if the picture is taken in strips.
 
     Returns:
         ``[B, 3, H, W]``, float32, 0..1.
@@ -111,7 +113,7 @@ def style_picture(
     folder = None if map_bytes(net, height, width, dtype) < _IN_MEMORY else scratch_folder()
     strip = None if tile == "auto" else tile
     results = [
-        style_in_strips(net, single, strip, folder, dtype, pools, report).clamp_(0, 1) for single in torch.split(picture, 1)
+        style_in_strips(net, single, strip, folder, dtype, pools, observe).clamp_(0, 1) for single in torch.split(picture, 1)
     ]
     return joined(results)
 
@@ -128,7 +130,8 @@ def map_bytes(net: TransformNet, height: int, width: int, dtype: torch.dtype) ->
     return int(height * width * net.settings.width * _MAP_VALUES * dtype.itemsize)
 
 
-@torch.inference_mode()
+@renamed(report="observe")
+@torch.no_grad()
 def style_in_strips(
     net: TransformNet,
     picture: Tensor,
@@ -136,7 +139,7 @@ def style_in_strips(
     folder: str | Path | None = None,
     dtype: torch.dtype = torch.float32,
     pools: Sequence[Pool] | None = None,
-    report: Callable[[float], None] | None = None,
+    observe: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Compute ``net(picture)`` in little memory; equal to 1e-5 in float32.
 
@@ -147,7 +150,7 @@ def style_in_strips(
         folder: keep the maps in an unnamed temporary file there instead of in memory; it is gone with the process.
         dtype: type of the convolutions and maps.
         pools: what has a say in the statistics of each normalisation, in order.
-        report: is told the share that is done, 0..1.
+        observe: is told the share that is done, 0..1.
 
     Raises:
         RunError: if the temporary file outgrows the disk.
@@ -155,7 +158,7 @@ def style_in_strips(
     height, width = picture.shape[-2:]
     rows = strip or max(16, _STRIP_VALUES // (net.settings.width * width))
     check_sides(height, width)
-    work = _Work(net, picture, -(-rows // 4) * 4, dtype, None if folder is None else Path(folder), iter(pools or ()), report)
+    work = _Work(net, picture, -(-rows // 4) * 4, dtype, None if folder is None else Path(folder), iter(pools or ()), observe)
     with torch.autocast(work.device.type, dtype, enabled=dtype != torch.float32):
         return work.run()[..., :height, :width]
 
@@ -168,7 +171,7 @@ class _Work:
     dtype: torch.dtype
     folder: Path | None
     pools: Iterator[Pool]
-    report: Callable[[float], None] | None
+    observe: Callable[[float], None] | None
     passed: int = 0
 
     @property
@@ -256,8 +259,8 @@ class _Work:
         strip = self.strip * sized.height // padded
         for top in range(0, sized.height, strip):
             yield top, min(top + strip, sized.height)
-            if self.report is not None:
-                self.report((self.passed + min(top + strip, sized.height) / sized.height) / self.passes)
+            if self.observe is not None:
+                self.observe((self.passed + min(top + strip, sized.height) / sized.height) / self.passes)
         self.passed += 1
 
 

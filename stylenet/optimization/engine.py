@@ -6,6 +6,7 @@ given, and never without the best picture so far.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,18 +18,22 @@ from torch import Tensor
 
 from stylenet.devices import pick_device, pick_loss_precision
 from stylenet.durations import parse_seconds
-from stylenet.errors import InputError
+from stylenet.errors import InputError, Interrupted
 from stylenet.images.picture import resize
 from stylenet.losses.perceptual import Grams, Losses, LossSettings, PerceptualLoss, Targets, moved
 from stylenet.losses.vgg import VGG
+from stylenet.modes import guest
 from stylenet.optimization.descent import Descent, NotFinite
 from stylenet.optimization.planning import Clock, plan_scales, short_of_memory, style_dimensions
 from stylenet.optimization.settings import OptimizeSettings
 
-Stopped = Literal["steps", "plateau", "budget", "interrupted", "broken"]
+Stopped = Literal["steps", "plateau", "budget", "observer", "interrupted", "broken"]
+
+# Called after every step; what returns False ends the search.
+Observer = Callable[["Iterate"], object]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Iterate:
     """The state that an observer sees after each step.
 
@@ -58,7 +63,7 @@ class Iterate:
     picture: Callable[[], Tensor]
 
 
-@dataclass
+@dataclass(eq=False)
 class Result:
     """The picture ``[1, 3, H, W]`` in 0..1 and how it came about.
 
@@ -68,7 +73,7 @@ class Result:
         parts: weighted terms of the objective.
         steps: taken at all scales.
         seconds: wall-clock time.
-        stopped: why it ended: ``steps``, ``plateau``, ``budget``, ``interrupted`` or ``broken``.
+        stopped: why it ended: ``steps``, ``plateau``, ``budget``, ``observer``, ``interrupted`` or ``broken``.
         message: message for people, where there is something to say.
         notes: what was decided on the way: conversion of weights, memory.
     """
@@ -83,7 +88,8 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
 
-def optimize(
+@guest
+def optimize_pixels(
     content: Tensor,
     styles: Sequence[Tensor | Grams],
     loss: LossSettings | None = None,
@@ -91,7 +97,7 @@ def optimize(
     *,
     style_weights: Sequence[float] | None = None,
     init: Tensor | None = None,
-    observe: Callable[[Iterate], None] | None = None,
+    observe: Observer | None = None,
     started: float | None = None,
     vgg: VGG | None = None,
 ) -> Result:
@@ -104,16 +110,17 @@ def optimize(
         settings: how.
         style_weights: share of each style picture; equal by default.
         init: a picture to start from, of any size; without it ``settings.init`` decides.
-        observe: called after every step.
+        observe: called after every step; what returns False ends the search.
         started: ``time.monotonic()`` from which the budget counts; now by default.
         vgg: a network to use instead of the one that ``loss`` names.
 
     Returns:
-        The picture and what is known about it. A loss that is not finite, or Ctrl-C, ends the search with the best
-        picture and ``stopped`` set, not with an exception.
+        The picture and what is known about it. A loss that is not finite ends the search with the best picture and
+        ``stopped`` set, not with an exception.
 
     Raises:
         InputError: for settings that cannot be met, such as a picture too small for a layer.
+        Interrupted: after Ctrl-C, with the result so far.
     """
     loss, settings = loss or LossSettings(), settings or OptimizeSettings()
     if not styles and loss.style_layers:
@@ -122,7 +129,7 @@ def optimize(
 
 
 class _Search:
-    """The state that all scales of one call of :func:`optimize` share."""
+    """The state that all scales of one call of :func:`optimize_pixels` share."""
 
     def __init__(
         self,
@@ -131,7 +138,7 @@ class _Search:
         loss: LossSettings,
         settings: OptimizeSettings,
         style_weights: Sequence[float] | None,
-        observe: Callable[[Iterate], None] | None,
+        observe: Observer | None,
         started: float | None,
         vgg: VGG | None,
     ) -> None:
@@ -142,7 +149,8 @@ class _Search:
         self.memory_format = torch.contiguous_format if dtype == torch.float32 else torch.channels_last
         self.content = content.to(self.device)
         self.styles = [moved(style, self.device) for style in styles]
-        self.loss = PerceptualLoss(loss, vgg).to(self.device)
+        # A copy of the caller's: its type, layout and checkpointing change.
+        self.loss = PerceptualLoss(loss, copy.deepcopy(vgg)).to(self.device)
         # The network alone computes in a shorter type; Gram matrices, losses and pixels are float32.
         self.loss.vgg.convolutions.to(dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.plan = plan_scales(content.shape[-2], content.shape[-1], settings.scales)
@@ -161,13 +169,20 @@ class _Search:
                     break
                 result.picture = self._enlarged(index) if index else resize(result.picture, height, width)
                 carried = self._descend(index, carried)
-        except KeyboardInterrupt:
+                if result.stopped == "observer":
+                    break
+        except KeyboardInterrupt as error:
             result.stopped, result.message = "interrupted", "interrupted: this is the picture so far"
+            raise Interrupted(result.message, self._finished()) from error
         except NotFinite as error:
             result.stopped, result.message = "broken", str(error)
-        result.picture = resize(result.picture.float(), *self.plan[-1])
-        result.seconds = time.monotonic() - self.started
-        return result
+        return self._finished()
+
+    def _finished(self) -> Result:
+        """The result at the size that was asked for."""
+        self.result.picture = resize(self.result.picture.float(), *self.plan[-1])
+        self.result.seconds = time.monotonic() - self.started
+        return self.result
 
     def _start(self, init: Tensor | None) -> Tensor:
         """Return the first picture ``[1, 3, H, W]``, at the size of the result."""
@@ -228,7 +243,9 @@ class _Search:
                 self.clock.measured(time.monotonic() - before)
                 self.result.steps += 1
                 objectives.append(float(losses.total))
-                self._tell(index, len(objectives), losses, time.monotonic() - begun, descent)
+                if self._tell(index, len(objectives), losses, time.monotonic() - begun, descent) is False:
+                    self.result.stopped = "observer"
+                    break
                 if _flat(objectives, self.settings.plateau):
                     self.result.stopped = "plateau"
                     break
@@ -244,9 +261,9 @@ class _Search:
             self.result.objective = float(descent.best_losses.total)
             self.result.parts = {name: float(value) for name, value in descent.best_losses.parts.items()}
 
-    def _tell(self, index: int, step: int, losses: Losses, seconds: float, descent: Descent) -> None:
+    def _tell(self, index: int, step: int, losses: Losses, seconds: float, descent: Descent) -> object:
         if self.observe is None:
-            return
+            return None
         height, width = self.plan[index]
         iterate = Iterate(
             scale=index + 1,
@@ -262,7 +279,7 @@ class _Search:
             remaining=self.clock.remaining(self.settings.steps - step),
             picture=descent.picture,
         )
-        self.observe(iterate)
+        return self.observe(iterate)
 
 
 def _flat(objectives: list[float], plateau: float) -> bool:

@@ -6,7 +6,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,16 @@ from stylenet.devices import versions
 from stylenet.durations import clock
 from stylenet.files import write_atomic
 from stylenet.images.picture import write_image
-from stylenet.optimization.engine import Iterate, Result
+from stylenet.optimization.engine import Iterate, Observer, Result
 from stylenet.progress import ProgressLine
-
-Observer = Callable[[Iterate], None]
 
 
 def together(observers: Sequence[Observer]) -> Observer:
-    """Return one observer that tells each of several."""
+    """Return one observer that tells each of several, and ends the search where one of them does."""
 
-    def observe(iterate: Iterate) -> None:
-        for observer in observers:
-            observer(iterate)
+    def observe(iterate: Iterate) -> bool:
+        answers = [observer(iterate) for observer in observers]
+        return all(answer is not False for answer in answers)
 
     return observe
 

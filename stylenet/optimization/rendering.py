@@ -1,28 +1,38 @@
-"""Make a picture file from picture files: the work of ``stylenet optimize``."""
+"""From pictures to a picture, by a search for its pixels: reading, starting, watching and writing."""
 
 from __future__ import annotations
 
-import logging
+import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 from torch import Tensor
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, Interrupted
 from stylenet.files import check_writable
 from stylenet.images.color import KeepColors, exchange_luminance, luminance, match_colors
-from stylenet.images.fetching import Source
-from stylenet.images.picture import Picture, check_output, read_image, resize, write_image
+from stylenet.images.picture import (
+    Picture,
+    PictureLike,
+    as_picture,
+    check_output,
+    check_single,
+    read_image,
+    resize,
+    write_image,
+)
 from stylenet.images.sheets import contact_sheet
-from stylenet.inference.stylizer import Look, Stylizer
+from stylenet.inference.stylizer import Finish, Stylizer
 from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.vgg import VGG
+from stylenet.modes import guest
 from stylenet.network.cards import shipped_styles
-from stylenet.optimization.engine import Iterate, Result, optimize
-from stylenet.optimization.observers import Observer, RunLog, SearchLine, Snapshots, together
+from stylenet.network.styles import Style
+from stylenet.optimization.engine import Iterate, Observer, Result, Stopped, optimize_pixels
+from stylenet.optimization.observers import RunLog, Snapshots, together
 from stylenet.optimization.settings import OptimizeSettings
-
-_logger = logging.getLogger(__name__)
 
 # Starts that need no file: these words win over files and styles of the same name.
 _KEYWORDS = ("content", "uniform", "normal", "style")
@@ -31,85 +41,165 @@ _KEYWORDS = ("content", "uniform", "normal", "style")
 _STYLE_FILES = (".safetensors", ".pth", ".pt", ".model")
 
 
-def render(
-    content: Source,
-    styles: Sequence[Source],
-    output: str | Path,
+@dataclass(eq=False)
+class OptimizeResult:
+    """The picture and how it came about. In a notebook it shows the picture.
+
+    Attributes:
+        picture: the best picture of the last scale that ran, at the size asked for, with the photo's transparency.
+        objective: of that picture at that scale, NaN if none was evaluated.
+        parts: weighted terms of the objective.
+        steps: taken at all scales.
+        seconds: wall-clock time.
+        stopped: why it ended: ``steps``, ``plateau``, ``budget``, ``observer``, ``interrupted`` or ``broken``.
+        message: for a person, where there is something to say.
+        notes: what was decided on the way: conversion of weights, memory, the reading of pictures.
+    """
+
+    picture: Picture
+    objective: float
+    parts: dict[str, float]
+    steps: int
+    seconds: float
+    stopped: Stopped
+    message: str
+    notes: list[str]
+
+    def _repr_png_(self) -> bytes | None:
+        return self.picture._repr_png_()
+
+
+@guest
+def optimize(
+    photo: PictureLike,
+    painting: PictureLike | Sequence[PictureLike],
     loss: LossSettings | None = None,
     settings: OptimizeSettings | None = None,
+    *,
+    output: str | Path | None = None,
+    size: str | int | None = None,
+    steps: int | None = None,
+    budget: str | float | None = None,
+    style_weight: float | None = None,
     style_weights: Sequence[float] | None = None,
+    init: PictureLike | Style | None = None,
+    keep_colors: KeepColors = "none",
+    device: str | None = None,
+    observe: Observer | None = None,
     save_every: int = 0,
     log: str | Path | None = None,
     panel: bool = False,
-    keep_colors: KeepColors = "none",
     quality: int = 95,
     bits: int = 8,
     allow_huge: bool = False,
+    vgg: VGG | None = None,
     started: float | None = None,
-) -> Result:
-    """Read pictures, search the stylised one, and write it.
+) -> OptimizeResult:
+    """Search for the picture with the content of a photo and the style of a painting (Gatys et al., CVPR 2016).
 
     Args:
-        content: path, address, bytes or file object of the photo.
-        styles: paths of the style pictures.
-        output: file to write; its ending picks the format.
+        photo: path, address, bytes, file, PIL image, array or tensor: whatever :func:`~stylenet.read_image` takes.
+        painting: the same; or a list of several.
         loss: what is minimised.
         settings: how it is searched for.
-        style_weights: share of each style picture.
-        save_every: also write the picture every so many steps, 0 for never.
-        log: folder for TensorBoard, trace.json and loss.png.
-        panel: also write content, style and result side by side.
+        output: file to write; its ending picks the format. None writes nothing.
+        size: of the result, such as 512 (longest side) or ``full``; instead of the settings' own, which is 512.
+        steps: at each scale; instead of the settings' own.
+        budget: ``60s``, ``5m``: ends in time; instead of the settings' own.
+        style_weight: factor of the style; instead of the loss's own. 3 for a hint, 30 for little of the photo.
+        style_weights: share of each painting; equal by default.
+        init: what to start from, instead of the settings' own: a picture, a trained style (loaded, its name or file), or one
+            of the words ``content``, ``uniform``, ``normal``, ``style``.
         keep_colors: have the photo's colours in the result (Gatys et al., arXiv:1606.05897): ``covariance`` or ``histogram``
             bring the style pictures to them before the search; ``luminance`` searches in grey, with the style's luminance at
             the photo's mean and contrast, and gives the result the photo's colour, pixel by pixel.
-        quality: quality of JPEG, WebP and AVIF, 1 to 100.
+        device: ``auto``, ``cpu``, ``cuda``, ...; instead of the settings' own.
+        observe: called with an :class:`~stylenet.optimization.Iterate` after every step; what returns False ends the search.
+        save_every: also write the picture every so many steps, 0 for never.
+        log: folder for TensorBoard, trace.json and loss.png.
+        panel: also write content, style and result side by side.
+        quality: of JPEG, WebP and AVIF, 1 to 100.
         bits: 8, or 16 for PNG and TIFF.
         allow_huge: accept pictures of more than 89 million pixels.
-        started: ``time.monotonic()`` from which a budget counts.
+        vgg: a loss network to use instead of the one that ``loss`` names, so that many calls load it once.
+        started: ``time.monotonic()`` from which a budget counts; now by default.
 
     Returns:
-        The result; a photo's transparency is carried to the file.
+        The picture and what is known about it. A loss that is not finite ends the search with the best picture and ``stopped``
+        set, not with an exception.
 
     Raises:
         InputError: for anything that cannot be read, met or written, before work begins.
+        Interrupted: after Ctrl-C, with the result so far, which is written.
         RunError: if writing fails.
     """
-    loss, settings, target = loss or LossSettings(), settings or OptimizeSettings(), Path(output)
-    check_output(target, bits)
+    init = os.fspath(init) if isinstance(init, os.PathLike) else init
+    changes: dict[str, Any] = {"size": size, "steps": steps, "budget": budget, "device": device}
+    changes["init"] = init if isinstance(init, str) else None
+    settings = replace(settings or OptimizeSettings(), **{name: value for name, value in changes.items() if value is not None})
+    loss = loss or LossSettings()
+    loss = loss if style_weight is None else replace(loss, style_weight=style_weight)
+    target = None if output is None else Path(output)
+    _check(target, quality, bits, save_every, panel)
+    photo = _read(photo, "the photo", settings.size, settings.upscale, allow_huge)
+    several = cast(Sequence[PictureLike], painting if isinstance(painting, list | tuple) else [painting])
+    paintings = [_read(one, "the painting", "full", False, allow_huge) for one in several]
+    first = _first_picture(photo, init, settings, keep_colors, allow_huge)
+    if settings.scales == "auto" and _starts_trained(init, settings):
+        # A coarser scale would only blur strokes that are in place already.
+        settings = replace(settings, scales=1)
+    run_log = _make_log(log, loss, settings)
+    observers = [one for one in (observe, run_log, _snapshots(target, save_every, quality, bits)) if one is not None]
+    if keep_colors == "luminance":
+        observers = [_coloured(observer, photo.pixels) for observer in observers]
+
+    def finished(found: Result) -> OptimizeResult:
+        if keep_colors == "luminance":
+            found.picture = exchange_luminance(photo.pixels, found.picture.cpu())
+        found.notes[:0] = [note for picture in (photo, *paintings) for note in picture.notes]
+        picture = replace(photo, pixels=found.picture.cpu(), notes=())
+        if target is not None:
+            write_image(picture, target, quality=quality, bits=bits)
+            if panel:
+                _write_panel(photo, paintings, found, target, quality)
+        if run_log is not None:
+            run_log.close(found)
+        return OptimizeResult(**{**vars(found), "picture": picture})
+
+    try:
+        found = optimize_pixels(
+            _grey(photo.pixels) if keep_colors == "luminance" else photo.pixels,
+            [_recoloured(one.pixels, photo.pixels, keep_colors) for one in paintings],
+            loss,
+            settings,
+            style_weights=style_weights,
+            init=first,
+            observe=together(observers),
+            started=started,
+            vgg=vgg,
+        )
+    except Interrupted as error:
+        raise Interrupted(str(error), finished(error.result)) from error
+    return finished(found)
+
+
+def _check(target: Path | None, quality: int, bits: int, save_every: int, panel: bool) -> None:
+    """Fail for options that cannot be met, before work begins."""
+    if target is not None:
+        check_output(target, bits)
+    elif save_every or panel:
+        raise InputError("save_every and panel write files beside the output: give one")
     if not 1 <= quality <= 100:
         raise InputError(f"quality is {quality}: it must be from 1 to 100")
     if save_every < 0:
         raise InputError(f"save_every is {save_every}: it must be 0 or more")
-    photo = read_image(content, settings.size, upscale=settings.upscale, allow_huge=allow_huge)
-    paintings = [read_image(style, allow_huge=allow_huge) for style in styles]
-    init = _first_picture(photo, settings, keep_colors, allow_huge)
-    if settings.scales == "auto" and _is_trained(settings.init):
-        # A coarser scale would only blur strokes that are in place already.
-        settings = replace(settings, scales=1)
-    for note in [note for picture in (photo, *paintings) for note in picture.notes]:
-        _logger.info(note)
-    observers, progress, run_log = _observers(target, loss, settings, save_every, log, quality, bits)
-    if keep_colors == "luminance":
-        observers = [_coloured(observer, photo.pixels) for observer in observers]
-    result = optimize(
-        _grey(photo.pixels) if keep_colors == "luminance" else photo.pixels,
-        [_recoloured(painting.pixels, photo.pixels, keep_colors) for painting in paintings],
-        loss,
-        settings,
-        style_weights=style_weights,
-        init=init,
-        observe=together(observers),
-        started=started,
-    )
-    progress.close()
-    if keep_colors == "luminance":
-        result.picture = exchange_luminance(photo.pixels, result.picture.cpu())
-    write_image(replace(photo, pixels=result.picture.cpu()), target, quality=quality, bits=bits)
-    if panel:
-        _write_panel(photo, paintings, result, target, quality)
-    if run_log:
-        run_log.close(result)
-    return result
+
+
+def _read(source: PictureLike, name: str, size: str | int, upscale: bool, allow_huge: bool) -> Picture:
+    """One picture, however it is given."""
+    picture = as_picture(source, name, allow_huge=allow_huge)
+    check_single(picture)
+    return read_image(picture, size, upscale=upscale, allow_huge=allow_huge)
 
 
 def _recoloured(painting: Tensor, photo: Tensor, keep_colors: KeepColors) -> Tensor:
@@ -123,23 +213,39 @@ def _grey(picture: Tensor) -> Tensor:
 def _coloured(observer: Observer, photo: Tensor) -> Observer:
     """Return an observer that sees what would be written, not the grey picture that is searched."""
 
-    def observe(iterate: Iterate) -> None:
+    def observe(iterate: Iterate) -> object:
         def picture() -> Tensor:
             styled = iterate.picture().cpu()
             return exchange_luminance(resize(photo, styled.shape[-2], styled.shape[-1]), styled)
 
-        observer(replace(iterate, picture=picture))
+        return observer(replace(iterate, picture=picture))
 
     return observe
 
 
-def _first_picture(photo: Picture, settings: OptimizeSettings, keep_colors: KeepColors, allow_huge: bool) -> Tensor | None:
-    """Return what the search starts from; None for the starts that it makes itself."""
-    if settings.init in _KEYWORDS:
+def _first_picture(
+    photo: Picture,
+    init: PictureLike | Style | None,
+    settings: OptimizeSettings,
+    keep_colors: KeepColors,
+    allow_huge: bool,
+) -> Tensor | None:
+    """What the search starts from; None for the starts that it makes itself."""
+    if isinstance(init, Style):
+        first = _styled(photo, init, settings, keep_colors)
+    elif init is not None and not isinstance(init, str):
+        first = _read(init, "the picture to start from", "full", False, allow_huge).pixels
+    elif settings.init in _KEYWORDS:
         return None
-    trained = _is_trained(settings.init)
-    first = _styled(photo, settings, keep_colors) if trained else _read_init(settings.init, allow_huge)
+    elif _is_trained(settings.init):
+        first = _styled(photo, settings.init, settings, keep_colors)
+    else:
+        first = _read_init(settings.init, allow_huge)
     return _grey(first) if keep_colors == "luminance" else first
+
+
+def _starts_trained(init: object, settings: OptimizeSettings) -> bool:
+    return isinstance(init, Style) or (isinstance(init, str | None) and _is_trained(settings.init))
 
 
 def _is_trained(init: str) -> bool:
@@ -150,10 +256,10 @@ def _is_trained(init: str) -> bool:
     return Path(init).suffix.lower() in _STYLE_FILES or (init in shipped_styles() and not Path(init).is_file())
 
 
-def _styled(photo: Picture, settings: OptimizeSettings, keep_colors: KeepColors) -> Tensor:
-    """Return the photo through a trained network, in the colours that the search is after."""
-    look = Look(keep_colors=keep_colors)
-    return Stylizer(settings.init, look, device=settings.device, precision=settings.precision)(photo).pixels
+def _styled(photo: Picture, style: Style | str, settings: OptimizeSettings, keep_colors: KeepColors) -> Tensor:
+    """The photo through a trained network, in the colours that the search is after."""
+    finish = Finish(keep_colors=keep_colors)
+    return Stylizer(style, finish, device=settings.device, precision=settings.precision)(photo).pixels
 
 
 def _read_init(source: str, allow_huge: bool) -> Tensor:
@@ -165,25 +271,15 @@ def _read_init(source: str, allow_huge: bool) -> Tensor:
         raise InputError(f"{error} (init is one of {choices})") from error
 
 
-def _observers(
-    target: Path,
-    loss: LossSettings,
-    settings: OptimizeSettings,
-    save_every: int,
-    log: str | Path | None,
-    quality: int,
-    bits: int,
-) -> tuple[list[Observer], SearchLine, RunLog | None]:
-    progress = SearchLine()
-    observers: list[Observer] = [progress]
-    run_log = None
-    if save_every:
-        observers.append(Snapshots(target, save_every, quality=quality, bits=bits))
-    if log is not None:
-        check_writable(Path(log) / "trace.json")
-        run_log = RunLog(Path(log), {"loss": asdict(loss), "settings": asdict(settings)})
-        observers.append(run_log)
-    return observers, progress, run_log
+def _make_log(log: str | Path | None, loss: LossSettings, settings: OptimizeSettings) -> RunLog | None:
+    if log is None:
+        return None
+    check_writable(Path(log) / "trace.json")
+    return RunLog(Path(log), {"loss": asdict(loss), "settings": asdict(settings)})
+
+
+def _snapshots(target: Path | None, every: int, quality: int, bits: int) -> Snapshots | None:
+    return None if target is None or not every else Snapshots(target, every, quality=quality, bits=bits)
 
 
 def _write_panel(photo: Picture, paintings: list[Picture], result: Result, target: Path, quality: int) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from stylenet.losses.gram import gram_matrix
 from stylenet.losses.perceptual import (
     ContentForm,
     Grams,
@@ -24,7 +25,6 @@ from stylenet.losses.perceptual import (
     LossSettings,
     PerceptualLoss,
     Targets,
-    gram_matrix,
     lattice,
     shares,
 )

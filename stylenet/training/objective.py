@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,12 +22,12 @@ _HELD_OUT = ["relu1_2", "relu2_2", "relu3_2", "relu4_2"]
 _SMALLEST_SQUARE = 1e-4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Look:
     """One style among many: its Gram matrices in 16 bits, and the units of its terms."""
 
     grams: dict[str, Tensor]
-    units: dict[str, float]
+    units: Mapping[str, float | Tensor]
 
 
 class Objective:

@@ -15,12 +15,14 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
+from stylenet.deprecation import renamed
 from stylenet.devices import Precision, can_compile, pick_device, pick_precision
-from stylenet.errors import InputError
+from stylenet.errors import InputError, Interrupted
 from stylenet.images.picture import Picture
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.graphs import FixedSizeNetwork
-from stylenet.network.styles import Style, load_style
+from stylenet.modes import guest
+from stylenet.network.styles import Style, as_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import TransformNet
 from stylenet.video.film import Film, FilmWriter, Frame, uninterrupted
@@ -31,12 +33,15 @@ from stylenet.video.writer import open_writer
 _logger = logging.getLogger(__name__)
 
 # Called after each frame with how many are done and how many there are, if that is known.
-Progress = Callable[[int, int | None], None]
+Progress = Callable[[int, int | None], object]
 
 _LARGEST_CRF = 51
 
 # Pixels of all frames together from which compiling saves more time than it takes, by the network's stem.
 _COMPILING_PAYS = {1: 100e6, 2: 400e6}
+
+
+Stopped = Literal["done", "damaged", "observer", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class VideoResult:
         seconds: seconds that it took in all.
         scenes: number of scenes that were told apart.
         notes: what a person should know: what was left out or changed.
-        stopped: ``done``; ``damaged``, if not all of the film could be read; or ``interrupted``, by Ctrl-C. What was finished
+        stopped: ``done``; ``damaged``, if not all of the film could be read; ``observer``, by what watched; or
+            ``interrupted``, by Ctrl-C. What was finished
             is in the output whichever it is.
         message: why it is not ``done``, in one line.
     """
@@ -57,7 +63,7 @@ class VideoResult:
     seconds: float
     scenes: int
     notes: tuple[str, ...]
-    stopped: Literal["done", "damaged", "interrupted"] = "done"
+    stopped: Stopped = "done"
     message: str = ""
 
 
@@ -65,7 +71,7 @@ class StyleEngine:
     """A style as a function from frame to frame.
 
     Args:
-        style: a loaded style; its network is moved to the device.
+        style: a loaded style, on the device.
         smooth: share of the statistics of the frames before, 0 (each frame its own) to below 1.
         device: where it is computed.
         dtype: type of the convolutions.
@@ -76,7 +82,7 @@ class StyleEngine:
     """
 
     def __init__(self, style: Style, smooth: float, device: torch.device, dtype: torch.dtype) -> None:
-        self.net = style.net.to(device).to(memory_format=torch.channels_last)
+        self.net = style.net
         self.smooth, self.device, self.dtype = smooth, device, dtype
         self.coming = 0.0
         self.statistics: list[PooledStatistics] | None = None
@@ -110,6 +116,8 @@ class StyleEngine:
         return styled
 
 
+@renamed(progress="observe")
+@guest
 def stylize_video(
     source: str | Path,
     style: str | Path | Style,
@@ -123,7 +131,7 @@ def stylize_video(
     device: str = "auto",
     precision: Precision = "auto",
     compile: Literal["auto", "true", "false"] = "auto",
-    progress: Progress | None = None,
+    observe: Progress | None = None,
 ) -> VideoResult:
     """Style a video. Times, sound and subtitles are carried over as they are; rotated videos are written upright.
 
@@ -144,17 +152,21 @@ def stylize_video(
         precision: ``auto`` (bf16 or fp16 where the device gains from it), ``32``, ``bf16`` or ``fp16``.
         compile: compile the network: quicker frames after half a minute of waiting. ``auto``: for long films, where a
             compiler is at hand. Not together with ``smooth``.
-        progress: called after each frame with the number done and the number there are, or None.
+        observe: called after each frame with the number done and the number there are, or None; False ends the film there.
 
     Raises:
         InputError: for a film, style, option or output that cannot be.
         RunError: if the output cannot be written; nothing is then left of it.
+        Interrupted: after Ctrl-C, with the result so far; what was finished is in the output.
     """
+    if not isinstance(source, str | Path) or not isinstance(output, str | Path):
+        kinds = " and ".join(sorted({type(one).__name__ for one in (source, output)}))
+        raise InputError(f"a film is read from a path and written to one, not from or to {kinds}")
     _check(smooth, steady, quality)
     if compile == "true" and smooth:
         raise InputError("compile and smooth do not go together: leave one of them out")
     rule, begun, where = SizeRule.parse(size), time.monotonic(), pick_device(device)
-    loaded = style if isinstance(style, Style) else load_style(style, where)
+    loaded = as_style(style, where)
     styling = StyleEngine(loaded, smooth, where, pick_precision(precision, where))
     engine = Steadied(styling, steady)
     with open_film(source, fps) as film:
@@ -162,11 +174,14 @@ def stylize_video(
         if rule.kind == "exact":  # the pixels that were asked for, as they are
             film.aspect = Fraction(1)
         with open_writer(output, film, quality, overwrite) as writer:
-            interrupted = _run(film, writer, engine, rule, progress)
+            stopped = _run(film, writer, engine, rule, observe)
         if smooth and not loaded.net.norm_count:
             writer.notes.append(f"smooth changes nothing: the style {loaded.card.name} has no instance normalisation")
         result = VideoResult(writer.count, time.monotonic() - begun, engine.scenes, (*film.notes, *writer.notes))
-        return _judged(result, film, output, interrupted)
+        judged = _judged(result, film, output, stopped)
+    if judged.stopped == "interrupted":
+        raise Interrupted(judged.message, judged)
+    return judged
 
 
 def _check(smooth: float, steady: float, quality: int) -> None:
@@ -178,7 +193,7 @@ def _check(smooth: float, steady: float, quality: int) -> None:
         raise InputError(f"quality is {quality}: it goes from 0 (lossless) to {_LARGEST_CRF} (worst)")
 
 
-def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, progress: Progress | None) -> bool:
+def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, observe: Progress | None) -> Stopped:
     """Style frame after frame; return whether a person stopped it."""
     resize = _Resizer(rule, writer)
     try:
@@ -191,16 +206,16 @@ def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, progr
             styled = dataclasses.replace(picture, pixels=engine(picture.pixels))
             with uninterrupted():
                 writer.write(dataclasses.replace(part, picture=styled))
-            if progress is not None:
-                progress(writer.count, film.frames)
+            if observe is not None and observe(writer.count, film.frames) is False:
+                return "observer"
     except KeyboardInterrupt:
         if not writer.count:
             raise KeyboardInterrupt("interrupted before the first frame was finished; nothing is written") from None
         writer.interrupt()
-        return True
+        return "interrupted"
     if not writer.count:
         raise InputError(f"{film.path} holds no frame that can be read" + "".join(f"; {loss}" for loss in film.losses[:1]))
-    return False
+    return "done"
 
 
 class _Resizer:
@@ -223,11 +238,13 @@ class _Resizer:
         return SizeRule("exact", width, height)
 
 
-def _judged(result: VideoResult, film: Film, output: str | Path, interrupted: bool) -> VideoResult:
+def _judged(result: VideoResult, film: Film, output: str | Path, stopped: Stopped) -> VideoResult:
     """Add what a person should hear of a video that is not whole."""
     held = f"{output} holds the first {result.frames}"
     of = f" of {film.frames} frames" if film.frames else " frames"
-    if interrupted:
+    if stopped == "observer":
+        return dataclasses.replace(result, stopped="observer", message=f"stopped by the observer: {held}{of}")
+    if stopped == "interrupted":
         return dataclasses.replace(result, stopped="interrupted", message=f"interrupted: {held}{of}")
     if film.losses:
         more = f" and {len(film.losses) - 1} more" if len(film.losses) > 1 else ""

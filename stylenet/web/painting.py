@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 import stylenet
-from stylenet import InputError, Look, Picture, Style, Stylizer
+from stylenet import Finish, InputError, Picture, Style, Stylizer
 from stylenet.web.limits import Limits, safe_name, written_suffix
 
 THUMBNAIL = 320
@@ -95,11 +95,11 @@ class Painter:
             yield name, stylenet.write_image(self._paint(small, name), folder / f"{name}.webp", quality=85)
 
     def paint(
-        self, photo: Path, name: str, look: Look, size: str, folder: Path, report: Callable[[float], None] | None = None
+        self, photo: Path, name: str, finish: Finish, size: str, folder: Path, report: Callable[[float], None] | None = None
     ) -> tuple[Path, tuple[Path, Path]]:
         """Style a photo as ``stylenet stylize`` does; return the file, and two previews for the slider."""
         picture = self.read(photo, size)
-        styled = self._paint(picture, name, look, report)
+        styled = self._paint(picture, name, finish, report)
         written = stylenet.write_image(styled, folder / f"{safe_name(photo.stem, 'photo')}_{name}{written_suffix(photo)}")
         pair = tuple(
             stylenet.write_image(one.resized(str(_PREVIEW)), folder / f"{when}.webp", quality=90)
@@ -107,7 +107,7 @@ class Painter:
         )
         return Path(written), (Path(pair[0]), Path(pair[1]))
 
-    def paint_all(self, photos: list[Path], name: str, look: Look, size: str, folder: Path) -> Iterator[int | Path]:
+    def paint_all(self, photos: list[Path], name: str, finish: Finish, size: str, folder: Path) -> Iterator[int | Path]:
         """Style several photos; yield how many are done, and at last the zip of them, with a list of what could not be read."""
         target = folder / f"{name}.zip"
         failures = []
@@ -115,7 +115,7 @@ class Painter:
             for index, photo in enumerate(photos):
                 part = folder / f"{index + 1:03d}_{safe_name(photo.stem, 'photo')}{written_suffix(photo)}"
                 try:
-                    archive.write(stylenet.write_image(self._paint(self.read(photo, size), name, look), part), part.name)
+                    archive.write(stylenet.write_image(self._paint(self.read(photo, size), name, finish), part), part.name)
                 except InputError as error:
                     failures.append(str(error))
                 part.unlink(missing_ok=True)
@@ -129,7 +129,7 @@ class Painter:
         return self._paint(picture, name)
 
     def _paint(
-        self, picture: Picture, name: str, look: Look | None = None, report: Callable[[float], None] | None = None
+        self, picture: Picture, name: str, finish: Finish | None = None, report: Callable[[float], None] | None = None
     ) -> Picture:
         with self._turn:
-            return Stylizer(self.shelf.style(name), look, device=self.device, report=report)(picture)
+            return Stylizer(self.shelf.style(name), finish, device=self.device, observe=report)(picture)

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from stylenet import InputError, Look
+from stylenet import Finish, InputError
 from stylenet.web.limits import PICTURES, checked
 from stylenet.web.site import DEVICE, Site, comparison, photo_box, telling
 from stylenet.web.tabs import Tab
@@ -46,18 +46,18 @@ class StylizeTab:
             self.archive = gr.DownloadButton("Download the zip", interactive=False)
 
     def _listen(self, tab: gr.Textbox) -> None:
-        look = [self.strength, self.colours, self.scale, self.size]
+        finish = [self.strength, self.colours, self.scale, self.size]
         result = [self.compare, self.download]
         shared: dict[str, Any] = {"concurrency_id": DEVICE, "concurrency_limit": 1}
         self.photo.input(
-            telling(self._take), [tab, self.photo, *look], [self.gallery, *result], trigger_mode="always_last", **shared
+            telling(self._take), [tab, self.photo, *finish], [self.gallery, *result], trigger_mode="always_last", **shared
         )
-        self.gallery.select(telling(self._choose), [tab, *look], result, **shared)
+        self.gallery.select(telling(self._choose), [tab, *finish], result, **shared)
         for control in (self.strength, self.scale):
-            control.release(telling(self._again), [tab, *look], result, trigger_mode="always_last", **shared)
+            control.release(telling(self._again), [tab, *finish], result, trigger_mode="always_last", **shared)
         for choice in (self.colours, self.size):
-            choice.input(telling(self._again), [tab, *look], result, trigger_mode="always_last", **shared)
-        self.all.click(telling(self._style_all), [tab, self.photos, *look], [self.told, self.archive], **shared)
+            choice.input(telling(self._again), [tab, *finish], result, trigger_mode="always_last", **shared)
+        self.all.click(telling(self._style_all), [tab, self.photos, *finish], [self.told, self.archive], **shared)
 
     def restored(self, tab: Tab) -> list[Any]:
         """Return what :attr:`parts` showed before the page was loaded anew."""
@@ -78,7 +78,7 @@ class StylizeTab:
         button = gr.DownloadButton(value=None if styled is None else str(styled), interactive=styled is not None)
         return [comparison(tab.pair), button]
 
-    def _take(self, name: str, photo: str | None, *look: Any) -> Iterator[list[Any]]:
+    def _take(self, name: str, photo: str | None, *finish: Any) -> Iterator[list[Any]]:
         """Forget the last photo, show this one in every style, then in the chosen or the first style large."""
         tab = self.site.tabs(name)
         tab.photo, tab.thumbnails, tab.styled, tab.pair = None, {}, None, None
@@ -93,20 +93,20 @@ class StylizeTab:
             tab.photo, tab.thumbnails = file, thumbnails
             yield [self._shown(tab), gr.skip(), gr.skip()]
         tab.style = tab.style if tab.style in thumbnails else next(iter(thumbnails))
-        self._paint(tab, *look)
+        self._paint(tab, *finish)
         yield [gr.skip(), *self._result(tab)]
 
-    def _choose(self, event: gr.SelectData, name: str, *look: Any) -> list[Any]:
+    def _choose(self, event: gr.SelectData, name: str, *finish: Any) -> list[Any]:
         tab = self.site.tabs(name)
         tab.style = list(tab.thumbnails)[int(event.index)]
-        self._paint(tab, *look)
+        self._paint(tab, *finish)
         return self._result(tab)
 
-    def _again(self, name: str, *look: Any) -> list[Any]:
+    def _again(self, name: str, *finish: Any) -> list[Any]:
         tab = self.site.tabs(name)
         if tab.photo is None or not tab.style:
             return [gr.skip(), gr.skip()]
-        self._paint(tab, *look)
+        self._paint(tab, *finish)
         return self._result(tab)
 
     def _paint(self, tab: Tab, strength: float, colours: str, scale: float, size: str) -> None:
@@ -114,17 +114,17 @@ class StylizeTab:
             raise InputError("no photo yet: choose one first")
         # Strips of a large picture; gr.Progress takes a share from 0 to 1.
         tab.styled, tab.pair = self.site.painter.paint(
-            tab.photo, tab.style, _look(strength, colours, scale), _size(size), tab.fresh_folder(), gr.Progress()
+            tab.photo, tab.style, _finish(strength, colours, scale), _size(size), tab.fresh_folder(), gr.Progress()
         )
 
-    def _style_all(self, name: str, photos: list[str] | None, *look: Any) -> Iterator[list[Any]]:
+    def _style_all(self, name: str, photos: list[str] | None, *finish: Any) -> Iterator[list[Any]]:
         tab = self.site.tabs(name)
         files = [checked(photo, PICTURES, "photo") for photo in photos or []]
         if not 0 < len(files) <= self.site.limits.most_photos:
             raise InputError(f"{len(files)} photos: choose 1 to {self.site.limits.most_photos}")
         style = tab.style or self.site.shelf.names[0]
-        strength, colours, scale, size = look
-        made = self.site.painter.paint_all(files, style, _look(strength, colours, scale), _size(size), tab.fresh_folder())
+        strength, colours, scale, size = finish
+        made = self.site.painter.paint_all(files, style, _finish(strength, colours, scale), _size(size), tab.fresh_folder())
         for step in made:
             if isinstance(step, Path):
                 told = f"<p role='status'>All {len(files)} in {style.replace('_', ' ')}.</p>"
@@ -134,10 +134,10 @@ class StylizeTab:
                 yield [f"<div role='status' class='job'>{bar}<p>{step} of {len(files)}</p></div>", gr.skip()]
 
 
-def _look(strength: float, colours: str, scale: float) -> Look:
+def _finish(strength: float, colours: str, scale: float) -> Finish:
     if colours not in _COLOURS:
         raise InputError(f"keep colours is {colours!r}: use one of {', '.join(_COLOURS)}")
-    return Look(strength=float(strength), keep_colors=colours, scale=float(scale))  # type: ignore[arg-type]
+    return Finish(strength=float(strength), keep_colors=colours, scale=float(scale))  # type: ignore[arg-type]
 
 
 def _size(size: str) -> str:

@@ -17,7 +17,7 @@ from stylenet.errors import InputError
 from stylenet.images.picture import read_image
 from stylenet.losses.perceptual import LossSettings
 from stylenet.losses.vgg import layer_names
-from stylenet.optimization.rendering import render
+from stylenet.optimization.rendering import optimize
 from stylenet.optimization.settings import OptimizeSettings
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "configs" / "optimize").glob("*.yaml"))
@@ -82,7 +82,7 @@ def test_runs(path: Path, pictures: tuple[str, str, Path]) -> None:
     """Three steps at 64 x 48; the objective is finite and the file is written."""
     photo, style, output = pictures
     loss, search = load_recipe(path.stem, size="64x48", steps=3, device="cpu", vgg_weights="random")
-    result = render(photo, [style], output, loss, search)
+    result = optimize(photo, [style], loss, search, output=output)
     assert (result.stopped, result.steps) == ("steps", 3)
     assert 0 < result.objective < float("inf")
     assert (read_image(output).width, read_image(output).height) == (64, 48)

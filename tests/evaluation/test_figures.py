@@ -119,9 +119,9 @@ def test_reconstruct_is_gatys_figure(shown: dict[str, Tensor], monkeypatch: pyte
         calls.append((content, styles, loss, settings))
         return Result(content)
 
-    monkeypatch.setattr(figures, "optimize", fake)
+    monkeypatch.setattr(figures, "optimize_pixels", fake)
     reported: list[str] = []
-    reconstruct(PHOTO, STYLE, steps=7, vgg_weights="random", seed=3, report=reported.append)
+    reconstruct(PHOTO, STYLE, steps=7, vgg_weights="random", seed=3, observe=reported.append)
     firsts = [f"conv{block}_1" for block in range(1, 6)]
     assert [list(loss.content_layers) for _, _, loss, _ in calls] == [*([name] for name in firsts), *[[]] * 5]
     assert [list(loss.style_layers) for _, _, loss, _ in calls] == [*[[]] * 5, *(firsts[:n] for n in range(1, 6))]

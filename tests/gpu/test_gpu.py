@@ -16,7 +16,7 @@ from stylenet.network.looks import LookTable
 from stylenet.network.styles import load_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import TransformNet
-from stylenet.optimization.engine import optimize
+from stylenet.optimization.engine import optimize_pixels
 from stylenet.optimization.settings import OptimizeSettings
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
@@ -108,7 +108,7 @@ def test_looks() -> None:
 
 def test_optimize() -> None:
     settings = OptimizeSettings(size=128, steps=10, device="cuda")
-    result = optimize(picture(128, 128), [read_image(PAINTING, 128).pixels], LOSS, settings)
+    result = optimize_pixels(picture(128, 128), [read_image(PAINTING, 128).pixels], LOSS, settings)
     assert result.steps == 10
     assert result.picture.device.type == "cpu"
 

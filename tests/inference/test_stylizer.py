@@ -13,7 +13,7 @@ from PIL import Image
 import stylenet
 from stylenet.errors import InputError
 from stylenet.images.picture import Picture, read_image, write_image
-from stylenet.inference.stylizer import Look, Stylizer, stylize
+from stylenet.inference.stylizer import Finish, Stylizer, stylize
 from stylenet.network.cards import Card, shipped_styles
 from stylenet.network.styles import Style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
@@ -28,8 +28,8 @@ STYLE, OTHER = Style(network(0), Card("one")), Style(network(1), Card("two"))
 PHOTO = Picture(torch.rand(1, 3, 37, 50, generator=torch.Generator().manual_seed(1)))
 
 
-def styled(look: Look | None = None, **options: object) -> torch.Tensor:
-    return Stylizer(STYLE, look, precision="32", **options)(PHOTO).pixels  # type: ignore[arg-type]
+def styled(finish: Finish | None = None, **options: object) -> torch.Tensor:
+    return Stylizer(STYLE, finish, precision="32", **options)(PHOTO).pixels  # type: ignore[arg-type]
 
 
 def half_mask(folder: Path) -> str:
@@ -76,9 +76,9 @@ def test_transparency_and_name_are_kept() -> None:
 
 
 def test_strength() -> None:
-    assert torch.equal(styled(Look(strength=0)), PHOTO.pixels)
-    assert torch.equal(styled(Look(strength=1)), styled())
-    distances = [float((styled(Look(strength=s)) - styled()).abs().mean()) for s in (0.25, 0.5, 0.75)]
+    assert torch.equal(styled(Finish(strength=0)), PHOTO.pixels)
+    assert torch.equal(styled(Finish(strength=1)), styled())
+    distances = [float((styled(Finish(strength=s)) - styled()).abs().mean()) for s in (0.25, 0.5, 0.75)]
     assert distances == sorted(distances, reverse=True)
     assert distances[-1] > 0
 
@@ -86,7 +86,7 @@ def test_strength() -> None:
 @pytest.mark.parametrize("how", ["luminance", "histogram", "covariance"])
 def test_colours_of_the_photo(how: str) -> None:
     photo = PHOTO.pixels * torch.tensor([1.0, 0.4, 0.1]).view(1, 3, 1, 1)
-    kept = Stylizer(STYLE, Look(keep_colors=how))(Picture(photo)).pixels  # type: ignore[arg-type]
+    kept = Stylizer(STYLE, Finish(keep_colors=how))(Picture(photo)).pixels  # type: ignore[arg-type]
     plain = Stylizer(STYLE)(Picture(photo)).pixels
 
     def apart(picture: torch.Tensor) -> float:
@@ -96,19 +96,19 @@ def test_colours_of_the_photo(how: str) -> None:
 
 
 def test_a_mask_keeps_the_photo(tmp_path: Path) -> None:
-    masked = styled(Look(mask=half_mask(tmp_path)))
+    masked = styled(Finish(mask=half_mask(tmp_path)))
     assert torch.allclose(masked[..., :24], styled()[..., :24], atol=1e-5)
     assert torch.equal(masked[..., 26:], PHOTO.pixels[..., 26:])
 
 
 def test_two_styles_by_a_mask(tmp_path: Path) -> None:
-    both = styled(Look(mask=half_mask(tmp_path)), outside=OTHER)
+    both = styled(Finish(mask=half_mask(tmp_path)), outside=OTHER)
     assert torch.allclose(both[..., :24], styled()[..., :24], atol=1e-5)
     assert torch.allclose(both[..., 26:], OTHER.net(PHOTO.pixels).clamp(0, 1)[..., 26:], atol=1e-5)
 
 
 def test_feather_softens_the_edge(tmp_path: Path) -> None:
-    hard, soft = (styled(Look(mask=half_mask(tmp_path), feather=f)) for f in (0.0, 4.0))
+    hard, soft = (styled(Finish(mask=half_mask(tmp_path), feather=f)) for f in (0.0, 4.0))
     changed = (hard - soft).abs().sum(dim=(0, 1, 2)) > 1e-4
     assert 8 < int(changed.sum()) < 40
     assert changed[20:30].any()
@@ -117,7 +117,7 @@ def test_feather_softens_the_edge(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [0.5, 2.0, 3.0])
 def test_scale_keeps_the_size_and_changes_the_picture(scale: float) -> None:
-    scaled = styled(Look(scale=scale))
+    scaled = styled(Finish(scale=scale))
     assert scaled.shape == PHOTO.pixels.shape
     assert float((scaled - styled()).abs().mean()) > 1e-3
     assert float(scaled.min()) >= 0
@@ -130,7 +130,7 @@ def test_scale_keeps_the_size_and_changes_the_picture(scale: float) -> None:
 )
 def test_a_look_that_makes_no_sense(values: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Look(**values)  # type: ignore[arg-type]
+        Finish(**values)  # type: ignore[arg-type]
 
 
 def test_outside_needs_a_mask() -> None:

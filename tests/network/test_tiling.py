@@ -194,6 +194,6 @@ def test_a_disk_that_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_progress_ends_at_the_end() -> None:
     shares: list[float] = []
-    style_in_strips(network(), picture(40, 24), 8, report=shares.append)
+    style_in_strips(network(), picture(40, 24), 8, observe=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)

@@ -13,7 +13,7 @@ from stylenet.optimization.settings import OptimizeSettings
 # Its own process, since a peak counts from the start of one.
 PROGRAM = """
 import json, resource, torch
-from stylenet.optimization.engine import optimize
+from stylenet.optimization.engine import optimize_pixels
 from stylenet.losses.perceptual import LossSettings
 import pytest
 
@@ -22,7 +22,7 @@ from stylenet.losses.vgg import VGG
 torch.manual_seed(0)
 loss = LossSettings(vgg_weights="random")
 picture, style = torch.rand(1, 3, 1536, 2048), torch.rand(1, 3, 512, 512)
-result = optimize(picture, [style], loss, OptimizeSettings(steps=1, scales=1, device="cpu", precision="32"))
+result = optimize_pixels(picture, [style], loss, OptimizeSettings(steps=1, scales=1, device="cpu", precision="32"))
 print(json.dumps({"steps": result.steps, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 """
 

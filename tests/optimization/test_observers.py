@@ -17,7 +17,7 @@ from stylenet.images.picture import read_image
 from stylenet.losses.perceptual import LossSettings
 from stylenet.optimization.engine import Iterate, Result
 from stylenet.optimization.observers import RunLog, SearchLine, Snapshots, loss_plot, share, together
-from stylenet.optimization.rendering import render
+from stylenet.optimization.rendering import optimize
 from stylenet.optimization.settings import OptimizeSettings
 
 PARTS = {"content/relu4_2": 2.0, "style/relu1_1": 5.0, "style/relu2_1": 1.0, "tv": 2.0}
@@ -147,7 +147,9 @@ def test_loss_plot_with_zeros() -> None:
 def test_everything_of_a_run(tmp_path: Path, pictures: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     photo, style = pictures
     output = tmp_path / "made" / "out.png"
-    result = render(photo, [style], output, LOSS, SEARCH, save_every=2, log=tmp_path / "log", panel=True)
+    result = optimize(
+        photo, [style], LOSS, SEARCH, output=output, save_every=2, log=tmp_path / "log", panel=True, observe=SearchLine()
+    )
     names = sorted(path.name for path in output.parent.iterdir())
     assert names == ["out.png", "out_00002.png", "out_00004.png", "out_panel.png"]
     assert "step 1/4" in capsys.readouterr().err
@@ -163,7 +165,7 @@ def test_everything_of_a_run(tmp_path: Path, pictures: tuple[str, str], capsys: 
 def test_panel_shows_content_style_and_result(tmp_path: Path, pictures: tuple[str, str]) -> None:
     photo, style = pictures
     output = tmp_path / "out.png"
-    render(photo, [style, photo], output, LOSS, SEARCH, panel=True)
+    optimize(photo, [style, photo], LOSS, SEARCH, output=output, panel=True)
     sheet = np.asarray(Image.open(tmp_path / "out_panel.png")).astype(int)
     assert sheet.shape[1] == 4 * 64 + 5 * 6
     top = sheet.shape[0] - 48 - 2 * 6
@@ -175,5 +177,5 @@ def test_panel_shows_content_style_and_result(tmp_path: Path, pictures: tuple[st
 
 def test_no_extras_by_default(tmp_path: Path, pictures: tuple[str, str]) -> None:
     photo, style = pictures
-    render(photo, [style], tmp_path / "out" / "out.png", LOSS, SEARCH)
+    optimize(photo, [style], LOSS, SEARCH, output=tmp_path / "out" / "out.png")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["out.png"]

@@ -23,13 +23,13 @@ from torch import Tensor
 from stylenet.commands.cli import main
 from stylenet.devices import free_memory, pick_device, pick_precision
 from stylenet.durations import parse_seconds
-from stylenet.errors import InputError
+from stylenet.errors import InputError, Interrupted
 from stylenet.losses.perceptual import LossSettings, PerceptualLoss
 from stylenet.losses.vgg import INPUT_SPACES, VGG
 from stylenet.optimization import engine as optimize_module
 from stylenet.optimization import planning
 from stylenet.optimization.descent import Descent
-from stylenet.optimization.engine import Iterate, Result, optimize
+from stylenet.optimization.engine import Iterate, Result, optimize_pixels
 from stylenet.optimization.planning import Clock, plan_scales, short_of_memory, style_dimensions
 from stylenet.optimization.settings import OptimizeSettings
 from stylenet.optimization.variables import Pixels, Spectrum
@@ -62,7 +62,7 @@ def search(network: VGG) -> Callable[..., Result]:
             options["init"] = init
         else:
             settings["init"] = init
-        return optimize(content, [STYLE], loss, replace(HERE, **settings), **{"vgg": network, **options})
+        return optimize_pixels(content, [STYLE], loss, replace(HERE, **settings), **{"vgg": network, **options})
 
     return run
 
@@ -184,19 +184,19 @@ def test_unknown_init(search: Callable[..., Result], init: str) -> None:
 
 def test_no_style() -> None:
     with pytest.raises(InputError, match="no style picture"):
-        optimize(CONTENT, [], LOSS, HERE)
+        optimize_pixels(CONTENT, [], LOSS, HERE)
 
 
 def test_content_alone(network: VGG) -> None:
-    result = optimize(CONTENT, [], replace(LOSS, style_layers={}), replace(HERE, init="uniform", steps=40), vgg=network)
+    result = optimize_pixels(CONTENT, [], replace(LOSS, style_layers={}), replace(HERE, init="uniform", steps=40), vgg=network)
     assert list(result.parts) == ["content/relu2_2"]
-    start = optimize(CONTENT, [], replace(LOSS, style_layers={}), replace(HERE, init="uniform", steps=0), vgg=network)
+    start = optimize_pixels(CONTENT, [], replace(LOSS, style_layers={}), replace(HERE, init="uniform", steps=0), vgg=network)
     assert (result.picture - CONTENT).square().mean() < 0.5 * (start.picture - CONTENT).square().mean()
 
 
 def test_too_small_for_a_layer() -> None:
     with pytest.raises(InputError, match="too small for layer relu5_1"):
-        optimize(CONTENT[..., :12, :], [STYLE], LossSettings(vgg_weights="random"), HERE)
+        optimize_pixels(CONTENT[..., :12, :], [STYLE], LossSettings(vgg_weights="random"), HERE)
 
 
 @pytest.mark.parametrize(
@@ -424,7 +424,7 @@ def test_budget(scales: int) -> None:
     begun = time.monotonic()
     content, loss = reference.photo("astronaut", 128, 128), LossSettings(vgg_weights="random")
     settings = replace(HERE, steps=10**6, budget="3s", scales=scales)
-    result, seen = watched(lambda **options: optimize(content, [STYLE], loss, settings, **options))
+    result, seen = watched(lambda **options: optimize_pixels(content, [STYLE], loss, settings, **options))
     assert time.monotonic() - begun < 4
     assert result.seconds > 1.5
     assert result.stopped == "budget"
@@ -491,6 +491,15 @@ def test_no_budget_never_expires() -> None:
     assert not timer.expired()
 
 
+@pytest.mark.parametrize("scales", [1, 2])
+def test_observer_ends_the_search(search: Callable[..., Result], scales: int) -> None:
+    """By returning False; None, 0 and True go on."""
+    answers = iter([None, 0, True, False, None])
+    result = search(content=LARGE[..., :128, :128].contiguous(), scales=scales, observe=lambda _: next(answers))
+    assert (result.stopped, result.steps) == ("observer", 4)
+    assert result.picture.shape[2:] == (128, 128)
+
+
 # --- it breaks off ----------------------------------------------------------------------------------------------------
 
 
@@ -504,7 +513,10 @@ def test_interrupt(search: Callable[..., Result], scales: int) -> None:
         if iterate.scale == scales and iterate.step == 4:
             raise KeyboardInterrupt
 
-    result = search(content=LARGE[..., :128, :128].contiguous(), scales=scales, observe=observe)
+    with pytest.raises(Interrupted) as caught:
+        search(content=LARGE[..., :128, :128].contiguous(), scales=scales, observe=observe)
+    result = caught.value.result
+    assert isinstance(caught.value, KeyboardInterrupt)  # a loop over pictures ends
     assert result.stopped == "interrupted"
     assert "picture so far" in result.message
     assert result.objective == pytest.approx(min(iterate.objective for iterate in seen if iterate.scale == scales))

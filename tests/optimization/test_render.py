@@ -22,8 +22,8 @@ from stylenet.network.cards import Card
 from stylenet.network.styles import load_style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.optimization import rendering as render_module
-from stylenet.optimization.engine import Result, optimize
-from stylenet.optimization.rendering import render
+from stylenet.optimization.engine import Result, optimize_pixels
+from stylenet.optimization.rendering import optimize
 from stylenet.optimization.settings import OptimizeSettings
 
 LOSS = LossSettings(vgg_weights="random", content_layers={"relu2_2": 1.0}, style_layers={"relu1_1": 0.5, "relu2_1": 0.5})
@@ -46,11 +46,11 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen: dict[str, Any] = {}
 
     def spy(content: Tensor, styles: list[Tensor], loss: Any, settings: Any, **options: Any) -> Result:
-        result = optimize(content, styles, loss, settings, **options)
+        result = optimize_pixels(content, styles, loss, settings, **options)
         seen.update(content=content, styles=styles, settings=settings, init=options["init"], found=result.picture)
         return result
 
-    monkeypatch.setattr(render_module, "optimize", spy)
+    monkeypatch.setattr(render_module, "optimize_pixels", spy)
     return seen
 
 
@@ -60,7 +60,7 @@ def rows(picture: Tensor) -> np.ndarray:
 
 
 def run(search: OptimizeSettings = SEARCH, **options: Any) -> Tensor:
-    render("photo.png", ["painting.png"], "result.png", LOSS, search, **options)
+    optimize("photo.png", ["painting.png"], LOSS, search, output="result.png", **options)
     return read_image("result.png").pixels
 
 
@@ -102,7 +102,7 @@ def test_luminance_is_searched_in_grey(folder: Path, searched: dict[str, Any]) -
 def test_all_that_is_written_has_the_photos_colours(folder: Path, searched: dict[str, Any]) -> None:
     search = replace(SEARCH, scales=2, size=192, upscale=True)
     options = {"keep_colors": "luminance", "save_every": 1, "panel": True, "log": "log"}
-    render("photo.png", ["painting.png"], "result.png", LOSS, search, **options)
+    optimize("photo.png", ["painting.png"], LOSS, search, output="result.png", **options)
     snapshots = sorted(path.name for path in folder.glob("result_0*.png"))
     assert len(snapshots) == 4
     for name in (*snapshots, "result.png", "result_panel.png"):

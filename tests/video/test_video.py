@@ -24,7 +24,7 @@ from PIL import Image
 import stylenet
 from stylenet.commands.cli import main
 from stylenet.devices import can_compile
-from stylenet.errors import InputError
+from stylenet.errors import InputError, Interrupted
 from stylenet.network.styles import Style
 from stylenet.video.encoder import FilmFile
 from stylenet.video.stylize import StyleEngine, VideoResult, stylize_video
@@ -153,7 +153,7 @@ def test_folder(tmp_path: Path, style: Style) -> None:
         Image.fromarray(scene(index, width, height)).save(tmp_path / "in" / f"shot{9 + index}.jpg")
     seen: list[tuple[int, int | None]] = []
     result = stylize_video(
-        tmp_path / "in", style, tmp_path / "out", steady=0.5, device="cpu", progress=lambda *at: seen.append(at)
+        tmp_path / "in", style, tmp_path / "out", steady=0.5, device="cpu", observe=lambda *at: seen.append(at)
     )
     assert names(tmp_path / "out") == ["shot10.png", "shot11.png", "shot9.png"]
     assert Image.open(tmp_path / "out" / "shot10.png").size == (30, 40)
@@ -300,13 +300,22 @@ def test_interrupted_in_the_network(tmp_path: Path, style: Style, monkeypatch: p
         return frame
 
     monkeypatch.setattr(StyleEngine, "__call__", stop_at_six)
-    result = stylize_video(source, style, tmp_path / "b.mp4", device="cpu")
+    with pytest.raises(Interrupted) as caught:
+        stylize_video(source, style, tmp_path / "b.mp4", device="cpu")
+    result = caught.value.result
     assert isinstance(result, VideoResult)
     assert (result.stopped, result.frames) == ("interrupted", 5)
     assert result.message == f"interrupted: {tmp_path / 'b.mp4'} holds the first 5 of 12 frames"
     seen = look(tmp_path / "b.mp4")
     assert seen.pts == list(EVEN[:5])
     assert seen.length == pytest.approx(0.2, abs=0.03)  # the sound ends with the pictures
+
+
+def test_observer_ends_the_film(tmp_path: Path, style: Style) -> None:
+    source = make_film(tmp_path / "a.mp4")
+    result = stylize_video(source, style, tmp_path / "b.mp4", device="cpu", observe=lambda done, _: done < 3)
+    assert (result.stopped, result.frames) == ("observer", 3)
+    assert look(tmp_path / "b.mp4").pts == list(EVEN[:3])
 
 
 def test_interrupted_while_writing(tmp_path: Path, style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,9 +331,11 @@ def test_interrupted_while_writing(tmp_path: Path, style: Style, monkeypatch: py
     monkeypatch.setattr(FilmFile, "_mux", interrupted_mux)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        result = stylize_video(source, style, tmp_path / "b.mp4", device="cpu")
+        with pytest.raises(Interrupted) as caught:
+            stylize_video(source, style, tmp_path / "b.mp4", device="cpu")
     finally:
         signal.signal(signal.SIGINT, before)
+    result = caught.value.result
     assert (result.stopped, result.frames) == ("interrupted", 4)
     assert look(tmp_path / "b.mp4").pts == list(EVEN[:4])
 
