@@ -21,7 +21,7 @@ from stylenet.web.watching import from_pil, to_pil
 
 _STATIC = Path(__file__).with_name("static")
 _FILES = {"": "live.html", "live.js": "live.js", "live.css": "live.css"}
-_AT_WORK = 8
+_AT_WORK = 16
 _LARGEST_FRAME, _LONGEST, _SHORTEST = 2_000_000, 640, 16
 
 

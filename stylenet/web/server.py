@@ -46,8 +46,8 @@ def serve(
     Raises:
         InputError: for an address, style or folder that cannot be.
     """
-    check_packages()
     _leave_the_network_alone()
+    check_packages()
     bounds = limits or Limits()
     own = is_loopback(host)
     if not own and token is None:
