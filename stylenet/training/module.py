@@ -44,8 +44,9 @@ TRAINING_LOSS = LossSettings(
 # Photos are not halved to less: the deepest style layer would have fewer than 6 x 6 positions.
 _SMALLEST_HALF = 96
 
-# Rates of the scales and shifts, as multiples of the learning rate: of looks that are trained with their body, and of one that
-# is learnt on a body that stays as it is.
+# Rates of the scales and shifts, as multiples of the learning rate: where they are learnt together with the body, and on a body
+# that stays as it is. From a body, five times the rate for them took the objective of two paintings after 50 steps from 0.95 to
+# 0.92 and from 1.18 to 1.11.
 _TABLE_RATE, _LOOK_RATE = 5.0, 10.0
 
 # Held-out photos that looks are compared on.
@@ -138,6 +139,7 @@ class StyleTraining(LightningModule):
             raise InputError(
                 f"learns is {learns!r}, which leaves the rest of the network untrained: give init a style or a body"
             )
+        self.on_body = self.init is not None and bool(load_looks(self.init).titles)
         self.network = _make_network(network, self.init).to(memory_format=torch.channels_last)
         self.bad_steps = self.bad_in_a_row = 0
         self.began: float | None = None
@@ -303,14 +305,17 @@ class StyleTraining(LightningModule):
                 groups.append({"params": [self.looks.table], "lr": rate * _TABLE_RATE})
             return torch.optim.Adam(groups, lr=rate)
         inner = {id(weight) for weight in self.network.inner_convolutions}
+        norms = [learnt.pop(name) for name in self._quick_names() if name in learnt]
         matrices = [weight for weight in learnt.values() if id(weight) in inner]
         others = [weight for weight in learnt.values() if id(weight) not in inner]
-        if self.looks is not None:
-            return Muon(matrices, others, rate, tables=[self.looks.table], table_lr=rate * _TABLE_RATE)
-        if self.hparams["learns"] == "all":
-            return Muon(matrices, others, rate)
-        norms = [learnt.pop(name) for name in norm_names(self.network)]
-        return Muon([], learnt.values(), rate, norms=norms, norm_lr=rate * _LOOK_RATE)
+        tables = [] if self.looks is None else [self.looks.table]
+        norm_rate = rate * (_TABLE_RATE if self.hparams["learns"] == "all" else _LOOK_RATE)
+        return Muon(matrices, others, rate, tables=tables, table_lr=rate * _TABLE_RATE, norms=norms, norm_lr=norm_rate)
+
+    def _quick_names(self) -> list[str]:
+        """Return the names of the scales and shifts where a style is learnt on a body, which takes them furthest."""
+        alone = self.hparams["learns"] != "all"
+        return norm_names(self.network) if self.looks is None and (alone or self.on_body) else []
 
     def _rate(self, step: int) -> float:
         rising = min((step + 1) / self.warmup, 1.0) if self.warmup else 1.0
