@@ -11,6 +11,7 @@ import sys
 import warnings
 
 from stylenet import __version__
+from stylenet.commands.completion import completion_script
 from stylenet.commands.telling import INTERRUPTED, tell_failure
 from stylenet.errors import InputError, RunError, speaking_options
 
@@ -67,6 +68,9 @@ def _run_verb(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"stylenet {__version__}")
         return 0
+    if words[0].partition("=")[0] == "--print_completion":
+        print(completion_script(" ".join([*words[0].split("=")[1:], *words[1:]]), VERBS), end="")
+        return 0
     if words[0] not in VERBS:
         raise InputError(f"no command {words[0]!r}: use one of {', '.join(VERBS)}")
     from stylenet.logs import shown_messages
@@ -92,4 +96,5 @@ def _failed(error: BaseException, verbose: bool) -> int:
 def _overview() -> str:
     lines = [f"stylenet {__version__}: neural style transfer", "", "usage: stylenet COMMAND ... [--verbose]", ""]
     lines += [f"  {verb:<12} {summary}" for verb, summary in VERBS.items()]
-    return "\n".join([*lines, "", "stylenet COMMAND --help tells more."])
+    more = "stylenet COMMAND --help tells more; stylenet --print_completion bash prints what a shell completes them by."
+    return "\n".join([*lines, "", more])

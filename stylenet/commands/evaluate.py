@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 
-from jsonargparse import ArgumentParser
-
-from stylenet.commands.parsing import keywords, parse, verb_parser
+from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
 from stylenet.commands.telling import tell
 from stylenet.devices import keep_freed_memory
 from stylenet.evaluation.measures import as_dictionary, as_table, evaluate
 
+_COMMON = ("photos", "picture", "sizes", "count", "most_iterations", "json", "device")
+_EXAMPLES = (
+    "stylenet evaluate starry_night --photos held_out",
+    "stylenet evaluate my_style.safetensors --photos held_out --sizes 512 --most_iterations 0 --json",
+)
 
-def make_parser() -> ArgumentParser:
+
+def make_parser() -> VerbParser:
     """Return the parser of the command."""
-    parser = verb_parser("evaluate", "Measures a trained style on photos that it has not seen.")
+    parser = verb_parser("evaluate", "Measures a trained style on photos that it has not seen.", _COMMON, _EXAMPLES)
     parser.add_argument("style", help="Name or file.")
     parser.add_argument("--picture", help="Style picture that it was trained on, for a file without Gram matrices.")
     parser.add_argument("--json", type=bool, default=False, help="Print JSON instead of a table.")

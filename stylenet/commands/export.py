@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from stylenet.commands.parsing import keywords, parse, verb_parser
+from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
 from stylenet.errors import InputError
 from stylenet.network.export import Format, export_style
 
+_EXAMPLES = (
+    "stylenet export starry_night",
+    "stylenet export my_style.safetensors --output small.onnx --precision 16",
+)
 
-def make_parser() -> ArgumentParser:
+
+def make_parser() -> VerbParser:
     """Return the parser of the command."""
     parser = verb_parser(
-        "export", "Writes a trained style for programs without Python, after a check that the file does what the network does."
+        "export",
+        "Writes a trained style for programs without Python, after a check that the file does what the network does.",
+        ("output", "precision", "format"),
+        _EXAMPLES,
     )
     parser.add_argument("style", nargs="?", help="Name or file.")
     parser.add_argument("--styles", nargs="+", help="Several looks on one body: one file, with their shares as second input.")
-    parser.add_argument("--format", type=Format, default="onnx", help="Of the file.")
-    parser.add_argument("--output", "-o", required=True, help="File to write, ending in .onnx.")
+    parser.add_argument("--format", type=Format, default="onnx", help="Kind of file.")
+    parser.add_argument("--output", "-o", help="File to write, ending in .onnx (default: STYLE.onnx).")
     parser.add_function_arguments(export_style, skip={"style", "path"})
     return parser
 
@@ -31,6 +37,7 @@ def run(words: list[str]) -> int:
     output, style, styles = (config.pop(name) for name in ("output", "style", "styles"))
     if (style is None) == (styles is None):
         raise InputError("name one style to export, or several by --styles")
+    output = output or f"{Path(style or 'blend').stem}.onnx"
     for difference in export_style(styles or style, output, **keywords(config)):
         print(difference)
     print(f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, precision {config.precision}")

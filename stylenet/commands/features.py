@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser
-
-from stylenet.commands.parsing import add_figure_options, keywords, parse, verb_parser
+from stylenet.commands.outputs import default_picture
+from stylenet.commands.parsing import VerbParser, add_figure_options, keywords, parse, verb_parser
 from stylenet.evaluation.figures import features
 from stylenet.images.picture import check_output, read_image, write_image
 
+_EXAMPLES = (
+    "stylenet features photo.jpg",
+    "stylenet features photo.jpg --vgg vgg16 --vgg_weights torchvision --output layers.png",
+)
 
-def make_parser() -> ArgumentParser:
+
+def make_parser() -> VerbParser:
     """Return the parser of the command."""
-    parser = verb_parser("features", "Mean activation of every layer of the loss network, as a labelled grid.")
+    parser = verb_parser(
+        "features",
+        "Mean activation of every layer of the loss network, as a labelled grid.",
+        ("output", "size", "columns", "vgg", "vgg_weights", "pooling"),
+        _EXAMPLES,
+    )
     add_figure_options(parser, size="512")
     parser.add_function_arguments(features, skip={"photo"})
     return parser
@@ -20,7 +29,7 @@ def make_parser() -> ArgumentParser:
 def run(words: list[str]) -> int:
     """Draw the figure as the words of the command line say, and return the exit code."""
     config = parse(make_parser(), words)
-    output = config.pop("output")
+    output = config.pop("output") or default_picture(config.photo, "features")
     check_output(output)
     photo = read_image(config.pop("photo"), config.pop("size"))
     print(write_image(features(photo.pixels, **keywords(config)), output))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from jsonargparse import ArgumentParser
+from jsonargparse import Namespace
 
-from stylenet.commands.parsing import keywords, parse
-from stylenet.commands.recipes import NESTED_RECIPE, recipe_parser, with_recipe
+from stylenet.commands.outputs import default_picture
+from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
+from stylenet.commands.recipes import add_settings
 from stylenet.commands.telling import INTERRUPTED, STARTED
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
@@ -17,16 +18,42 @@ from stylenet.optimization.observers import SearchLine
 from stylenet.optimization.rendering import OptimizeResult, optimize
 from stylenet.optimization.settings import OptimizeSettings
 
+_COMMON = (
+    "style",
+    "output",
+    "size",
+    "budget",
+    "steps",
+    "style_weight",
+    "style_size",
+    "keep_colors",
+    "init",
+    "recipe",
+    "save_every",
+    "device",
+)
+_EXAMPLES = (
+    "stylenet optimize photo.jpg painting.jpg --size 1024 --budget 5m",
+    "stylenet optimize photo.jpg --style painting.jpg --recipe gatys2016 --output gatys.png",
+)
 
-def make_parser(words: list[str]) -> ArgumentParser:
-    """Return the parser of the command; the words decide whether style pictures stand beside the photo."""
-    parser = recipe_parser(
-        prog="stylenet optimize",
-        description="Searches the picture with the content of one picture and the style of others, by optimizing its pixels.",
+
+def make_parser() -> VerbParser:
+    """Return the parser of the command."""
+    parser = verb_parser(
+        "optimize",
+        "Searches the picture with the content of one picture and the style of others, by optimizing its pixels.",
+        _COMMON,
+        _EXAMPLES,
     )
     parser.add_argument("content", help="Photo: a file or an http(s) address.")
-    _add_paintings(parser, words)
-    parser.add_argument("--output", "-o", required=True, help="File to write; its ending picks the format.")
+    # Its style pictures stand beside it, or are given by --style as in other commands.
+    beside = parser.add_argument("painting", nargs="+", help="Style picture or pictures; --style PICTURE ... does the same.")
+    beside.required = False
+    parser.add_argument("--style", "-s", nargs="+", help="Style picture or pictures.")
+    parser.add_argument("--output", "-o", help="File to write; its ending picks the format (default: PHOTO_PAINTING.jpg).")
+    parser.add_recipes("optimize")
+    add_settings(parser)
     own: set[str | int] = {"photo", "painting", "output", "loss", "settings", "observe", "vgg", "started"}
     of_settings: set[str | int] = {"size", "steps", "budget", "style_weight", "init", "device"}
     parser.add_function_arguments(optimize, skip=own | of_settings)
@@ -36,16 +63,13 @@ def make_parser(words: list[str]) -> ArgumentParser:
 def run(words: list[str]) -> int:
     """Search a picture as the words of the command line say, and return the exit code."""
     keep_freed_memory()
-    config = parse(make_parser(words), with_recipe(words))
-    if "beside" in config:
-        raise InputError(f"style pictures by --style and beside the photo ({config.beside[0]}): give them in one place")
-    if "recipe" in config:
-        raise InputError(NESTED_RECIPE)
+    config = parse(make_parser(), words)
+    styles = _pop_styles(config)
+    config.output = config.output or default_picture(config.content, styles[0])
     options = keywords(config, loss=LossSettings, settings=OptimizeSettings)
-    photo, paintings = options.pop("content"), options.pop("style")
     line = SearchLine()
     try:
-        result = optimize(photo, paintings, **options, observe=line, started=STARTED)
+        result = optimize(options.pop("content"), styles, **options, observe=line, started=STARTED)
     except Interrupted as interrupted:
         result = interrupted.result
     finally:
@@ -53,16 +77,15 @@ def run(words: list[str]) -> int:
     return _tell(result, config.output)
 
 
-def _add_paintings(parser: ArgumentParser, words: list[str]) -> None:
-    """Style pictures beside the photo, or by ``--style`` as the other commands have it: ``style`` in a file of options either
-    way."""
-    from argparse import SUPPRESS
-
-    if any(word == "--style" or word.startswith("--style=") for word in words):
-        parser.add_argument("beside", nargs="*", default=SUPPRESS, help=SUPPRESS)
-        parser.add_argument("--style", nargs="+", required=True, help="Style picture or pictures.")
-    else:
-        parser.add_argument("style", nargs="+", help="Style picture or pictures; --style PICTURE ... does the same.")
+def _pop_styles(config: Namespace) -> list[str]:
+    """Take the style pictures from where they were given."""
+    beside, by_option = config.pop("painting"), config.pop("style")
+    if beside and by_option:
+        raise InputError(f"style pictures by --style and beside the photo ({beside[0]}): give them in one place")
+    if not (beside or by_option):
+        raise InputError("required: a style picture, beside the photo or by --style")
+    styles: list[str] = beside or by_option
+    return styles
 
 
 def _tell(result: OptimizeResult, output: str) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentError
-from collections.abc import Iterator
+import argparse
+import glob
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
@@ -11,7 +12,103 @@ from typing import Any
 from jsonargparse import ArgumentError as JsonArgumentError
 from jsonargparse import ArgumentParser, Namespace
 
+from stylenet.commands.help import HelpAll, short_help
+from stylenet.commands.recipes import Engine, RecipeOption, list_recipes, recipe_path, refuse_nested
 from stylenet.errors import InputError
+
+
+class VerbMixin:
+    """What the parsers of all verbs have: a short and a long help, flags that need no value, and recipes.
+
+    It stands before a parser of jsonargparse or of Lightning among the bases of a class.
+
+    Attributes:
+        common: the options that the short help shows.
+        examples: whole commands, for the short help.
+        engine: whose recipes ``--recipe`` names; None for a verb without recipes.
+    """
+
+    common: Sequence[str] = ()
+    examples: Sequence[str] = ()
+    engine: Engine | None = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"exit_on_error": False, **options})
+        self.add_argument("--help_all", action=HelpAll)  # type: ignore[attr-defined]
+
+    def add_recipes(self, engine: Engine) -> None:
+        """Add ``--recipe``, which names a file of defaults that all other options override, wherever it stands."""
+        self.engine = engine
+        shipped = f"A shipped recipe ({', '.join(list_recipes(engine))}) or a YAML file; other options override it."
+        self.add_argument("--recipe", action=RecipeOption, help=shipped)  # type: ignore[attr-defined]
+
+    def parse_args(self, args: Any = None, **options: Any) -> Namespace:
+        """Parse words, with the defaults of the recipe that they name.
+
+        The recipe is read by a small parser first: the defaults have to be there before the options.
+        """
+        words = [] if args is None else list(args)
+        if self.engine is not None:
+            recipe = _named_recipe(words)
+            paths = [] if recipe is None else [glob.escape(str(recipe_path(recipe, self.engine)))]
+            self.default_config_files = paths
+        config: Namespace = super().parse_args(_with_flags(self, words), **options)  # type: ignore[misc]
+        refuse_nested(config)
+        return config
+
+    def format_help(self, *_: Any) -> str:
+        """Return the help that ``--help`` shows."""
+        return short_help(self, self.common, self.examples)  # type: ignore[arg-type]
+
+    def full_help(self) -> str:
+        """Return the help of every option."""
+        text: str = super().format_help()  # type: ignore[misc]
+        return text
+
+
+class VerbParser(VerbMixin, ArgumentParser):  # type: ignore[misc]
+    """The parser of a verb."""
+
+
+def _named_recipe(words: list[str]) -> str | None:
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    reader.add_argument("--recipe", nargs="?", const="")
+    recipe: str | None = reader.parse_known_args(words)[0].recipe
+    return recipe
+
+
+def verb_parser(verb: str, description: str, common: Sequence[str], examples: Sequence[str]) -> VerbParser:
+    """Return a parser for a verb, which reads files of options too.
+
+    Args:
+        verb: as it is typed.
+        description: what it does, in a sentence.
+        common: names of the options that ``--help`` shows; ``--help_all`` shows all.
+        examples: whole commands for ``--help``.
+    """
+    parser = VerbParser(prog=f"stylenet {verb}", description=description)
+    parser.common, parser.examples = common, examples
+    parser.add_argument("--config", action="config", help="YAML file with any of these options.")
+    return parser
+
+
+def add_figure_options(parser: ArgumentParser, size: str) -> None:
+    """Add what the commands share that draw a figure of one photo, with the size that the photo is brought to."""
+    parser.add_argument("photo", help="A file or an http(s) address.")
+    parser.add_argument("--output", "-o", help="File to write; its ending picks the format.")
+    parser.add_argument("--size", default=size, help="Size that the photo is brought to.")
+
+
+def also_called(parser: ArgumentParser, name: str, *others: str) -> None:
+    """Give an option of a signature more names, on the command line and in files of options.
+
+    An argument of one's own has all its names in ``add_argument``; of one that comes from a signature nothing else than the
+    list of its names can be extended.
+    """
+    action = parser._option_string_actions[name]
+    for other in others:
+        action.option_strings = [*action.option_strings, other]
+        parser._option_string_actions[other] = action
 
 
 @contextmanager
@@ -23,24 +120,10 @@ def parsing() -> Iterator[None]:
     """
     try:
         yield
-    except (ArgumentError, JsonArgumentError) as error:
+    except (argparse.ArgumentError, JsonArgumentError) as error:
         raise InputError(" ".join(str(error).split())) from error
     except UnicodeDecodeError as error:
         raise InputError("the recipe or configuration file is not text") from error
-
-
-def verb_parser(verb: str, description: str) -> ArgumentParser:
-    """Return a parser for a verb, which reads files of options too."""
-    parser = ArgumentParser(prog=f"stylenet {verb}", description=description, exit_on_error=False)
-    parser.add_argument("--config", action="config", help="YAML file with any of these options.")
-    return parser
-
-
-def add_figure_options(parser: ArgumentParser, size: str) -> None:
-    """Add what the commands share that draw a figure of one photo, with the size that the photo is brought to."""
-    parser.add_argument("photo", help="A file or an http(s) address.")
-    parser.add_argument("--output", "-o", required=True, help="File to write; its ending picks the format.")
-    parser.add_argument("--size", default=size, help="Size that the photo is brought to.")
 
 
 def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
@@ -50,8 +133,9 @@ def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
         InputError: for words that are not understood.
     """
     with parsing():
-        config = parser.parse_args(_with_flags(parser, words))
-    config.pop("config", None)  # the files of options, which have been read
+        config: Namespace = parser.parse_args(words)
+    for read in ("config", "__default_config__"):  # the files of options, which have been read
+        config.pop(read, None)
     return config
 
 
@@ -72,8 +156,12 @@ def keywords(config: Namespace, **groups: type) -> dict[str, Any]:
     return options | {name: group(**gathered[name]) for name, group in groups.items()}
 
 
-def _with_flags(parser: ArgumentParser, words: list[str]) -> list[str]:
-    """Turn ``--panel`` alone into ``--panel=true``: the parser wants a value for every option."""
+def _with_flags(parser: Any, words: list[str]) -> list[str]:
+    """Turn ``--panel`` alone into ``--panel=true``.
+
+    The parser wants a value for every option that has a type. An action that may do without one, such as jsonargparse's
+    ActionYesNo, would take the photo in ``--panel photo.jpg`` for it.
+    """
     flags = {
         option for action in parser._actions if getattr(action, "_typehint", None) is bool for option in action.option_strings
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,46 +42,30 @@ def recipe_path(recipe: str | Path, engine: Engine = "optimize") -> Path:
     raise InputError(f"no recipe {str(recipe)!r}: use one of {', '.join(list_recipes(engine))}, or the path of a YAML file")
 
 
-def with_recipe(words: list[str], engine: Engine = "optimize") -> list[str]:
-    """Turn ``--recipe NAME`` among the words of a command line into ``--config PATH`` at the front, so that all else
-    overrides it."""
-    rest, front = [], []
-    arguments = iter(words)
-    for word in arguments:
-        if word == "--recipe":
-            front = ["--config", str(recipe_path(next(arguments, ""), engine))]
-        elif word.startswith("--recipe="):
-            front = ["--config", str(recipe_path(word.removeprefix("--recipe="), engine))]
-        else:
-            rest.append(word)
-    return front + rest
-
-
-NESTED_RECIPE = "'recipe' is an option of the command line: a file of options cannot name another one"
-
-
-def recipe_parser(**options: Any) -> ArgumentParser:
-    """Build a parser for all fields of :class:`LossSettings` and :class:`OptimizeSettings`, flat, and for files of them."""
-    parser = ArgumentParser(exit_on_error=False, **options)
-    parser.add_argument("--config", action="config", help="YAML file with any of these options.")
-    recipes = f"A shipped recipe ({', '.join(list_recipes())}) or a YAML file; other options override it."
-    parser.add_argument("--recipe", default=SUPPRESS, help=recipes)  # see with_recipe
+def add_settings(parser: ArgumentParser) -> None:
+    """Add all fields of :class:`OptimizeSettings` and :class:`LossSettings`, flat."""
     parser.add_class_arguments(OptimizeSettings, help="how the picture is searched for")
     parser.add_class_arguments(LossSettings, help="what is minimised")
-    return parser
 
 
-def settings_from(config: Namespace) -> tuple[LossSettings, OptimizeSettings]:
-    """Return the two groups of settings out of what a :func:`recipe_parser` has parsed.
+class RecipeOption(argparse.Action):
+    """The option ``--recipe``, which is read before all others and so stores nothing; a file of options that holds one does."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, default=SUPPRESS, help=options.get("help"))
+
+    def __call__(self, *_: Any) -> None:
+        """Store nothing."""
+
+
+def refuse_nested(config: Namespace) -> None:
+    """Check that no file of options has named a recipe.
 
     Raises:
-        InputError: for a file that names another recipe, or for values that make no sense.
+        InputError: if one has.
     """
     if "recipe" in config:
-        raise InputError(NESTED_RECIPE)
-    loss = LossSettings(**{name: config[name] for name in LossSettings.__dataclass_fields__})
-    search = OptimizeSettings(**{name: config[name] for name in OptimizeSettings.__dataclass_fields__})
-    return loss, search
+        raise InputError("'recipe' is an option of the command line: a file of options cannot name another one")
 
 
 def load_recipe(recipe: str | Path = "default", **changes: Any) -> tuple[LossSettings, OptimizeSettings]:
@@ -88,10 +75,14 @@ def load_recipe(recipe: str | Path = "default", **changes: Any) -> tuple[LossSet
         InputError: for an unknown recipe, field or value.
     """
     path = recipe_path(recipe)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--recipe", action=RecipeOption)
+    add_settings(parser)
     try:
-        parser = recipe_parser()
-        config = parser.parse_path(str(path))
-        return settings_from(parser.parse_object(changes, config))
+        config = parser.parse_object(changes, parser.parse_path(str(path)))
+        refuse_nested(config)
+        loss, search = ({field.name: config[field.name] for field in fields(kind)} for kind in (LossSettings, OptimizeSettings))
+        return LossSettings(**loss), OptimizeSettings(**search)
     except InputError:
         raise
     except Exception as error:  # jsonargparse's own errors have no common base but argparse's

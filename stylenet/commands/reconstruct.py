@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser
-
-from stylenet.commands.parsing import add_figure_options, keywords, parse, verb_parser
+from stylenet.commands.outputs import default_picture
+from stylenet.commands.parsing import VerbParser, add_figure_options, keywords, parse, verb_parser
 from stylenet.evaluation.figures import reconstruct
 from stylenet.images.picture import check_output, read_image, write_image
 
+_EXAMPLES = (
+    "stylenet reconstruct photo.jpg",
+    "stylenet reconstruct photo.jpg --style painting.jpg --steps 200 --output layers.png",
+)
 
-def make_parser() -> ArgumentParser:
+
+def make_parser() -> VerbParser:
     """Return the parser of the command."""
     parser = verb_parser(
         "reconstruct",
         "Gatys' figure: content rebuilt from conv1_1 .. conv5_1 one by one, style from the five growing sets of them.",
+        ("style", "output", "size", "steps", "pooling", "vgg", "vgg_weights", "seed", "device"),
+        _EXAMPLES,
     )
     add_figure_options(parser, size="256")
     parser.add_argument("--style", help="Picture whose style is rebuilt; the photo by default.")
@@ -24,7 +30,8 @@ def make_parser() -> ArgumentParser:
 def run(words: list[str]) -> int:
     """Draw the figure as the words of the command line say, and return the exit code."""
     config = parse(make_parser(), words)
-    output, size, style = (config.pop(name) for name in ("output", "size", "style"))
+    output = config.pop("output") or default_picture(config.photo, "reconstruct")
+    size, style = config.pop("size"), config.pop("style")
     check_output(output)
     photo = read_image(config.pop("photo"), size).pixels
     painting = None if style is None else read_image(style, size).pixels

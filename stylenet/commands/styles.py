@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from jsonargparse import ArgumentParser
-
-from stylenet.commands.parsing import parse, verb_parser
+from stylenet.commands.parsing import VerbParser, parse, verb_parser
 from stylenet.network.cards import list_styles
 
 
-def make_parser() -> ArgumentParser:
+def make_parser() -> VerbParser:
     """Return the parser of the command."""
-    parser = verb_parser("styles", "Lists the styles that come with stylenet, or shows the card of one.")
+    parser = verb_parser(
+        "styles",
+        "Lists the styles that come with stylenet, or shows the card of one.",
+        (),
+        ("stylenet styles", "stylenet styles starry_night"),
+    )
     parser.add_argument("style", nargs="?", help="Name or file: its whole card as JSON.")
     return parser
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser
-
 from stylenet.commands.lines import BatchLine, PictureLine
-from stylenet.commands.parsing import keywords, parse, verb_parser
+from stylenet.commands.outputs import default_results
+from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
 from stylenet.commands.telling import INTERRUPTED, tell
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
@@ -14,21 +13,26 @@ from stylenet.inference.batch import Files, Summary
 from stylenet.inference.stylize_files import stylize_files
 from stylenet.inference.stylizer import Finish
 
+_COMMON = ("style", "output", "size", "strength", "keep_colors", "scale", "mask", "feather", "sheet", "overwrite", "device")
+_EXAMPLES = (
+    "stylenet stylize photo.jpg --style starry_night",
+    "stylenet stylize photos --style great_wave udnie --output styled --size 1024",
+)
 
-def make_parser() -> ArgumentParser:
+
+def make_parser() -> VerbParser:
     """Return the parser of the command."""
     parser = verb_parser(
-        "stylize", "Styles pictures by a trained network: files, folders, patterns, addresses, or - for stdin."
+        "stylize",
+        "Styles pictures by a trained network: files, folders, patterns, addresses, or - for stdin.",
+        _COMMON,
+        _EXAMPLES,
     )
     parser.add_argument("inputs", nargs="+", help="Pictures, folders, patterns like 'photos/*.jpg', http(s) addresses, or -.")
-    parser.add_argument(
-        "--style",
-        "-s",
-        nargs="+",
-        required=True,
-        help="Name or file of a style, or of several; a:0.6 b:0.4 blends looks on one body.",
-    )
-    parser.add_argument("--output", "-o", required=True, help="File, folder for several pictures or styles, or - for stdout.")
+    styles = "Name or file of a style, or of several; a:0.6 b:0.4 blends looks on one body."
+    parser.add_argument("--style", "-s", nargs="+", required=True, help=styles)
+    places = "File, folder for several pictures or styles, or - for stdout (default: PHOTO_STYLE.jpg)."
+    parser.add_argument("--output", "-o", help=places)
     parser.add_class_arguments(Finish, skip={"mask"})
     parser.add_argument("--mask", help="Picture of where the style goes: white is style, black is not; any size.")
     parser.add_class_arguments(Files)
@@ -42,14 +46,14 @@ def run(words: list[str]) -> int:
     """Style pictures as the words of the command line say, and return the exit code."""
     keep_freed_memory()
     config = parse(make_parser(), words)
-    output = config.output
+    config.output = config.output or default_results(config.inputs, config.style, config.sheet)
     options = keywords(config, finish=Finish, files=Files)
     styles = options.pop("style")
     try:
         summary = stylize_files(styles=styles, **options, observe_share=PictureLine(), observe_picture=BatchLine())
     except Interrupted as interrupted:
         summary = interrupted.result
-    return 0 if summary is None else _tell(summary, output)
+    return 0 if summary is None else _tell(summary, config.output)
 
 
 def _tell(summary: Summary, output: str) -> int:

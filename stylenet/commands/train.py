@@ -6,15 +6,15 @@ import datetime
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from jsonargparse import capture_parser
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from stylenet.commands.parsing import parsing
-from stylenet.commands.recipes import NESTED_RECIPE, with_recipe
+from stylenet.commands.parsing import VerbMixin, also_called, parsing
 from stylenet.devices import gains_from_bf16, keep_freed_memory, pick_device, versions
 from stylenet.durations import clock
 from stylenet.errors import InputError, RunError
@@ -32,13 +32,39 @@ DEFAULT_STEPS = 4000
 
 # What people type most, without the group that it belongs to.
 _SHORT = {
-    "--style": "--model.style",
-    "--photos": "--data.photos",
-    "--network": "--model.network",
-    "--budget": "--model.budget",
-    "--init": "--model.init",
-    "--steps": "--trainer.max_steps",
+    "--model.style": "--style",
+    "--data.photos": "--photos",
+    "--model.network": "--network",
+    "--model.budget": "--budget",
+    "--model.init": "--init",
+    "--trainer.max_steps": "--steps",
 }
+
+_COMMON = (
+    "style",
+    "photos",
+    "output",
+    "budget",
+    "steps",
+    "network",
+    "init",
+    "recipe",
+    "model.style_size",
+    "model.loss.style_weight",
+    "data.batch_size",
+    "trainer.devices",
+    "ckpt_path",
+)
+_EXAMPLES = (
+    "stylenet train --style painting.jpg --photos photos --budget 30m --output my_style.safetensors",
+    "stylenet train --recipe default --style painting.jpg --photos train2017.zip --trainer.devices 2",
+)
+
+
+class TrainParser(VerbMixin, LightningArgumentParser):  # type: ignore[misc]
+    """Lightning's parser with the short help, flags and recipes of all verbs."""
+
+    common, examples = _COMMON, _EXAMPLES
 
 
 class TrainCLI(LightningCLI):
@@ -46,7 +72,10 @@ class TrainCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add options that belong to no class."""
-        parser.add_argument("--recipe", help="Name of a file in configs/train; other options override it.")
+        assert isinstance(parser, TrainParser)
+        for name, short in _SHORT.items():
+            also_called(parser, name, short)
+        parser.add_recipes("train")
         parser.add_argument("--output", type=str, help="Style file to write; RUN/NAME.safetensors by default.")
         parser.add_argument("--name", type=str, help="Name of the style; that of its picture by default.")
         parser.add_argument("--credit", type=str, default="", help="Painter, title, year: goes into the style's card.")
@@ -60,8 +89,6 @@ class TrainCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle names and folders."""
         config = self.config
-        if config.recipe is not None:  # those of the command line have become --config
-            raise InputError(NESTED_RECIPE)
         styles = config.model.style if isinstance(config.model.style, list) else [config.model.style]
         config.name = config.name or Path(styles[0]).stem
         config.run = config.run or str(Path("runs") / config.name)
@@ -129,7 +156,12 @@ def parse(words: list[str]) -> TrainCLI:
         InputError: for words that are not understood.
     """
     with parsing():
-        return _cli(_spelled_out(words))
+        return _cli(words)
+
+
+def make_parser() -> TrainParser:
+    """Return the parser of the command, which Lightning makes on its way to a training."""
+    return cast(TrainParser, capture_parser(_cli, []))
 
 
 def _cli(words: list[str]) -> TrainCLI:
@@ -142,7 +174,12 @@ def _cli(words: list[str]) -> TrainCLI:
         load_from_checkpoint_support=False,
         auto_configure_optimizers=False,
         seed_everything_default=0,
-        parser_kwargs={"prog": "stylenet train", "exit_on_error": False, "default_env": False},
+        parser_class=TrainParser,
+        parser_kwargs={
+            "prog": "stylenet train",
+            "description": "Trains a network on a style, for real-time use on any photo.",
+            "default_env": False,
+        },
         trainer_defaults={
             "precision": "bf16-mixed" if gains_from_bf16(pick_device()) else "32-true",
             "max_steps": -1,
@@ -226,12 +263,3 @@ def _card(cli: TrainCLI, seconds: float, metrics: Any) -> Card:
 def _summary(metrics: Any) -> str:
     names = {"val/objective": "objective", "val/style_held_out": "style error at layers not trained on"}
     return ", ".join(f"{title} {metrics[name]:.4g}" for name, title in names.items() if name in metrics)
-
-
-def _spelled_out(words: list[str]) -> list[str]:
-    """Return the words with short forms and ``--recipe`` as LightningCLI knows them."""
-    result = []
-    for word in with_recipe(words, "train"):
-        option, equals, value = word.partition("=")
-        result.append(_SHORT.get(option, option) + equals + value)
-    return result

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from jsonargparse import ArgumentParser
-
 from stylenet.commands.lines import FrameLine
-from stylenet.commands.parsing import keywords, parse, verb_parser
+from stylenet.commands.outputs import default_video
+from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
 from stylenet.commands.telling import INTERRUPTED
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
@@ -15,13 +14,24 @@ from stylenet.errors import Interrupted, RunError
 from stylenet.network.blending import choose_style
 from stylenet.video.stylize import VideoResult, stylize_video
 
+_COMMON = ("style", "output", "size", "steady", "smooth", "quality", "fps", "overwrite", "device")
+_EXAMPLES = (
+    "stylenet video holiday.mp4 --style starry_night --steady 0.7",
+    "stylenet video frames --style udnie --output painted.webm --fps 30 --size 720",
+)
 
-def make_parser() -> ArgumentParser:
+
+def make_parser() -> VerbParser:
     """Return the parser of the command."""
-    parser = verb_parser("video", "Styles a film, an animated GIF or a folder of frames; sound and timing are carried over.")
+    parser = verb_parser(
+        "video",
+        "Styles a film, an animated GIF or a folder of frames; sound and timing are carried over.",
+        _COMMON,
+        _EXAMPLES,
+    )
     parser.add_argument("source", help="A film, an animated GIF, or a folder of pictures.")
     parser.add_argument("--style", "-s", nargs="+", required=True, help="Name or file; a:0.6 b:0.4 blends looks on one body.")
-    parser.add_argument("--output", "-o", required=True, help="File to write, or a folder for PNGs.")
+    parser.add_argument("--output", "-o", help="File to write, or a folder for PNGs (default: VIDEO_STYLE.mp4).")
     parser.add_function_arguments(stylize_video, skip={"source", "style", "output", "observe"})
     return parser
 
@@ -30,6 +40,7 @@ def run(words: list[str]) -> int:
     """Style a film as the words of the command line say, and return the exit code."""
     keep_freed_memory()
     config = parse(make_parser(), words)
+    config.output = config.output or default_video(config.source, config.style)
     options = keywords(config)
     options["style"] = choose_style(options["style"])
     line = FrameLine()

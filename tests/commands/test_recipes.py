@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from stylenet.commands.cli import main
-from stylenet.commands.recipes import list_recipes, load_recipe, recipe_folder, recipe_parser, recipe_path
+from stylenet.commands.optimize import make_parser
+from stylenet.commands.recipes import list_recipes, load_recipe, recipe_folder
 from stylenet.errors import InputError
 from stylenet.images.picture import read_image
 from stylenet.losses.perceptual import LossSettings
@@ -108,8 +109,8 @@ def test_layers_are_replaced_not_merged(tmp_path: Path) -> None:
     assert load_recipe(file)[0].content_layers == {"conv3_2": 2.0}
     assert load_recipe("gatys2016", style_layers=LAYERS)[0].style_layers == LAYERS
     assert load_recipe(file, content_layers={})[0].content_layers == {}
-    words = ["--config", str(recipe_path("gatys2016")), "--style_layers", "{relu2_1: 4.0}"]
-    assert recipe_parser().parse_args(words).style_layers == LAYERS
+    words = ["photo.jpg", "painting.jpg", "--recipe", "gatys2016", "--style_layers", "{relu2_1: 4.0}"]
+    assert make_parser().parse_args(words).style_layers == LAYERS
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_wrong_words(
 
 
 def test_help_tells_of_every_field(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["optimize", "--help"]) == 0
+    assert main(["optimize", "--help_all"]) == 0
     text = capsys.readouterr().out
     body = text[text.index("by optimizing its pixels") :]
     for name in FIELDS:

@@ -1,0 +1,70 @@
+"""Where results go when a person names no output: into the current folder, never over a file that is there."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Container, Sequence
+from glob import has_magic
+from pathlib import Path, PurePosixPath
+
+from stylenet.formats import WRITTEN_FILMS, WRITTEN_PICTURES, ending
+from stylenet.inference.jobs import STREAM
+from stylenet.network.blending import parse_blend
+
+_SEVERAL = "styled"
+
+
+def default_picture(photo: str, label: str) -> str:
+    """Return ``photo_starry_night.jpg`` for a photo and the name, file or address of a style; numbered if that is taken."""
+    return _free(f"{_stem(photo)}_{_stem(label)}", _kept(photo, WRITTEN_PICTURES, ".jpg"))
+
+
+def default_video(source: str, styles: Sequence[str]) -> str:
+    """Return the same for a video and a style, or a blend; for a folder of frames the name of a folder."""
+    return _free(f"{_stem(source)}_{_label(styles)}", "" if Path(source).is_dir() else _kept(source, WRITTEN_FILMS, ".mp4"))
+
+
+def default_results(inputs: Sequence[str], styles: Sequence[str], sheet: bool) -> str:
+    """Return where pictures in one or several styles go.
+
+    A folder is the same in the next run, which then goes on where this one ends.
+    """
+    single = len(inputs) == 1 and not Path(inputs[0]).is_dir() and not has_magic(inputs[0])
+    if sheet:
+        return default_picture(inputs[0], "sheet")
+    if single and _label(styles) != _SEVERAL:
+        return default_picture(inputs[0], _label(styles))
+    named = f"{_stem(inputs[0])}_{_label(styles)}"
+    return named if len(inputs) == 1 and not has_magic(inputs[0]) else _SEVERAL
+
+
+def _label(styles: Sequence[str]) -> str:
+    """The name of a style, the names of those in a blend, or a word for several styles."""
+    shares = parse_blend(styles)
+    if shares is None:
+        return _stem(styles[0]) if len(styles) == 1 else _SEVERAL
+    return "_".join(map(_stem, shares))
+
+
+def _stem(source: str) -> str:
+    """The name of a file, folder, address or style without its ending."""
+    if source == STREAM:
+        return "stdin"
+    if source.lower().startswith(("http://", "https://")):
+        return PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(source).path)).stem or "picture"
+    return Path(source).stem or Path(source).resolve().stem or "picture"
+
+
+def _kept(source: str, endings: Container[str], otherwise: str) -> str:
+    """The ending of the source, where a file of that kind can be written."""
+    suffix = ending(PurePosixPath(urllib.parse.urlsplit(source).path)) if "://" in source else ending(source)
+    return suffix if suffix in endings else otherwise
+
+
+def _free(stem: str, suffix: str) -> str:
+    number = 1
+    path = Path(f"{stem}{suffix}")
+    while path.exists():
+        number += 1
+        path = Path(f"{stem}_{number}{suffix}")
+    return str(path)
