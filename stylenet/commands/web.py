@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from functools import partial
 
-from jsonargparse import ArgumentParser
-
-from stylenet.commands.parsing import keywords, parse, verb_parser
+from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
 from stylenet.web import Limits, serve
 
+_COMMON = ("host", "port", "token", "styles", "photos", "device", "upload_mb", "megapixels", "job_minutes")
+_EXAMPLES = ("stylenet web", "stylenet web --host 0.0.0.0 --port 8080 --photos photos")
 
-def make_parser() -> ArgumentParser:
+
+def make_parser() -> VerbParser:
     """Return the parser of the command."""
-    parser = verb_parser("web", "Shows the page in a browser: photos, searches, trainings, films, the webcam, on this machine.")
+    parser = verb_parser(
+        "web",
+        "Shows the page in a browser: photos, searches, trainings, films, the webcam, on this machine.",
+        _COMMON,
+        _EXAMPLES,
+    )
     parser.add_function_arguments(serve, skip={"limits", "styles", "photos", "told"})
     parser.add_argument("--styles", nargs="+", default=[], help="Style files to show besides those that come with stylenet.")
     parser.add_argument("--photos", nargs="+", default=[], help="Folders of photos that trainings may read.")

@@ -28,6 +28,7 @@ CALLS = {
     "export": ("export_style", "udnie --output out.onnx"),
     "features": ("features", "photo.png --output out.png"),
     "reconstruct": ("reconstruct", "photo.png --output out.png"),
+    "web": ("serve", ""),
 }
 
 # Options of the commands themselves, which no function below knows; each has a test of its own.
@@ -42,7 +43,6 @@ VALUES = {
     "init": "uniform",
     "mask": "painting.png",
     "output": "other.png",
-    "pooling": "average",
     "scales": "2",
     "size": "24",
     "sizes": "128",
