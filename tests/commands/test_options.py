@@ -22,7 +22,7 @@ from stylenet.commands.cli import VERBS, main
 # The function that each verb calls with all its options, and words that it can be called with.
 CALLS = {
     "stylize": ("stylize_files", "photo.png --style udnie --output out.png --mask photo.png"),
-    "optimize": ("render", "photo.png painting.png --output out.png"),
+    "optimize": ("optimize", "photo.png painting.png --output out.png"),
     "video": ("stylize_video", "frames --style udnie --output out.mp4"),
     "evaluate": ("evaluate", "udnie --photos photos"),
     "export": ("export_style", "udnie --output out.onnx"),
@@ -134,7 +134,7 @@ def test_every_option_reaches_the_function(verb: str, here: Path, monkeypatch: p
         with pytest.raises(Reached):
             module.run([*given, f"{action.option_strings[-1]}={another(action)}"])
         if verb == "optimize" and action.dest == "style":
-            assert calls[-1]["styles"] == [another(action)]
+            assert calls[-1]["painting"] == [another(action)]
         else:
             assert calls[-1] != calls[0], f"{action.option_strings} is accepted and ignored"
 
