@@ -114,10 +114,9 @@ def quick(words: list[str], steps: int) -> list[str]:
 
 
 def shell(command: str, where: str) -> None:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    result = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-    )
+    """Run a line with a pipe or a redirection by the shell, with the stylenet that is tested."""
+    script = f'stylenet() {{ {shlex.quote(sys.executable)} -m stylenet "$@"; }}\n{command}'
+    result = subprocess.run(["bash", "-o", "pipefail", "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"{where}: {command}\n{result.stderr}"
 
 
