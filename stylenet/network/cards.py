@@ -93,6 +93,11 @@ def shipped_styles() -> dict[str, Path]:
     return {name: path for name, path in _shipped_files().items() if not name.startswith(BODY_PREFIX)}
 
 
+def shipped_bodies() -> list[str]:
+    """Return the names of the bodies that come with stylenet."""
+    return [name for name in _shipped_files() if name.startswith(BODY_PREFIX)]
+
+
 def _shipped_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(style_folder().glob("*.safetensors"))}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
@@ -69,12 +70,14 @@ class TrainingProgress(ProgressBar):
 
 def _plan(trainer: Trainer, module: StyleTraining) -> str:
     data = cast(Any, trainer).datamodule
-    parameters = sum(p.numel() for p in module.network.parameters())
+    parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
     ends = [f"{int(trainer.max_steps)} steps" if trainer.max_steps > 0 else "", clock(module.budget) if module.budget else ""]
     length = " or ".join(end for end in ends if end) or f"{trainer.max_epochs} epochs"
+    start = f"from {Path(module.init).stem}" if module.init else ""
+    start = f"{start}, whose look {module.nearest} is nearest; " if module.nearest else f"{start}; " if start else ""
     return (
         f"training {parameters:,} parameters on {len(data.train_set)} photos of {data.size} pixels,"
-        f" {photos_a_step(trainer)} a step, for {length}; {len(data.val_set)} photos are held out;"
+        f" {photos_a_step(trainer)} a step, for {length}; {start}{len(data.val_set)} photos are held out;"
         f" {trainer.precision} on {module.device.type}; log: {trainer.log_dir or 'none'}"
     )
 

@@ -23,7 +23,7 @@ from stylenet.formats import is_picture, picture_endings
 from stylenet.images.picture import read_image
 from stylenet.losses.metrics import saturation
 from stylenet.losses.perceptual import Grams, Losses, LossSettings
-from stylenet.network.cards import BODY_PREFIX
+from stylenet.network.cards import BODY_PREFIX, shipped_bodies
 from stylenet.network.looks import Learns, LookTable, look_names, norm_names, wear_look
 from stylenet.network.styles import load_looks, load_style
 from stylenet.network.transform_net import PRESETS, NetSettings, Preset, TransformNet
@@ -69,8 +69,8 @@ class StyleTraining(LightningModule):
             out at this scale, in pixels of the photo.
         style_weights: share of each style picture in a mixture; equal by default.
         init: what to start from, so that a style is learnt in a fraction of the time: a trained style or a body (name or file),
-            or ``body``, the one that comes with stylenet for this network. On a body the training starts from the look that
-            is nearest to the painting.
+            or ``body``, the one that comes with stylenet for this network, and nothing where there is none. On a body the
+            training starts from the look that is nearest to the painting. None starts from nothing.
         learns: ``all`` of the network, ``norms`` (the look alone: scale and shift of every instance normalisation), or
             ``norms+ends`` (the first and the last convolution too).
         optimizer: ``muon`` (of the inner convolutions; Adam for the rest), which learns a style in two thirds of the time, or
@@ -97,7 +97,7 @@ class StyleTraining(LightningModule):
         loss: LossSettings = TRAINING_LOSS,
         style_size: str | int = 384,
         style_weights: list[float] | None = None,
-        init: str | None = None,
+        init: str | None = "body",
         learns: Learns = "all",
         optimizer: Literal["muon", "adam"] = "muon",
         learning_rate: float = 2e-3,
@@ -400,12 +400,11 @@ def find_pictures(style: str | Sequence[str], leave_out: Sequence[str]) -> list[
 
 
 def _find_init(network: Preset | NetSettings | dict[str, Any], init: str | None) -> str | None:
-    """Find the style or the body to start from; ``body`` is the one that comes with stylenet for a network of this name."""
+    """Return the style or the body to start from; ``body`` is the one that comes with stylenet for this network, if any does."""
     if init != "body":
         return init
-    if not isinstance(network, str):
-        raise InputError("init is 'body', which is for the networks standard and swift: name the file of a body for this one")
-    return f"{BODY_PREFIX}{network}"
+    name = f"{BODY_PREFIX}{network}" if isinstance(network, str) else ""
+    return name if name in shipped_bodies() else None
 
 
 def _make_network(network: Preset | NetSettings | dict[str, Any], init: str | None) -> TransformNet:

@@ -400,11 +400,16 @@ def test_two_processes_share_the_looks(folder: Path, tmp_path: Path) -> None:
         ({"several": "looks", "compile": True}, "compile is for one style"),
         ({"learns": "norms"}, "give init a style or a body"),
         ({"learns": "ends"}, "give init"),
-        ({"init": "body"}, "init is 'body'"),
-        ({"init": "body", "network": "quarter"}, "no style 'body_quarter'"),
+        ({"init": "body_quarter"}, "no style 'body_quarter'"),
     ],
     ids=str,
 )
 def test_wrong_settings(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         module(**options)
+
+
+@pytest.mark.parametrize("network", [TINY, "quarter"])
+def test_without_a_body_a_training_starts_from_nothing(network: Any) -> None:
+    model = module(network=network, init="body")
+    assert (model.init, model.nearest) == (None, "")
