@@ -46,7 +46,7 @@ def own_modes() -> Iterator[None]:
 
 
 def _autocast_devices() -> list[str]:
-    """Kinds of devices for which the host has autocast on."""
+    """Return the kinds of devices for which the host has autocast on."""
     accelerator = torch.accelerator.current_accelerator()
     kinds = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
     return [kind for kind in kinds if torch.is_autocast_enabled(kind)]

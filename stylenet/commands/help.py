@@ -54,7 +54,7 @@ def _shown(action: argparse.Action) -> str:
 
 
 def _names(action: argparse.Action) -> str:
-    """``-o, --output OUTPUT``; of a flag the names alone; of several long names the shortest."""
+    """Return ``-o, --output OUTPUT``; of a flag the names alone; of several long names the shortest."""
     long = min((name for name in action.option_strings if name.startswith("--")), key=len)
     names = [*(name for name in action.option_strings if not name.startswith("--")), long]
     choices = getattr(getattr(action, "_typehint", None), "__args__", ())
@@ -66,7 +66,7 @@ def _names(action: argparse.Action) -> str:
 
 
 def _entry(names: str | tuple[str, ...], action: argparse.Action) -> str:
-    """The names, and what is said of them beside or below."""
+    """Return the names, and what is said of them beside or below."""
     text = re.split(r"(?<!\.)\. ", (action.help or "").replace("``", "").replace("%%", "%"))[0].strip()
     text = text if text.endswith("...") else text.rstrip(".")
     if len(text) > _LONG:

@@ -1,4 +1,4 @@
-"""Where results go when a person names no output: into the current folder, never over a file that is there."""
+"""Choose where results go when a person names no output: into the current folder, never over a file that is there."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def default_results(inputs: Sequence[str], styles: Sequence[str], sheet: bool) -
 
 
 def _label(styles: Sequence[str]) -> str:
-    """The name of a style, the names of those in a blend, or a word for several styles."""
+    """Return the name of a style, the names of those in a blend, or a word for several styles."""
     shares = parse_blend(styles)
     if shares is None:
         return _stem(styles[0]) if len(styles) == 1 else _SEVERAL
@@ -47,7 +47,7 @@ def _label(styles: Sequence[str]) -> str:
 
 
 def _stem(source: str) -> str:
-    """The name of a file, folder, address or style without its ending."""
+    """Return the name of a file, folder, address or style without its ending."""
     if source == STREAM:
         return "stdin"
     if source.lower().startswith(("http://", "https://")):
@@ -56,7 +56,7 @@ def _stem(source: str) -> str:
 
 
 def _kept(source: str, endings: Container[str], otherwise: str) -> str:
-    """The ending of the source, where a file of that kind can be written."""
+    """Return the ending of the source, where a file of that kind can be written."""
     suffix = ending(PurePosixPath(urllib.parse.urlsplit(source).path)) if "://" in source else ending(source)
     return suffix if suffix in endings else otherwise
 

@@ -18,7 +18,7 @@ from stylenet.errors import InputError
 
 
 class VerbMixin:
-    """What the parsers of all verbs have: a short and a long help, flags that need no value, and recipes.
+    """A parser with what all verbs share: a short and a long help, flags that need no value, and recipes.
 
     It stands before a parser of jsonargparse or of Lightning among the bases of a class.
 

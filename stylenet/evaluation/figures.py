@@ -99,7 +99,7 @@ def reconstruct(
 
 
 def _single(source: PictureLike, name: str) -> Tensor:
-    """The pixels ``[1, 3, H, W]`` of one picture, however it is given."""
+    """Return the pixels ``[1, 3, H, W]`` of one picture, however it is given."""
     picture = as_picture(source, name)
     check_single(picture)
     return picture.pixels

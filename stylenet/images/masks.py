@@ -62,7 +62,7 @@ def load_mask(source: MaskLike) -> Tensor:
 
 
 def _three_channels(mask: np.ndarray | Tensor) -> np.ndarray | Tensor:
-    """A mask ``[H, W]`` as a grey picture; a picture as it is."""
+    """Return a mask ``[H, W]`` as a grey picture, and a picture as it is."""
     if isinstance(mask, np.ndarray):
         mask = mask.astype(np.uint8) * 255 if mask.dtype == np.bool_ else mask
         return np.repeat(mask[..., None], 3, axis=2) if mask.ndim == 2 else mask

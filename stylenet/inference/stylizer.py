@@ -29,7 +29,7 @@ from stylenet.network.tiling import Tile, check_tile, style_picture
 
 @dataclass(frozen=True, eq=False)
 class Finish:
-    """How a style is laid on a picture.
+    """Settings of how a style is laid on a picture.
 
     Attributes:
         strength: 0 (the photo) to 1 (the style), mixed in Oklab.

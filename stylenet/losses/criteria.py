@@ -25,7 +25,7 @@ _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 class ContentLoss(nn.Module):
-    """How far the content of outputs is from that of targets (Johnson et al., ECCV 2016, eq. 2).
+    """The distance between the content of outputs and that of targets (Johnson et al., ECCV 2016, eq. 2).
 
     ``ContentLoss("relu2_2")(sr, hr)`` is a scalar: 0 for the same activations, 1 for those of an unrelated picture.
 
@@ -70,7 +70,7 @@ class ContentLoss(nn.Module):
 
 
 class StyleLoss(nn.Module):
-    """How far the style of outputs is from that of a painting (Gatys et al., CVPR 2016, eq. 4).
+    """The distance between the style of outputs and that of a painting (Gatys et al., CVPR 2016, eq. 4).
 
     ``StyleLoss("painting.jpg")(output)`` is a scalar: 0 for the painting's own Gram matrices, 1 for those of no activations.
 
@@ -118,7 +118,7 @@ class StyleLoss(nn.Module):
         return torch.stack(terms).sum()
 
     def _unit(self, features: Tensor, targets: Grams, name: str, pixels: int) -> Tensor | float:
-        """The distance of no activations at all."""
+        """Return the distance of no activations at all."""
         if not self.calibrated:
             return 1.0
         nothing = torch.zeros_like(features[:1].detach())
@@ -126,7 +126,7 @@ class StyleLoss(nn.Module):
 
 
 def _weighted(layers: str | Iterable[str] | Mapping[str, float]) -> dict[str, float]:
-    """Layers with their weights."""
+    """Return layers with their weights."""
     if isinstance(layers, Mapping):
         return dict(layers)
     names = [layers] if isinstance(layers, str) else list(layers)

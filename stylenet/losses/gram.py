@@ -62,7 +62,7 @@ def _product(part: Tensor) -> Tensor:
 
 
 def _positions(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """``[B, C, h, w]`` as ``[B, h w, C]`` without a copy, and the way back."""
+    """Return ``[B, C, h, w]`` as ``[B, h w, C]`` without a copy, and the way back."""
     height, width = features.shape[2:]
     if features.stride(1) == 1:  # channels last, which vmap does not let one ask for
         return features.permute(0, 2, 3, 1).flatten(1, 2), lambda flat: flat.unflatten(1, (height, width)).permute(0, 3, 1, 2)

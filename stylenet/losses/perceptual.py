@@ -465,7 +465,7 @@ class PerceptualLoss(nn.Module):
 
     @torch.no_grad()
     def _targets_of(self, pictures: Tensor) -> Targets:
-        """Targets whose units are tensors, so that nothing waits for a device and compilers see one graph."""
+        """Return targets whose units are tensors, so that nothing waits for a device and compilers see one graph."""
         features = self.vgg(pictures)
         styles = [] if self.painting is None else [self.painting.grams()]
         targets = Targets(
@@ -590,7 +590,7 @@ class GramBuffers(nn.Module):
 
 
 def _style_picture(painting: PictureLike | Grams, vgg: VGG) -> Tensor | Grams:
-    """A painting on the device of a loss network, or its Gram matrices."""
+    """Return a painting on the device of a loss network, or its Gram matrices."""
     device = next(vgg.parameters()).device
     return moved(painting if isinstance(painting, dict) else as_picture(painting, "the painting").pixels, device)
 
@@ -654,7 +654,7 @@ def _rms(tensor: Tensor) -> float:
 
 
 def _in_numbers(targets: Targets) -> Targets:
-    """Targets with their units as plain numbers."""
+    """Return targets with their units as plain numbers."""
     return replace(
         targets,
         content_units={name: float(unit) for name, unit in targets.content_units.items()},

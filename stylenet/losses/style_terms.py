@@ -149,7 +149,7 @@ class _InverseRoot(torch.autograd.Function):
 
 
 def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Square roots of the eigenvalues ``[B, C]``, and the eigenvectors."""
+    """Return square roots of the eigenvalues ``[B, C]``, and the eigenvectors."""
     values, vectors = _eigen(matrix)
     # M is at least the square of the floor; the rest is rounding.
     least = values.amax(dim=1, keepdim=True) * 1e-12

@@ -52,7 +52,7 @@ class InputSpace:
 
 
 def _per_channel(numbers: tuple[float, float, float], like: Tensor) -> Tensor:
-    """``[1, 3, 1, 1]`` on the device of a tensor, in float32 at least; the host's default type has no say."""
+    """Return ``[1, 3, 1, 1]`` on the device of a tensor, in float32 at least; the host's default type has no say."""
     dtype = torch.promote_types(like.dtype, torch.float32)
     return torch.tensor(numbers, device=like.device, dtype=dtype).view(1, 3, 1, 1)
 
@@ -208,7 +208,8 @@ class VGG(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, drawn: bool) -> _FrozenConv:
-    """One layer in float32. Numbers are drawn for it only where they stay, so that the host's random numbers are left alone."""
+    """Build one layer in float32. Numbers are drawn for it only where they stay, so that the host's random numbers are left
+    alone."""
     if drawn:
         return _FrozenConv(inputs, outputs, kernel_size=3, padding=1, dtype=torch.float32)
     device = torch.get_default_device()

@@ -179,7 +179,7 @@ class _Search:
         return self._finished()
 
     def _finished(self) -> Result:
-        """The result at the size that was asked for."""
+        """Return the result at the size that was asked for."""
         self.result.picture = resize(self.result.picture.float(), *self.plan[-1])
         self.result.seconds = time.monotonic() - self.started
         return self.result

@@ -1,4 +1,4 @@
-"""From pictures to a picture, by a search for its pixels: reading, starting, watching and writing."""
+"""Make a picture from pictures, by a search for its pixels: reading, starting, watching and writing."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def _check(target: Path | None, quality: int, bits: int, save_every: int, panel:
 
 
 def _read(source: PictureLike, name: str, size: str | int, upscale: bool, allow_huge: bool) -> Picture:
-    """One picture, however it is given."""
+    """Read one picture, however it is given."""
     picture = as_picture(source, name, allow_huge=allow_huge)
     check_single(picture)
     return read_image(picture, size, upscale=upscale, allow_huge=allow_huge)
@@ -230,7 +230,7 @@ def _first_picture(
     keep_colors: KeepColors,
     allow_huge: bool,
 ) -> Tensor | None:
-    """What the search starts from; None for the starts that it makes itself."""
+    """Return what the search starts from; None for the starts that it makes itself."""
     if isinstance(init, Style):
         first = _styled(photo, init, settings, keep_colors)
     elif init is not None and not isinstance(init, str):
@@ -257,7 +257,7 @@ def _is_trained(init: str) -> bool:
 
 
 def _styled(photo: Picture, style: Style | str, settings: OptimizeSettings, keep_colors: KeepColors) -> Tensor:
-    """The photo through a trained network, in the colours that the search is after."""
+    """Return the photo through a trained network, in the colours that the search is after."""
     finish = Finish(keep_colors=keep_colors)
     return Stylizer(style, finish, device=settings.device, precision=settings.precision)(photo).pixels
 
