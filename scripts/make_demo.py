@@ -22,7 +22,7 @@ from stylenet.durations import clock
 from stylenet.images.picture import read_image, write_image
 from stylenet.images.sheets import contact_sheet
 from stylenet.inference.batch import Files
-from stylenet.inference.jobs import Job
+from stylenet.inference.folders import Job
 from stylenet.inference.sheets import contact_sheet_of
 from stylenet.inference.stylizer import Stylizer
 from stylenet.network.cards import list_styles

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stylenet.images.picture import Picture as Picture
     from stylenet.images.picture import read_image as read_image
     from stylenet.images.picture import write_image as write_image
-    from stylenet.inference.stylizer import Finish as Finish
+    from stylenet.inference.finish import Finish as Finish
     from stylenet.inference.stylizer import Stylizer as Stylizer
     from stylenet.inference.stylizer import stylize as stylize
     from stylenet.losses.criteria import ContentLoss as ContentLoss
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from stylenet.losses.perceptual import LossSettings as LossSettings
     from stylenet.losses.perceptual import PerceptualLoss as PerceptualLoss
     from stylenet.losses.vgg import VGG as VGG
-    from stylenet.network.blending import blend_styles as blend_styles
     from stylenet.network.cards import Card as Card
     from stylenet.network.cards import list_styles as list_styles
     from stylenet.network.export import export_style as export
+    from stylenet.network.look_blends import blend_styles as blend_styles
     from stylenet.network.styles import Style as Style
     from stylenet.network.styles import load_style as load_style
     from stylenet.network.styles import save_style as save_style
@@ -88,7 +88,7 @@ _HOME = {
     "Card": "network.cards.Card",
     "ContentLoss": "losses.criteria.ContentLoss",
     "StyleLoss": "losses.criteria.StyleLoss",
-    "Finish": "inference.stylizer.Finish",
+    "Finish": "inference.finish.Finish",
     "InputError": "errors.InputError",
     "Interrupted": "errors.Interrupted",
     "LossSettings": "losses.perceptual.LossSettings",
@@ -104,7 +104,7 @@ _HOME = {
     "TransformNet": "network.transform_net.TransformNet",
     "VGG": "losses.vgg.VGG",
     "VideoResult": "video.stylize.VideoResult",
-    "blend_styles": "network.blending.blend_styles",
+    "blend_styles": "network.look_blends.blend_styles",
     "evaluate": "evaluation.measures.evaluate",
     "export": "network.export.export_style",
     "features": "evaluation.figures.features",

@@ -11,7 +11,7 @@ from PIL import features
 from stylenet import formats
 from stylenet.errors import InputError
 from stylenet.images.picture import read_image, write_image
-from stylenet.inference.jobs import plan_jobs
+from stylenet.inference.folders import plan_jobs
 from stylenet.training.module import find_pictures
 from stylenet.training.photos import find_photos, open_photo
 from stylenet.video.reader import PictureFolder, open_film, parse_rate

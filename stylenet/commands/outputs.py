@@ -8,8 +8,8 @@ from glob import has_magic
 from pathlib import Path, PurePosixPath
 
 from stylenet.formats import WRITTEN_FILMS, WRITTEN_PICTURES, ending
-from stylenet.inference.jobs import STREAM
-from stylenet.network.blending import parse_blend
+from stylenet.inference.folders import STREAM
+from stylenet.network.look_blends import parse_blend
 
 _SEVERAL = "styled"
 

@@ -10,8 +10,8 @@ from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
 from stylenet.errors import InputError, Interrupted
 from stylenet.inference.batch import Files, Summary
+from stylenet.inference.finish import Finish
 from stylenet.inference.stylize_files import stylize_files
-from stylenet.inference.stylizer import Finish
 
 _COMMON = ("style", "output", "size", "strength", "keep_colors", "scale", "mask", "feather", "sheet", "overwrite", "device")
 _EXAMPLES = (

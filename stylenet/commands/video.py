@@ -11,7 +11,7 @@ from stylenet.commands.telling import INTERRUPTED
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
 from stylenet.errors import Interrupted, RunError
-from stylenet.network.blending import choose_style
+from stylenet.network.look_blends import choose_style
 from stylenet.video.stylize import VideoResult, stylize_video
 
 _COMMON = ("style", "output", "size", "steady", "smooth", "quality", "fps", "overwrite", "device")

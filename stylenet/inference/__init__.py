@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from stylenet.inference.batch import Summary as Summary
     from stylenet.inference.batch import stylize_many as stylize_many
     from stylenet.inference.distributed import stylize_on_devices as stylize_on_devices
-    from stylenet.inference.jobs import Job as Job
-    from stylenet.inference.jobs import plan_jobs as plan_jobs
-    from stylenet.inference.stylizer import Finish as Finish
+    from stylenet.inference.finish import Finish as Finish
+    from stylenet.inference.folders import Job as Job
+    from stylenet.inference.folders import plan_jobs as plan_jobs
     from stylenet.inference.stylizer import Stylizer as Stylizer
     from stylenet.inference.stylizer import stylize as stylize
 
@@ -36,7 +36,8 @@ __getattr__ = exporter(
     {
         "batch": ["Files", "Summary", "stylize_many"],
         "distributed": ["stylize_on_devices"],
-        "jobs": ["Job", "plan_jobs"],
-        "stylizer": ["Finish", "Look", "Stylizer", "stylize"],
+        "folders": ["Job", "plan_jobs"],
+        "finish": ["Finish"],
+        "stylizer": ["Look", "Stylizer", "stylize"],
     },
 )

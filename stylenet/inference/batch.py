@@ -16,7 +16,7 @@ from stylenet.devices import give_back_memory
 from stylenet.errors import InputError, Interrupted, RunError, argument
 from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, write_image
 from stylenet.images.sizes import SizeRule
-from stylenet.inference.jobs import STREAM, Job
+from stylenet.inference.folders import STREAM, Job
 from stylenet.inference.stylizer import Stylizer
 
 # Pictures that are read ahead, and that wait to be written; of large ones, in pixels, there is one at a time.

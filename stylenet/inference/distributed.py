@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from stylenet.errors import InputError, RunError, argument
 from stylenet.images.picture import Picture
 from stylenet.inference.batch import Files, Summary, disk_is_full, try_to_read, try_to_style
-from stylenet.inference.jobs import STREAM, Job
+from stylenet.inference.folders import STREAM, Job
 from stylenet.inference.stylizer import Stylizer
 from stylenet.logs import quiet_lightning
 

@@ -12,7 +12,7 @@ from stylenet.errors import InputError, argument
 from stylenet.images.picture import Picture, check_output, resize
 from stylenet.images.sheets import contact_sheet
 from stylenet.inference.batch import Files, Summary, try_to_read, try_to_style
-from stylenet.inference.jobs import STREAM, Job
+from stylenet.inference.folders import STREAM, Job
 from stylenet.inference.stylizer import Stylizer
 
 # Rows of pixels that every format takes.

@@ -9,11 +9,12 @@ from stylenet.devices import Precision
 from stylenet.errors import InputError, Interrupted
 from stylenet.inference.batch import Files, Summary, stylize_many
 from stylenet.inference.distributed import stylize_on_devices
-from stylenet.inference.jobs import Job, plan_jobs
+from stylenet.inference.finish import Finish
+from stylenet.inference.folders import Job, plan_jobs
 from stylenet.inference.sheets import contact_sheet_of
-from stylenet.inference.stylizer import Finish, Stylizer
+from stylenet.inference.stylizer import Stylizer
 from stylenet.modes import guest
-from stylenet.network.blending import choose_styles
+from stylenet.network.look_blends import choose_styles
 from stylenet.network.tiling import Tile
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -16,44 +15,16 @@ from torch import Tensor
 from stylenet.deprecation import renamed, warn_renamed
 from stylenet.devices import Precision, pick_device, pick_precision
 from stylenet.errors import InputError
-from stylenet.images.color import ColorMatch, blend, combine, keep_colors, restore_detail
+from stylenet.images.color import blend, combine, keep_colors, restore_detail
 from stylenet.images.decoding import HUGE
 from stylenet.images.fetching import Source
-from stylenet.images.masks import MaskLike, load_mask, soften
+from stylenet.images.masks import load_mask, soften
 from stylenet.images.picture import Picture, PictureLike, check_output, check_single, read_image, resize, write_image
 from stylenet.images.sizes import SizeRule
+from stylenet.inference.finish import Finish
 from stylenet.modes import guest
 from stylenet.network.styles import Style, as_style, restyle
 from stylenet.network.tiling import Tile, check_tile, style_picture
-
-
-@dataclass(frozen=True, eq=False)
-class Finish:
-    """Settings of how a style is laid on a picture.
-
-    Attributes:
-        strength: 0 (the photo) to 1 (the style), mixed in Oklab.
-        keep_colors: give the result the photo's colours: ``luminance``, ``histogram`` or ``covariance``.
-        mask: picture of where the style goes: white is style, black is not; any size. Also an array or a tensor ``[H, W]``.
-        feather: width of the mask's soft edge, in pixels.
-        scale: size of the strokes: 2 for twice as large, 0.5 for half.
-    """
-
-    strength: float = 1.0
-    keep_colors: ColorMatch | Literal["none"] = "none"
-    mask: MaskLike | None = None
-    feather: float = 0.0
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise InputError(f"strength is {self.strength}: it goes from 0 (the photo) to 1 (the style)")
-        if not 0.1 <= self.scale <= 10:
-            raise InputError(f"scale is {self.scale}: it goes from 0.1 to 10")
-        if self.feather < 0:
-            raise InputError(f"feather is {self.feather}: it is a number of pixels")
-        if self.feather and self.mask is None:
-            raise InputError("feather softens a mask: give one")
 
 
 class Stylizer:

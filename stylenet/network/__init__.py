@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from stylenet.lazy import exporter
 
 if TYPE_CHECKING:
-    from stylenet.network.blending import blend_styles as blend_styles
     from stylenet.network.cards import Card as Card
     from stylenet.network.cards import list_styles as list_styles
     from stylenet.network.cards import shipped_styles as shipped_styles
     from stylenet.network.export import export_style as export_style
+    from stylenet.network.look_blends import blend_styles as blend_styles
     from stylenet.network.styles import Style as Style
     from stylenet.network.styles import load_style as load_style
     from stylenet.network.styles import save_style as save_style
@@ -39,7 +39,7 @@ __all__ = [
 __getattr__ = exporter(
     __name__,
     {
-        "blending": ["blend_styles"],
+        "look_blends": ["blend_styles"],
         "cards": ["Card", "list_styles", "shipped_styles"],
         "export": ["export_style"],
         "styles": ["Style", "load_style", "save_style"],

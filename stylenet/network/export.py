@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from stylenet.errors import InputError, RunError
 from stylenet.files import check_writable, write_atomic
 from stylenet.modes import guest
-from stylenet.network.blending import check_one_body, mix_looks
+from stylenet.network.look_blends import check_one_body, mix_looks
 from stylenet.network.onnx_graph import INPUT, OUTPUT, SHARES, network_model
 from stylenet.network.styles import Style, as_style
 from stylenet.network.transform_net import ConvLayer, TransformNet

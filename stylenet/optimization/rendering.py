@@ -24,7 +24,8 @@ from stylenet.images.picture import (
     write_image,
 )
 from stylenet.images.sheets import contact_sheet
-from stylenet.inference.stylizer import Finish, Stylizer
+from stylenet.inference.finish import Finish
+from stylenet.inference.stylizer import Stylizer
 from stylenet.losses.perceptual import LossSettings
 from stylenet.losses.vgg import VGG
 from stylenet.modes import guest

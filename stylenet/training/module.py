@@ -400,7 +400,7 @@ def find_pictures(style: str | Sequence[str], leave_out: Sequence[str]) -> list[
 
 
 def _find_init(network: Preset | NetSettings | dict[str, Any], init: str | None) -> str | None:
-    """Return the style or the body to start from; ``body`` is the one that comes with stylenet for this network, if any does."""
+    """Return the style or body to start from; ``body`` is the one that comes with stylenet for this network, if any does."""
     if init != "body":
         return init
     name = f"{BODY_PREFIX}{network}" if isinstance(network, str) else ""

@@ -23,7 +23,7 @@ from PIL import Image
 from stylenet.commands.cli import main
 from stylenet.images.picture import Picture
 from stylenet.inference import batch, stylizer
-from stylenet.inference.jobs import Job
+from stylenet.inference.folders import Job
 from stylenet.network.cards import Card
 from stylenet.network.styles import load_style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stylenet.errors import InputError
-from stylenet.inference.jobs import Job, plan_jobs
+from stylenet.inference.folders import Job, plan_jobs
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from stylenet.commands.cli import main
 from stylenet.errors import InputError, RunError
 from stylenet.images.picture import read_image, write_image
 from stylenet.network import onnx_graph
-from stylenet.network.blending import blend_styles, mix_looks, parse_blend
 from stylenet.network.cards import Card
 from stylenet.network.export import export_style
+from stylenet.network.look_blends import blend_styles, mix_looks, parse_blend
 from stylenet.network.looks import Learns, look_names
 from stylenet.network.styles import load_style, save_look, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
