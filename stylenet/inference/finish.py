@@ -1,4 +1,4 @@
-"""How a style is laid on a picture: strength, colours, mask and the size of the strokes."""
+"""Lay a style on a picture: strength, colours, mask and the size of the strokes."""
 
 from __future__ import annotations
 

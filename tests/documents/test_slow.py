@@ -9,7 +9,7 @@ from documents_kit import ROOT
 
 def test_every_slow_test_exists() -> None:
     names = (ROOT / "tests" / "slow.txt").read_text().split()
-    assert names == sorted(set(names))
+    assert len(names) == len(set(names))
     for name in names:
         path, _, function = name.partition("::")
         source = (ROOT / path).read_text() if (ROOT / path).is_file() else ""
