@@ -7,8 +7,11 @@ import ipaddress
 import os
 import secrets
 import shutil
+import signal
 import socket
+import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -58,10 +61,7 @@ def serve(
     root = Path(tempfile.mkdtemp(prefix="stylenet_web_"))
     os.environ["GRADIO_TEMP_DIR"] = str(root / "uploads")
     try:
-        site_token = f"?token={token}" if token else ""
-        if told is not None:
-            told(f"http://{_shown(host)}:{listening.getsockname()[1]}/{site_token}")
-        _run(listening, host, token, own, styles, photos, device, bounds, root)
+        _run(listening, host, token, own, styles, photos, device, bounds, root, told)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
@@ -121,6 +121,7 @@ def _run(
     device: str,
     limits: Limits,
     root: Path,
+    told: Callable[[str], None] | None,
 ) -> None:
     """Put the site together and serve it."""
     import uvicorn
@@ -139,6 +140,10 @@ def _run(
     hosts = frozenset({"localhost", "127.0.0.1", "::1", host}) if own else None
     gate = Gate(_application(site, root), hosts, token, int(limits.upload_mb * 1e6) + _WRAPPING)
     server = uvicorn.Server(uvicorn.Config(gate, log_level="warning", timeout_graceful_shutdown=3, limit_concurrency=256))
+    _end_in_order()
+    listening.listen(128)  # whoever comes before the server is up waits
+    if told is not None:
+        told(f"http://{_shown(host)}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else ""))
     try:
         server.run(sockets=[listening])
     finally:
@@ -178,6 +183,12 @@ def _application(site: Site, root: Path) -> FastAPI:  # type: ignore[name-define
         show_error=True,
         mcp_server=False,
     )
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM end the program as an exception does, so that files are deleted: uvicorn raises it again at its end."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def _job_devices() -> list[str]:
