@@ -25,6 +25,7 @@ VERBS = {
     "evaluate": "measure a trained style on photos that it has not seen",
     "export": "write a trained style as ONNX, for programs without Python",
     "styles": "list the styles that come with stylenet, or show the card of one",
+    "doctor": "tell whether stylenet works here, and what it will use",
     "features": "show what every layer of the loss network sees of a photo",
     "reconstruct": "rebuild a photo from single layers (Gatys et al., figure 1)",
 }

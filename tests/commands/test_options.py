@@ -29,6 +29,7 @@ CALLS = {
     "features": ("features", "photo.png --output out.png"),
     "reconstruct": ("reconstruct", "photo.png --output out.png"),
     "web": ("serve", ""),
+    "doctor": ("diagnose", ""),
 }
 
 # Options of the commands themselves, which no function below knows; each has a test of its own.

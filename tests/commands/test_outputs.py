@@ -1,0 +1,90 @@
+"""Results have a place when nobody names one, and it is never that of a file that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stylenet.commands.cli import main
+from stylenet.commands.outputs import default_picture, default_results, default_video
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("photo", "style", "expected"),
+    [
+        ("photo.jpg", "starry_night", "photo_starry_night.jpg"),
+        ("deep/er/photo.PNG", "styles/my_style.safetensors", "photo_my_style.png"),
+        ("phone.heic", "painting.tif", "phone_painting.jpg"),
+        ("https://example.org/x/my%20cat.webp?big=1", "udnie", "my cat_udnie.webp"),
+        ("photo.jpg", "https://example.org/painting.jpg", "photo_painting.jpg"),
+        ("-", "udnie", "stdin_udnie.jpg"),
+    ],
+)
+def test_pictures(photo: str, style: str, expected: str, here: Path) -> None:
+    assert default_picture(photo, style) == expected
+    Path(expected).touch()
+    stem, suffix = Path(expected).stem, Path(expected).suffix
+    assert default_picture(photo, style) == f"{stem}_2{suffix}"
+    Path(f"{stem}_2{suffix}").touch()
+    assert default_picture(photo, style) == f"{stem}_3{suffix}"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "styles", "sheet", "expected"),
+    [
+        (["photo.jpg"], ["udnie"], False, "photo_udnie.jpg"),
+        (["photo.jpg"], ["udnie:0.6", "the_scream:0.4"], False, "photo_udnie_the_scream.jpg"),
+        (["photo.jpg"], ["udnie", "the_scream"], False, "photo_styled"),
+        (["photos"], ["udnie"], False, "photos_udnie"),
+        (["photos/"], ["udnie", "the_scream"], False, "photos_styled"),
+        (["a.jpg", "b.jpg"], ["udnie"], False, "styled"),
+        (["photos/*.jpg"], ["udnie"], False, "styled"),
+        (["photos"], ["udnie", "the_scream"], True, "photos_sheet.jpg"),
+    ],
+)
+def test_several(inputs: list[str], styles: list[str], sheet: bool, expected: str, here: Path) -> None:
+    assert default_results(inputs, styles, sheet) == expected
+
+
+def test_a_folder_is_that_of_the_run_before(here: Path) -> None:
+    Path("photos_udnie").mkdir()
+    assert default_results(["photos"], ["udnie"], False) == "photos_udnie"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"), [("clip.mov", "clip_udnie.mov"), ("clip.avi", "clip_udnie.mp4"), ("photos", "photos_udnie")]
+)
+def test_videos(source: str, expected: str, here: Path) -> None:
+    assert default_video(source, ["udnie"]) == expected
+
+
+def test_commands_write_there_and_say_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (32, 24), (90, 140, 200)).save("photo.png")
+    Image.new("RGB", (32, 24), (1, 2, 3)).save("photo_udnie_swift.png")
+    mine = Path("photo_starry_night_swift.png")
+    mine.write_bytes(b"mine")
+    assert main(["stylize", "photo.png", "--style", "starry_night_swift", "--device", "cpu"]) == 0
+    assert "photo_starry_night_swift_2.png: 1 of 1 styled" in capsys.readouterr().err
+    assert mine.read_bytes() == b"mine"
+    words = ["optimize", "photo.png", "photo_udnie_swift.png", "--steps", "0", "--device", "cpu"]
+    assert main(words) == 0
+    assert "photo_photo_udnie_swift.png: 0 steps" in capsys.readouterr().out
+    assert main(["features", "photo.png", "--size", "32"]) == 0
+    assert "photo_features.png" in capsys.readouterr().out
+    for name in ("photo_starry_night_swift_2.png", "photo_photo_udnie_swift.png", "photo_features.png"):
+        Image.open(name).load()
+
+
+def test_one_device_cannot_be_two(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (32, 24)).save("photo.png")
+    assert main(["stylize", "photo.png", "--style", "udnie", "--device", "cuda:1", "--devices", "2"]) == 2
+    assert "device 'cuda:1' is a single one, and devices is 2" in capsys.readouterr().err
