@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import torch
 
 from stylenet.errors import InputError
+from stylenet.memory import free_main_memory
 
 Precision = Literal["auto", "32", "bf16", "fp16"]
 
@@ -103,7 +103,7 @@ def free_memory(device: torch.device) -> int:
     """Return the bytes that a run may count on."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return free_main_memory()
 
 
 def keep_freed_memory() -> None:

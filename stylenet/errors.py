@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 _speaks_options = False
 
+# Longer messages are cut in their middle: they quote somebody else's text, and what to do stands at either end.
+_LONGEST = 600
+
+# What moves a terminal's cursor, colours it, or turns the direction of writing; joiners of letters and emoji are not meant.
+_CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
+_TURNING = {"\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
+
+
+def one_line(text: object, longest: int = _LONGEST) -> str:
+    """Return a text for a terminal: in one line, without control characters, and not too long.
+
+    File names, cards of styles and answers of servers may hold anything; what would act on the terminal is written as
+    ``\\x1b`` is.
+    """
+    line = "".join(_visible(character) for character in " ".join(str(text).split()))
+    if len(line) <= longest:
+        return line
+    head, mark = longest * 2 // 3, " ... "
+    return line[:head] + mark + line[head + len(mark) - longest :]
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) in _CONTROLS or character in _TURNING:
+        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return character
+
 
 class InputError(ValueError):
     """Raised when a request cannot be carried out as it is: a bad file, option or combination (exit code 2)."""
 
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
 
 class RunError(RuntimeError):
     """Raised when the request was fine, and something broke while it was carried out (exit code 1)."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class Interrupted(KeyboardInterrupt):

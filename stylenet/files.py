@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import re
+import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from stylenet.errors import InputError, RunError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# What `replacing` names its files, and how old they are before they count as left behind, in seconds.
+_LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}\.part", re.DOTALL)
+_YOUNG = 60.0
+_cleared: set[Path] = set()
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -32,10 +47,12 @@ def replacing(path: Path) -> Iterator[Path]:
         RunError: in place of an OSError, the block's own included; the target is then as it was.
     """
     temporary = ""
+    held = -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
-        os.close(handle)
+        held = _held(handle)
         yield Path(temporary)
         Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
         Path(temporary).replace(path)
@@ -46,6 +63,49 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise RunError(f"cannot write {path}: {error.strerror or error}") from error
         raise
+    finally:
+        if held >= 0:
+            os.close(held)
+
+
+def _held(handle: int) -> int:
+    """Keep an open file locked until it is closed, so that others see that its process lives.
+
+    Returns its handle, or -1 where files cannot be locked: there it is closed.
+    """
+    if fcntl is None:
+        os.close(handle)
+        return -1
+    with contextlib.suppress(OSError):  # some network file systems have no locks
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return handle
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete what :func:`replacing` has left in a folder where its process was killed, once in the life of this process."""
+    if fcntl is None or (place := folder.resolve()) in _cleared:
+        return
+    _cleared.add(place)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _LEFTOVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    _delete_if_left(Path(entry.path))
+
+
+def _delete_if_left(path: Path) -> None:
+    """Delete a file that no process holds; a young one may not be locked yet.
+
+    Raises:
+        OSError: if a process holds it.
+    """
+    handle = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if time.time() - os.fstat(handle).st_mtime > _YOUNG:
+            path.unlink()
+    finally:
+        os.close(handle)
 
 
 def check_writable(path: Path) -> None:
@@ -64,6 +124,28 @@ def check_writable(path: Path) -> None:
         raise InputError(f"cannot write {path}: a part of that path is a file, not a folder") from error
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def open_regular(path: str | Path) -> IO[bytes]:
+    """Open a file for reading; pipes, devices and sockets, which may never end or never begin, are refused.
+
+    Raises:
+        InputError: for what is no regular file.
+        OSError: if it cannot be opened.
+    """
+    # Without O_NONBLOCK opening a pipe waits for its writer.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            kind = "a pipe" if stat.S_ISFIFO(mode) else "a device"
+            raise InputError(f"{path} is {kind}, not a file: write what it gives to one")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
 
 
 def sha256(path: str | Path) -> str:

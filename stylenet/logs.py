@@ -8,11 +8,21 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from stylenet.errors import one_line
+
+
+class _OneLine(logging.Formatter):
+    """Messages quote file names and cards, which may hold anything."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
+
 
 @contextlib.contextmanager
 def shown_messages() -> Iterator[None]:
     """Write what stylenet logs to stderr, a plain line each, until the block ends: for commands."""
     logger, handler = logging.getLogger("stylenet"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import os
-import socket
 import stat
 import subprocess
-import threading
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ import torch
 
 from stylenet import files
 from stylenet.errors import InputError, RunError
-from stylenet.files import check_writable, write_atomic
+from stylenet.files import check_writable, replacing, write_atomic
 from stylenet.images import fetching
 from stylenet.images.picture import write_image
 
@@ -125,132 +123,38 @@ def test_a_check_writes_nothing(tmp_path: Path) -> None:
     assert tree(tmp_path) == []
 
 
+# --- leftovers --------------------------------------------------------------------------------------------------------
+
+
+def left_behind(folder: Path, name: str, age: float = 3600) -> Path:
+    path = folder / name
+    path.write_bytes(b"half")
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def test_leftovers_of_killed_processes_are_deleted(tmp_path: Path) -> None:
+    kept = [left_behind(tmp_path, name) for name in ("train2017.zip.part", ".hidden.part", ".a.png.ABCDEFGH.part", ".part")]
+    kept.append(left_behind(tmp_path, ".young.png.abcdef12.part", age=1))
+    gone = left_behind(tmp_path, ".out.png.abcdef12.part")
+    link = tmp_path / ".link.png.abcdef12.part"
+    link.symlink_to(kept[0])
+    write_atomic(tmp_path / "out.png", b"whole")
+    assert not gone.exists()
+    assert all(path.exists() for path in [*kept, link])
+
+
+def test_a_file_in_the_making_is_no_leftover(tmp_path: Path) -> None:
+    with replacing(tmp_path / "out.png") as temporary:
+        os.utime(temporary, (0, 0))
+        program = "import sys; from pathlib import Path; from stylenet import files; files.write_atomic(Path(sys.argv[1]), b'')"
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / "other.png")], check=True)
+        assert temporary.exists()
+        temporary.write_bytes(b"whole")
+    assert (tmp_path / "out.png").read_bytes() == b"whole"
+
+
 # --- addresses --------------------------------------------------------------------------------------------------------
-
-Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
-
-
-def redirect(where: str) -> Answer:
-    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
-        request.send_response(302)
-        request.send_header("Location", where)
-        request.end_headers()
-
-    return answer
-
-
-def body(content: bytes, pause: float = 0, claimed: int | None = None) -> Answer:
-    """A body byte by byte where there is a pause, and possibly shorter than is claimed."""
-
-    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", str(claimed or len(content)))
-        request.end_headers()
-        for part in [content[i : i + 1] for i in range(len(content))] if pause else [content]:
-            request.wfile.write(part)
-            time.sleep(pause)
-
-    return answer
-
-
-def cut_chunk(request: http.server.BaseHTTPRequestHandler) -> None:
-    """A chunk of 5 bytes, of which 2 come."""
-    request.send_response(200)
-    request.send_header("Transfer-Encoding", "chunked")
-    request.end_headers()
-    request.wfile.write(b"5\r\nab")
-
-
-def not_http(request: http.server.BaseHTTPRequestHandler) -> None:
-    request.wfile.write(b"not http\r\n\r\n")
-
-
-ANSWERS: dict[str, Answer] = {
-    "/data": body(b"hello"),
-    "/large": body(b"x" * 2000),
-    "/slow": body(b"x" * 100, pause=0.05),
-    "/cut": cut_chunk,
-    "/moved": redirect("/data"),
-    "/to-ftp": redirect("ftp://127.0.0.1/x.png"),
-    "/to-file": redirect("file:///etc/hostname"),
-    "/round": redirect("/round"),
-    "/nonsense": not_http,
-}
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.close_connection = True
-        if self.path not in ANSWERS:
-            return self.send_error(404, "Not Found")
-        try:
-            ANSWERS[self.path](self)
-        except OSError:  # the reader has gone
-            return None
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.mark.parametrize("path", ["/data", "/moved"])
-def test_download(site: str, path: str) -> None:
-    assert fetching.fetch(site + path) == (site + path, b"hello")
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("/none", "answered 404 Not Found"),
-        ("/to-ftp", r"redirects to ftp://127\.0\.0\.1/x\.png: only http and https are followed"),
-        ("/to-file", "file:///etc/hostname.* not allowed"),
-        ("/round", "answered 302"),
-        ("/cut", "cannot download"),
-        ("/nonsense", "cannot download"),
-    ],
-)
-def test_failed_downloads(site: str, path: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        fetching.fetch(site + path)
-
-
-def test_a_large_download_is_refused(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "URL_LIMIT_BYTES", 2000)
-    assert len(fetching.fetch(site + "/large")[1]) == 2000
-    monkeypatch.setattr(fetching, "URL_LIMIT_BYTES", 1999)
-    with pytest.raises(InputError, match="larger than"):
-        fetching.fetch(site + "/large")
-
-
-def test_a_slow_download_is_given_up(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "URL_LIMIT_SECONDS", 0.3)
-    begun = time.monotonic()
-    with pytest.raises(InputError, match=r"took more than 0\.3 s"):
-        fetching.fetch(site + "/slow")
-    assert time.monotonic() - begun < 3
-
-
-def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "URL_LIMIT_SECONDS", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(InputError, match=r"cannot download .*timed out"):
-        fetching.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/x")
-
-
-def test_a_refused_connection() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(InputError, match=r"cannot download .*refused"):
-        fetching.fetch(f"http://127.0.0.1:{port}/x")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ import sys
 import warnings
 
 from stylenet import __version__
+from stylenet.commands.boundary import ended_by_signals, explain
 from stylenet.commands.completion import completion_script
-from stylenet.commands.telling import INTERRUPTED, tell_failure
-from stylenet.errors import InputError, RunError, speaking_options
+from stylenet.commands.telling import tell_failure
+from stylenet.errors import InputError, speaking_options
 
 # Each is a module of this package with a function ``run(words) -> exit code``, named as its verb is.
 VERBS = {
@@ -42,12 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
     if not verbose:  # Pillow warns of what its own error says next
         warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        code = _run(words, verbose)
+        with ended_by_signals():
+            code = _run(words, verbose)
         print(end="", flush=True)  # now, as a failure when Python ends would be a traceback
-    except BrokenPipeError:
+    except OSError as error:
         # Python flushes once more at its end, what is left included.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _UNREAD
+        return _UNREAD if isinstance(error, BrokenPipeError) else _failed(error, verbose)
     return code
 
 
@@ -82,16 +84,9 @@ def _run_verb(words: list[str]) -> int:
 
 
 def _failed(error: BaseException, verbose: bool) -> int:
-    """Tell a person what went wrong and return the exit code. This is the one place where errors become lines."""
-    match error:
-        case KeyboardInterrupt():
-            return tell_failure(str(error) or "interrupted", INTERRUPTED, verbose)
-        case InputError():
-            return tell_failure(str(error), 2, verbose)
-        case RunError():
-            return tell_failure(str(error), 1, verbose)
-    advice = "" if verbose else " (--verbose shows where)"
-    return tell_failure(f"{type(error).__name__}: {error}{advice}", 1, verbose)
+    """Tell a person what went wrong and return the exit code."""
+    message, code = explain(error)
+    return tell_failure(message, code, verbose)
 
 
 def _overview() -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
 from jsonargparse import Namespace
 
 from stylenet.commands.outputs import default_picture
 from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
 from stylenet.commands.recipes import add_settings
-from stylenet.commands.telling import INTERRUPTED, STARTED
+from stylenet.commands.telling import INTERRUPTED, STARTED, tell
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
-from stylenet.errors import InputError, Interrupted, RunError
+from stylenet.errors import InputError, Interrupted, RunError, one_line
 from stylenet.losses.perceptual import LossSettings
 from stylenet.optimization.observers import SearchLine
 from stylenet.optimization.rendering import OptimizeResult, optimize
@@ -90,11 +88,11 @@ def _pop_styles(config: Namespace) -> list[str]:
 
 def _tell(result: OptimizeResult, output: str) -> int:
     for note in result.notes:
-        print(note)
+        print(one_line(note))
     print(f"{output}: {result.steps} steps in {clock(result.seconds)}, objective {result.objective:.5g} ({result.stopped})")
     if result.stopped == "broken":
         raise RunError(f"{result.message} ({output})")
     if result.stopped == "interrupted":
-        print(f"stylenet: {result.message}", file=sys.stderr)
+        tell(f"stylenet: {result.message}")
         return INTERRUPTED
     return 0

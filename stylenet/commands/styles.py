@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 from stylenet.commands.parsing import VerbParser, parse, verb_parser
+from stylenet.errors import one_line
 from stylenet.network.cards import list_styles
 
 
@@ -32,5 +33,5 @@ def run(words: list[str]) -> int:
     cards = list_styles()
     width = max((len(card.name) for card in cards), default=0)
     for card in cards:
-        print(f"{card.name:<{width}}  {card.credit}")
+        print(one_line(f"{card.name:<{width}}") + "  " + one_line(card.credit))
     return 0

@@ -6,6 +6,8 @@ import sys
 import time
 import traceback
 
+from stylenet.errors import one_line
+
 # A budget counts from here, so that it includes loading.
 STARTED = time.monotonic()
 
@@ -14,12 +16,12 @@ INTERRUPTED = 130
 
 def tell(line: str) -> None:
     """Print a line for the person, which is no result: it goes to stderr at once."""
-    print(line, file=sys.stderr, flush=True)
+    print(one_line(line, 1000), file=sys.stderr, flush=True)
 
 
 def tell_failure(message: str, code: int, verbose: bool) -> int:
     """Print why a command failed in one line, after the traceback if that is wanted, and return its exit code."""
     if verbose:
         traceback.print_exc()
-    print("stylenet:", " ".join(message.split()), file=sys.stderr)
+    print("stylenet:", one_line(message), file=sys.stderr)
     return code

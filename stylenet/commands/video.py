@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from stylenet.commands.lines import FrameLine
 from stylenet.commands.outputs import default_video
 from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
-from stylenet.commands.telling import INTERRUPTED
+from stylenet.commands.telling import INTERRUPTED, tell
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
 from stylenet.errors import Interrupted, RunError
@@ -55,11 +53,11 @@ def run(words: list[str]) -> int:
 
 def _tell(result: VideoResult, output: str) -> int:
     for note in result.notes:
-        print(f"note: {note}", file=sys.stderr)
+        tell(f"note: {note}")
     print(f"{output}: {result.frames} frames in {clock(result.seconds)} ({result.frames / result.seconds:.1f} a second)")
     if result.stopped == "damaged":
         raise RunError(result.message)
     if result.stopped == "interrupted":
-        print(f"stylenet: {result.message}", file=sys.stderr)
+        tell(f"stylenet: {result.message}")
         return INTERRUPTED
     return 0

@@ -4,22 +4,37 @@ told."""
 from __future__ import annotations
 
 import io
+import os
+import re
 import struct
 import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from stylenet.errors import InputError, argument
+from stylenet.recognition import HEAD, also, what_begins
 
 # Pixels above which Pillow suspects a decompression bomb (89 million); asked once, before anything changes it.
 HUGE = Image.MAX_IMAGE_PIXELS or 89_478_485
-_pillow_limit = threading.Lock()
+_pillow_limit, _stderr_lock = threading.Lock(), threading.Lock()
+
+# What is read, as Pillow names it. An MPO is a JPEG with further pictures behind it.
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
+
+# Markers of JPEG (ITU T.81, table B.1): 0xFF and a byte, but for stuffed zeros and restarts inside of a scan.
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_WITHOUT_LENGTH = {0x01, 0xD8, 0xD9}
+MOST_SCANS = 100
+
+# Frames are counted in files up to this size; it takes a look at each of them.
+_COUNTED = 1_000_000
 
 # What Pillow's readers raise on bytes that make no sense.
 _DAMAGE = (
@@ -40,7 +55,8 @@ def decode(name: str, data: bytes, allow_huge: bool = False) -> tuple[np.ndarray
     Raises:
         InputError: in one line, for anything that is not a readable picture.
     """
-    with _decoded(name, data, allow_huge) as image:
+    with opened(name, data, allow_huge) as image:
+        image.load()
         colours, alpha, notes = _to_arrays(name, data, image)
         orientation = _orientation(image)
     return _oriented(colours, orientation), None if alpha is None else _oriented(alpha, orientation), notes
@@ -68,29 +84,46 @@ def decode_opened(name: str, image: Image.Image, allow_huge: bool = False) -> tu
     return _oriented(colours, orientation), None if alpha is None else _oriented(alpha, orientation), notes
 
 
-def _check_huge(name: str, image: Image.Image, allow_huge: bool) -> None:
+def _check_huge(name: str, image: Image.Image, allow_huge: bool, can_allow: bool = True) -> None:
     if image.width * image.height > HUGE and not allow_huge:
+        way_out = f" without {argument('allow_huge', True)}" if can_allow else ""
         raise InputError(
-            f"{name} has {image.width} x {image.height} pixels, more than the {HUGE // 1_000_000} million that are read"
-            f" without {argument('allow_huge', True)}"
+            f"{name} has {image.width} x {image.height} pixels,"
+            f" more than the {HUGE // 1_000_000} million that are read{way_out}"
         )
 
 
 @contextmanager
-def _decoded(name: str, data: bytes, allow_huge: bool) -> Iterator[Image.Image]:
-    """Return the opened and fully decoded image. Every way in which decoding can fail becomes one line."""
-    register_heif()
+def opened(name: str, data: bytes, allow_huge: bool = False, can_allow: bool = True) -> Iterator[Image.Image]:
+    """Open an encoded picture, whose pixels are not decoded yet; photos for training are opened by this too.
+
+    Whatever goes wrong inside the ``with`` block becomes one line. Formats beside the documented ones are not tried: Pillow
+    hands PostScript to Ghostscript, whatever the ending of the file says.
+
+    Args:
+        name: what messages call it.
+        data: bytes of the file.
+        allow_huge: accept more than 89 million pixels.
+        can_allow: whether ``allow_huge`` is an option where this is called from.
+
+    Raises:
+        InputError: for bytes that are no picture or damaged, too many pixels, too many scans, or a side of one pixel.
+    """
+    register_formats()
     try:
         with _pillow_limit, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = Image.open(io.BytesIO(data))
+                image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
             finally:
                 Image.MAX_IMAGE_PIXELS = before
-        _check_huge(name, image, allow_huge)
-        with image:
-            image.load()
+        _check_huge(name, image, allow_huge, can_allow)
+        if min(image.size) < 2:
+            raise InputError(f"{name} is {image.width} x {image.height} pixels: a picture needs at least 2 pixels a side")
+        if image.format in ("JPEG", "MPO") and count_scans(data) > MOST_SCANS:
+            raise InputError(f"{name} is a JPEG of more than {MOST_SCANS} scans, which would take minutes: save it anew")
+        with image, _quiet() if image.format == "TIFF" else nullcontext():
             yield image
     except UnidentifiedImageError as error:
         raise InputError(f"{name} is not a picture in a format that is known here{hint(data)}") from error
@@ -101,8 +134,52 @@ def _decoded(name: str, data: bytes, allow_huge: bool) -> Iterator[Image.Image]:
         raise InputError(f"{name} is {kind} ({error})") from error
 
 
-def register_heif() -> None:
-    """Let Pillow open HEIC where the package ``pillow-heif`` is installed."""
+def is_known(head: bytes) -> bool:
+    """Return whether a file that begins with these bytes may be a picture, so that nothing else is read to its end."""
+    register_formats()
+    accepts = [accept for _, accept in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN) if accept is not None]
+    return any(accept(head[:16]) for accept in accepts)
+
+
+def count_scans(data: bytes) -> int:
+    """Return how many scans a JPEG has, or enough to know that they are too many.
+
+    A progressive JPEG decodes the whole picture again with each scan. Encoders make about ten; a file of half a megabyte can
+    hold thousands.
+    """
+    place, scans = 2, 0
+    while scans <= MOST_SCANS and (found := _MARKER.search(data, place)) is not None:
+        marker, place = data[found.end() - 1], found.end()
+        if marker == _END_OF_IMAGE:
+            break
+        scans += marker == _START_OF_SCAN
+        if marker not in _WITHOUT_LENGTH:
+            place += int.from_bytes(data[place : place + 2])
+    return scans
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what libtiff writes to stderr by itself from it: Pillow reports the same as an error."""
+    with _stderr_lock:
+        try:
+            before = os.dup(2)
+        except OSError:  # a process without stderr
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+def register_formats() -> None:
+    """Let Pillow know its formats, and HEIC where the package ``pillow-heif`` is installed."""
+    Image.init()
     try:
         import pillow_heif
     except ImportError:
@@ -112,20 +189,22 @@ def register_heif() -> None:
 
 def hint(data: bytes) -> str:
     """Return what a person can do about bytes that are no known picture, to be added to a message; empty if nothing."""
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+    what = what_begins(data[:HEAD])
+    if what == "a picture (HEIC)":
         return ": it is HEIC, which needs pip install pillow-heif"
-    if data[:4] in (b"II*\0", b"MM\0*"):
+    if what == "a picture (TIFF)":
         return ": it is a kind of TIFF that is not read (such as colour in floating point); save it with 8 or 16 bits"
-    if b"\0" not in data[:512]:
+    if what == "text":
         return ": it looks like text"
-    return ""
+    return also(what)
 
 
 def _to_arrays(name: str, data: bytes, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Return colours ``[H, W, 3]`` and alpha ``[H, W]`` or None, float32 in 0..1, and notes."""
     notes = []
-    if getattr(image, "n_frames", 1) > 1:
-        notes.append(f"{name}: the first of {image.n_frames} frames is used")  # type: ignore[attr-defined]
+    if getattr(image, "is_animated", False):
+        count = str(getattr(image, "n_frames", "")) if len(data) <= _COUNTED else "several"
+        notes.append(f"{name}: the first of {count} frames is used")
     array = _deep(name, data, image)
     if array is None:
         return *_shallow(image, notes, name), notes

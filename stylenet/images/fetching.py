@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
+import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from stylenet.errors import InputError
+from stylenet.files import open_regular
+from stylenet.images.decoding import is_known
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
-URL_LIMIT_BYTES = 200_000_000
-URL_LIMIT_SECONDS = 60.0
+# Larger than any picture that is read, an uncompressed one of 16 bits and 200 megapixels with transparency included.
+LIMIT_BYTES = 2_000_000_000
+
+_DOWNLOADING = "stylenet.images.downloading"
+
+# A file that does not begin as pictures do is read no further.
+_BEGINNING = 4096
 
 
 def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
@@ -39,12 +42,19 @@ def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
     if not text:
         raise InputError(f"{name} has an empty path")
     if isinstance(source, str) and text.lower().startswith(("http://", "https://")):
-        return text, _download(text)
+        from stylenet.images.downloading import download  # aiohttp takes half a second
+
+        return text, download(text)
     if "://" in text:
         raise InputError(f"{text}: only http and https addresses, and files, are read")
     path = Path(text)
     try:
-        return text, path.read_bytes()
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > LIMIT_BYTES:
+                raise _too_large(text, LIMIT_BYTES)
+            return text, read_picture_bytes(file, text)
+    except InputError:
+        raise
     except IsADirectoryError as error:
         raise InputError(f"{path} is a folder, not a picture: name a file in it") from error
     except FileNotFoundError as error:
@@ -58,40 +68,43 @@ def _read_file(file: IO[bytes], name: str) -> tuple[str, bytes]:
     named = getattr(file, "name", name)
     name = named if isinstance(named, str) else name  # a pipe's is a number
     try:
-        data: object = file.read()
-    except (OSError, ValueError, UnicodeDecodeError) as error:  # closed, or opened for writing or as text
-        raise InputError(f"{name} cannot be read ({error}): give a file opened with mode 'rb'") from error
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise InputError(f"{name} is open as text: open it with mode 'rb'")
-    return name, bytes(data)
-
-
-class _HttpOnly(urllib.request.HTTPRedirectHandler):
-    """Redirects are followed to http(s) alone; Python's own handler would follow one to ftp."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
-            raise InputError(f"{req.full_url} redirects to {newurl}: only http and https are followed")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _download(url: str) -> bytes:
-    deadline = time.monotonic() + URL_LIMIT_SECONDS
-    data = bytearray()
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "stylenet"})
-        with urllib.request.build_opener(_HttpOnly).open(request, timeout=min(URL_LIMIT_SECONDS, 20)) as response:
-            while chunk := response.read1(1 << 16):
-                data += chunk
-                if len(data) > URL_LIMIT_BYTES:
-                    raise InputError(f"{url} is larger than {URL_LIMIT_BYTES // 1_000_000} MB: download it yourself first")
-                if time.monotonic() > deadline:
-                    raise InputError(f"{url} took more than {URL_LIMIT_SECONDS:g} s: download it yourself first")
-    except urllib.error.HTTPError as error:
-        raise InputError(f"{url} answered {error.code} {error.reason}") from error
+        return name, read_picture_bytes(file, name)
     except InputError:
         raise
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise InputError(f"cannot download {url}: {reason}") from error
+    except (OSError, ValueError, UnicodeDecodeError) as error:  # closed, or opened for writing or as text
+        raise InputError(f"{name} cannot be read ({error}): give a file opened with mode 'rb'") from error
+
+
+def read_picture_bytes(file: IO[bytes], name: str, limit: int = LIMIT_BYTES) -> bytes:
+    """Return all of a file; only its beginning if it does not begin as a picture does.
+
+    Raises:
+        InputError: for more than ``limit`` bytes, or a file that is open as text.
+        OSError, ValueError: if it cannot be read.
+    """
+    data = bytearray()
+    while len(data) < _BEGINNING and (chunk := _some(file, _BEGINNING - len(data), name)):
+        data += chunk
+    if is_known(bytes(data)):
+        while chunk := _some(file, 1 << 20, name):
+            data += chunk
+            if len(data) > limit:
+                raise _too_large(name, limit)
     return bytes(data)
+
+
+def _too_large(name: str, limit: int) -> InputError:
+    return InputError(f"{name} is larger than {limit // 1_000_000:,} MB, more than any picture that is read")
+
+
+def _some(file: IO[bytes], most: int, name: str) -> bytes:
+    chunk: object = file.read(most)
+    if not isinstance(chunk, bytes | bytearray | memoryview):
+        raise InputError(f"{name} is open as text: open it with mode 'rb'")
+    return bytes(chunk)
+
+
+def stop_waiting() -> None:
+    """End what other threads download just now: a slow server would keep the process from ending."""
+    if _DOWNLOADING in sys.modules:
+        sys.modules[_DOWNLOADING].stop_downloads()

@@ -14,6 +14,7 @@ from pathlib import Path
 from stylenet.deprecation import renamed
 from stylenet.devices import give_back_memory
 from stylenet.errors import InputError, Interrupted, RunError, argument
+from stylenet.images.fetching import stop_waiting
 from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, write_image
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.folders import STREAM, Job
@@ -70,7 +71,7 @@ class Files:
         Raises:
             InputError: if it cannot be read.
         """
-        source = sys.stdin.buffer.read() if job.source == STREAM else job.source
+        source = sys.stdin.buffer if job.source == STREAM else job.source
         return read_image(source, self.size, allow_huge=self.allow_huge)
 
     def write(self, picture: Picture, output: str) -> None:
@@ -164,8 +165,9 @@ def stylize_many(
         summary.message = str(error)
     except KeyboardInterrupt:
         summary.message, summary.interrupted = "interrupted", True
+        stop_waiting()
     finally:
-        # A reader may be waiting for a slow server; what a writer has begun is finished.
+        # What a writer has begun is finished.
         readers.shutdown(wait=False, cancel_futures=True)
         writers.shutdown(cancel_futures=True)
     summary.seconds = time.monotonic() - started

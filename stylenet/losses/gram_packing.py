@@ -40,6 +40,8 @@ def unpack_grams(packed: Mapping[str, Tensor]) -> Grams:
 
 def _unpacked(triangle: Tensor, scale: Tensor, mean: Tensor | None) -> GramTarget:
     channels = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
+    if mean is not None and mean.shape != (channels,):
+        raise ValueError(f"means {list(mean.shape)} beside a Gram matrix of {channels} channels")
     rows, columns = torch.triu_indices(channels, channels, device=triangle.device)
     matrix = torch.empty(channels, channels, device=triangle.device)
     matrix[rows, columns] = matrix[columns, rows] = triangle.float() * scale[0]

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from stylenet.errors import InputError
+from stylenet.weights import read_weights
 
 _logger = logging.getLogger(__name__)
 
@@ -314,15 +315,7 @@ def _download_torchvision(architecture: Architecture) -> object:
 def _read_state_dict(path: Path) -> object:
     if not path.is_file():
         raise InputError(f"no VGG weights {str(path)!r}: give 'caffe', 'torchvision', or the path of a state dict")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state: object = torch.load(path, map_location="cpu", weights_only=True)
-        return state
-    except Exception as error:  # unpickling raises almost anything, safetensors a type of its own
-        raise InputError(f"{path} is not a readable state dict (.pth or .safetensors, tensors only)") from error
+    return read_weights(path)
 
 
 def _from_torchvision_layout(state: object, architecture: Architecture, source: str) -> dict[str, Tensor]:

@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, one_line
 from stylenet.network.transform_net import NetSettings
+from stylenet.weights import check_tensors, read_weights
+
+# Names under which a state dict lies among metadata.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "generator", "transformer")
 
 _OURS = ["down1", "down2", "down3", "up1", "up2", "last"]
 
@@ -29,7 +32,17 @@ def read_foreign(path: Path) -> tuple[dict[str, Tensor], NetSettings, str]:
     Raises:
         InputError: if the file cannot be read safely or is none of those known.
     """
-    state = _without_wrappers(_read(path))
+    return from_foreign(read_weights(path), path)
+
+
+def from_foreign(loaded: object, path: Path) -> tuple[dict[str, Tensor], NetSettings, str]:
+    """Return the same of what a file holds.
+
+    Raises:
+        InputError: if it is none of those known.
+    """
+    state = _without_wrappers(loaded)
+    check_tensors(path, state)
     for repository, marker, mapping in (
         ("pytorch/examples", "deconv1.conv2d.weight", _examples_names),
         ("gordicaleksa/pytorch-neural-style-transfer-johnson", "up1.conv2d.conv2d.weight", _gordicaleksa_names),
@@ -37,36 +50,28 @@ def read_foreign(path: Path) -> tuple[dict[str, Tensor], NetSettings, str]:
     ):
         if marker in state:
             return _translate(state, mapping(_count_blocks(state)), path, repository)
-    some = ", ".join(list(state)[:3]) or "nothing"
     raise InputError(
         f"{path} is no style that is known: expected a file of stylenet, pytorch/examples, gordicaleksa or eriklindernoren;"
-        f" its keys begin with {some}"
+        f" {_found(loaded, state)}"
     )
 
 
-def _read(path: Path) -> object:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state: object = torch.load(path, map_location="cpu", weights_only=True)
-        return state
-    except Exception as error:  # unpickling raises almost anything
-        raise InputError(
-            f"{path} cannot be read as weights alone: expected .safetensors or a state dict saved by torch ({_first(error)})"
-        ) from error
-
-
-def _first(error: Exception) -> str:
-    return str(error).split("\n", 1)[0][:120] or type(error).__name__
+def _found(loaded: object, state: Mapping[str, Tensor]) -> str:
+    """Return what there is instead, in words."""
+    if state:
+        return f"its keys begin with {', '.join(one_line(name, 60) for name in list(state)[:3])}"
+    if isinstance(loaded, Mapping) and loaded:
+        return f"it holds {', '.join(one_line(name, 60) for name in list(loaded)[:3])}, and no weights"
+    return f"it holds a {type(loaded).__name__} without weights"
 
 
 def _without_wrappers(loaded: object) -> dict[str, Tensor]:
     """Return the state dict inside metadata, without ``module.`` of DataParallel and without the running statistics that
     instance normalisation kept in torch 0.3 and before."""
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-        loaded = loaded["state_dict"]
+    for wrapper in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
+            loaded = loaded[wrapper]
+            break
     if not isinstance(loaded, Mapping):
         return {}
     dropped = ("running_mean", "running_var", "num_batches_tracked")
@@ -136,5 +141,7 @@ def _translate(
                     raise InputError(f"{path} looks like a checkpoint of {repository}, but has no {theirs}.{kind}")
                 result[f"{ours}.{part}.{kind}"] = state[f"{theirs}.{kind}"]
     blocks = sum(name.endswith(".first") for name in names)
-    settings = NetSettings(width=len(result["down1.conv.weight"]), residual_blocks=blocks, **differences)
+    first = result["down1.conv.weight"]
+    width = len(first) if first.dim() else 0
+    settings = NetSettings(width=width, residual_blocks=blocks, **differences)
     return result, settings, repository

@@ -22,18 +22,19 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, one_line
 from stylenet.files import write_atomic
 from stylenet.images.fetching import Source
 from stylenet.images.picture import Picture, PictureLike, as_picture
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.perceptual import Grams
 from stylenet.modes import guest
-from stylenet.network.cards import CARD_KEY, Card, find_body, find_style, read_card
+from stylenet.network.cards import CARD_KEY, Card, find_body, find_style, read_card, typed
 from stylenet.network.foreign import read_foreign
 from stylenet.network.looks import LEARNS, Learns, Looks, LookTable, read_look, wear_look
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
+from stylenet.weights import check_tensors
 
 # Names of tensors beside those of the network.
 _GRAM, _LOOK, _LOOKS, _SCALE = "gram.", "look", "looks.", ".scale"
@@ -202,24 +203,45 @@ def load_style(style: str | os.PathLike[str], device: torch.device | str = "cpu"
         state, settings, source = read_foreign(path)
         card = Card(path.stem, dataclasses.asdict(settings), source=source)
     else:
-        try:
-            settings = NetSettings(**card.network)
-        except TypeError as error:
-            raise InputError(f"{path} was written by a newer version of stylenet, or is damaged ({error})") from error
+        settings = _net_settings(path, card)
         state = _read_body(path, card) if card.body else _read_restored(path)
-    with torch.device("meta"):  # drawing weights that are replaced at once would disturb the host's random numbers
-        net = TransformNet(settings)
-    net.to_empty(device="cpu")
-    try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"{path} does not fit the network that it describes: {' '.join(str(error).split())[:200]}") from error
+    net = _built(path, settings, state)
     if card.body:
         _wear_look_of(path, card, net)
     broken = [name for name, value in net.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise InputError(f"{path} holds weights that are not finite ({broken[0]}): its training had failed; train it again")
     return Style(net.requires_grad_(False).eval().to(device), card, path)
+
+
+def _net_settings(path: Path, card: Card) -> NetSettings:
+    try:
+        return typed(card.network, NetSettings)
+    except InputError as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    except ValueError as error:
+        raise InputError(f"{path} was written by a newer version of stylenet, or is damaged ({error})") from error
+
+
+def _built(path: Path, settings: NetSettings, state: dict[str, Tensor]) -> TransformNet:
+    """Return a network with the weights of a file. Its settings are compared with them before anything is built: a card is
+    a few bytes, which can ask for any number of blocks and channels."""
+    blocks = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
+    if blocks != settings.residual_blocks:
+        trouble = f"{settings.residual_blocks} residual blocks, and the file has {blocks}"
+        raise InputError(f"{path} does not fit the network that it describes: {trouble}")
+    with torch.device("meta"):  # drawing weights that are replaced at once would disturb the host's random numbers
+        net = TransformNet(settings)
+    expected = {name: value.shape for name, value in net.state_dict().items()}
+    for name in sorted(expected.keys() | state.keys()):
+        if name not in state or name not in expected or state[name].shape != expected[name]:
+            theirs = list(state[name].shape) if name in state else "missing"
+            wanted = list(expected[name]) if name in expected else "not a part of it"
+            trouble = f"{one_line(name, 80)} is {theirs}, wanted {wanted}"
+            raise InputError(f"{path} does not fit the network that it describes: {trouble}")
+    net.to_empty(device="cpu")
+    net.load_state_dict(state)
+    return net
 
 
 def _read_body(path: Path, card: Card) -> dict[str, Tensor]:
@@ -243,6 +265,11 @@ def _wear_look_of(path: Path, card: Card, net: TransformNet) -> None:
 def _read_restored(path: Path) -> dict[str, Tensor]:
     """Return the weights of the network in a file, in float32."""
     state = _read_tensors(path)
+    for name in state:
+        unit = state.get(name + _SCALE)
+        # Units of another length would be spread over the weights, and make gigabytes of a small file.
+        if unit is not None and not (state[name].dim() == 4 and unit.shape == state[name].shape[:1]):
+            raise InputError(f"{path} is damaged: the units of {one_line(name, 80)} do not fit its weights")
     return {name: _restored(name, state) for name in state if not name.endswith(_SCALE)}
 
 
@@ -277,7 +304,8 @@ def load_looks(style: str | Path) -> Looks:
         return Looks([], nothing, nothing)
     tensors = _read_tensors(path, _LOOKS)
     table, signatures = (tensors.get(name, nothing).float() for name in ("table", "signatures"))
-    fits = len(table) == len(card.looks) and len(signatures) in (0, len(table))
+    shaped = table.dim() == 2 and signatures.dim() == 2
+    fits = shaped and len(table) == len(card.looks) and len(signatures) in (0, len(table))
     if not fits or not (torch.isfinite(table).all() and torch.isfinite(signatures).all()):
         raise InputError(f"{path} is damaged: its looks do not fit their {len(card.looks)} titles")
     return Looks(list(card.looks), table, signatures)
@@ -287,16 +315,21 @@ def load_grams(style: str | Path) -> Grams:
     """Load Gram matrices of the picture that a style was trained on, by layer of its loss network; none if the file has none.
 
     Raises:
-        InputError: if there is no such style.
+        InputError: if there is no such style, or they are damaged.
     """
     path = find_style(style)
     if read_card(path) is None:
         return {}
-    return unpack_grams(_read_tensors(path, _GRAM))
+    try:
+        return unpack_grams(_read_tensors(path, _GRAM))
+    except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise InputError(f"{path} is damaged: its Gram matrices cannot be unpacked") from error
 
 
 def _read_tensors(path: Path, group: str = "") -> dict[str, Tensor]:
     """Read the tensors whose names begin with ``group``, without it; by default those of the network."""
     with safe_open(path, "pt") as opened:
         names = [name for name in opened.keys() if name.startswith(group or (_GRAM, _LOOKS)) == bool(group)]  # noqa: SIM118
-        return {name.removeprefix(group): opened.get_tensor(name) for name in names}
+        tensors = {name.removeprefix(group): opened.get_tensor(name) for name in names}
+    check_tensors(path, tensors)
+    return tensors

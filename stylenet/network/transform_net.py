@@ -35,6 +35,9 @@ SMALLEST_SIDE = 8
 # them: with numbers in 0..1 one step repaints the whole picture. Larger and smaller units learn more slowly (docs/notes).
 _TWENTIETH = 0.05
 
+# Beyond these a network would not fit into any memory: of width 512 it has 430 million parameters.
+_WIDEST, _DEEPEST = 512, 100
+
 _SPACES = {
     "centred": InputSpace(1.0, (0.5,) * 3, (_TWENTIETH,) * 3),
     "unit": InputSpace(1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -74,10 +77,10 @@ class NetSettings:
     stem: Literal[1, 2] = 1
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.residual_blocks < 0:
+        if not (1 <= self.width <= _WIDEST and 0 <= self.residual_blocks <= _DEEPEST):
             raise InputError(
-                f"a network of width {self.width} with {self.residual_blocks} residual blocks: width must be 1 or more,"
-                " residual_blocks 0 or more"
+                f"a network of width {self.width:,} with {self.residual_blocks:,} residual blocks: width must be from 1 to"
+                f" {_WIDEST}, residual_blocks from 0 to {_DEEPEST}"
             )
         if self.stem not in (1, 2):
             raise InputError(f"stem is {self.stem}: it is 1, or 2 for squares of 2 x 2 pixels")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import struct
 import warnings
@@ -14,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from stylenet.errors import InputError
+from stylenet.files import open_regular
 from stylenet.formats import is_picture, picture_endings
-from stylenet.images.decoding import hint, register_heif
+from stylenet.images.decoding import opened
+from stylenet.images.fetching import read_picture_bytes
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,26 @@ def _listed(path: Path) -> list[Photo]:
 # What readers of pictures and archives raise on bytes that make no sense.
 _DAMAGE = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, ArithmeticError),
-    *(struct.error, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError, Image.DecompressionBombWarning),
+    *(struct.error, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError),
 )
+
+# Bytes of a photo for training. A member of an archive can claim, and unfold to, any size.
+_LARGEST = 500_000_000
 
 # Archives that this process has open. A handle must not cross a fork: both sides would move one file position.
 _archives: dict[tuple[int, str], zipfile.ZipFile] = {}
 
 
 def photo_source(photo: Photo) -> str | bytes:
-    """Return what :func:`~stylenet.images.read_image` takes: a path, or the bytes of an archive's member."""
-    return _archive(photo).read(photo.member) if photo.member else photo.path
+    """Return what :func:`~stylenet.images.read_image` takes: a path, or the bytes of an archive's member.
+
+    Raises:
+        InputError: for a member that is damaged, or larger than any photo.
+    """
+    try:
+        return _read(photo) if photo.member else photo.path
+    except _DAMAGE as error:
+        raise InputError(f"{photo} cannot be read ({error})") from error
 
 
 def open_photo(photo: Photo, least: int) -> Image.Image:
@@ -117,28 +128,27 @@ def open_photo(photo: Photo, least: int) -> Image.Image:
     Raises:
         Unreadable: if it is missing, damaged, larger than Pillow thinks safe, or has a side of one pixel.
     """
-    register_heif()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), opened("it", _read(photo), can_allow=False) as image:
             warnings.simplefilter("ignore")  # of metadata that make no sense
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(_archive(photo).read(photo.member)) if photo.member else photo.path) as image:
-                image.draft("RGB", (least, least))
-                upright = _to_rgb(ImageOps.exif_transpose(image))
-    except _DAMAGE as error:
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = f"not a picture{hint(_beginning(photo))}" if unknown else str(error) or type(error).__name__
-        raise Unreadable(f"{photo}: {reason}") from error
-    if min(upright.size) < 2:
-        raise Unreadable(f"{photo}: {upright.width} x {upright.height} pixels")
-    return upright
+            image.draft("RGB", (least, least))
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except (InputError, *_DAMAGE) as error:
+        raise Unreadable(f"{photo}: {str(error) or type(error).__name__}") from error
 
 
-def _beginning(photo: Photo) -> bytes:
-    if photo.member:
-        return _archive(photo).read(photo.member)[:512]
-    with Path(photo.path).open("rb") as opened:
-        return opened.read(512)
+def _read(photo: Photo) -> bytes:
+    """Return all of a file or a member; of one that is no picture its beginning."""
+    if not photo.member:
+        with open_regular(photo.path) as file:
+            return read_picture_bytes(file, "it", _LARGEST)
+    archive = _archive(photo)
+    if (packed := archive.getinfo(photo.member)).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("it is packed by another method than zip archives of photos have")
+    if packed.file_size > _LARGEST:
+        raise ValueError(f"it has {packed.file_size // 1_000_000:,} MB, more than any photo")
+    with archive.open(photo.member) as member:
+        return read_picture_bytes(member, "it", _LARGEST)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

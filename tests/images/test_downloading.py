@@ -1,0 +1,284 @@
+"""Downloads against a server of our own: what goes well, and every phase in which a server can be slow, endless or wrong."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from stylenet.errors import InputError
+from stylenet.images import downloading, fetching
+
+# --- answers of a well-behaved server ----------------------------------------------------------------------------------
+
+Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
+
+
+def redirect(where: str) -> Answer:
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", where)
+        request.end_headers()
+
+    return answer
+
+
+def body(content: bytes, pause: float = 0, claimed: int | None = None) -> Answer:
+    """A body byte by byte where there is a pause, and possibly shorter than is claimed."""
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(claimed or len(content)))
+        request.end_headers()
+        for part in [content[i : i + 1] for i in range(len(content))] if pause else [content]:
+            request.wfile.write(part)
+            time.sleep(pause)
+
+    return answer
+
+
+def cut_chunk(request: http.server.BaseHTTPRequestHandler) -> None:
+    """A chunk of 5 bytes, of which 2 come."""
+    request.send_response(200)
+    request.send_header("Transfer-Encoding", "chunked")
+    request.end_headers()
+    request.wfile.write(b"5\r\nab")
+
+
+def not_http(request: http.server.BaseHTTPRequestHandler) -> None:
+    request.wfile.write(b"not http\r\n\r\n")
+
+
+ANSWERS: dict[str, Answer] = {
+    "/data": body(b"hello"),
+    "/large": body(b"x" * 2000),
+    "/slow": body(b"x" * 100, pause=0.05),
+    "/cut": cut_chunk,
+    "/moved": redirect("/data"),
+    "/to-ftp": redirect("ftp://127.0.0.1/x.png"),
+    "/to-file": redirect("file:///etc/hostname"),
+    "/round": redirect("/round"),
+    "/nonsense": not_http,
+}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.close_connection = True
+        if self.path not in ANSWERS:
+            return self.send_error(404, "Not Found")
+        try:
+            ANSWERS[self.path](self)
+        except OSError:  # the reader has gone
+            return None
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("path", ["/data", "/moved"])
+def test_download(site: str, path: str) -> None:
+    assert fetching.fetch(site + path) == (site + path, b"hello")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/none", "answered 404 Not Found"),
+        ("/to-ftp", r"redirects to ftp://127\.0\.0\.1/x\.png: only http and https are followed"),
+        ("/to-file", r"redirects to file:///etc/hostname: only http and https are followed"),
+        ("/round", "redirects more than"),
+        ("/cut", "cannot download"),
+        ("/nonsense", "cannot download"),
+    ],
+)
+def test_failed_downloads(site: str, path: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        fetching.fetch(site + path)
+
+
+def test_a_large_download_is_refused(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "LIMIT_BYTES", 2000)
+    assert len(fetching.fetch(site + "/large")[1]) == 2000
+    monkeypatch.setattr(downloading, "LIMIT_BYTES", 1999)
+    with pytest.raises(InputError, match="larger than"):
+        fetching.fetch(site + "/large")
+
+
+def test_a_slow_download_is_given_up(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "LIMIT_SECONDS", 0.3)
+    begun = time.monotonic()
+    with pytest.raises(InputError, match=r"took more than 0\.3 s"):
+        fetching.fetch(site + "/slow")
+    assert time.monotonic() - begun < 3
+
+
+def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "LIMIT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(InputError, match=r"took more than 0\.3 s"):
+        fetching.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/x")
+
+
+def test_a_refused_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(InputError, match=r"cannot download .*refused"):
+        fetching.fetch(f"http://127.0.0.1:{port}/x")
+
+
+# --- every phase of an exchange ---------------------------------------------------------------------------------------
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+# What is sent first, and what is sent again and again after it.
+ENDLESS: dict[str, tuple[bytes, bytes]] = {
+    "silence": (b"", b""),
+    "status": (b"HTTP/1.1 200 ", b"O"),
+    "a header": (OK + b"X-Long: ", b"x"),
+    "headers": (OK, b"X-Again: x\r\n"),
+    "body": (OK + b"Content-Length: 999999999999\r\n\r\n", b"x"),
+    "body without a length": (OK + b"\r\n", b"x"),
+    "length of a chunk": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+    "extension of a chunk": (OK + b"Transfer-Encoding: chunked\r\n\r\n5;x=", b"x"),
+    "chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"X-Again: x\r\n"),
+    "provisional answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "processing": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "body of a redirect": (b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 999999999999\r\n\r\n", b"x"),
+    "body of an error": (b"HTTP/1.1 404 Not Found\r\nContent-Length: 999999999999\r\n\r\n", b"x"),
+}
+
+
+class Raw:
+    """A server that answers every connection with a beginning, and then with parts for ever."""
+
+    def __init__(self, beginning: bytes, part: bytes, pause: float) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}/x.png"
+        self.beginning, self.part, self.pause, self.open = beginning, part, pause, True
+        self.reached = threading.Event()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
+
+    def answer(self, connection: socket.socket) -> None:
+        self.reached.set()
+        try:
+            with connection:
+                connection.sendall(self.beginning)
+                while self.open:
+                    connection.sendall(self.part)
+                    time.sleep(self.pause)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self.open = False
+        self.listener.close()
+
+
+Start = Callable[[bytes, bytes, float], Raw]
+
+
+@pytest.fixture
+def raw() -> Iterator[Start]:
+    servers: list[Raw] = []
+
+    def start(beginning: bytes, part: bytes, pause: float) -> Raw:
+        servers.append(Raw(beginning, part, pause))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.parametrize("phase", ENDLESS)
+def test_one_deadline(phase: str, raw: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that come slowly for ever end at the deadline, whichever phase they belong to."""
+    monkeypatch.setattr(downloading, "LIMIT_SECONDS", 0.5)
+    begun = time.monotonic()
+    with pytest.raises(InputError, match=r"took more than 0\.5 s|redirects more than|answered 404|cannot download"):
+        fetching.fetch(raw(*ENDLESS[phase], 0.02).address)
+    assert time.monotonic() - begun < 4
+
+
+@pytest.mark.parametrize("phase", [phase for phase in ENDLESS if phase != "silence"])
+def test_one_count(phase: str, raw: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that come as fast as they can end at the limit, whichever phase they belong to."""
+    monkeypatch.setattr(downloading, "LIMIT_BYTES", 1000)
+    monkeypatch.setattr(downloading, "SLACK_BYTES", 100_000)
+    beginning, part = ENDLESS[phase]
+    begun = time.monotonic()
+    with pytest.raises(InputError, match=r"is larger than|redirects more than|answered 404|cannot download"):
+        fetching.fetch(raw(beginning, part * 2000, 0).address)
+    assert time.monotonic() - begun < 10
+
+
+def test_packed_bodies_stay_packed(raw: Start) -> None:
+    """A body that would unfold to any size is not unfolded."""
+    packed = b"\x1f\x8b" + bytes(8)
+    answer = OK + b"Content-Encoding: gzip\r\nContent-Length: 10\r\nConnection: close\r\n\r\n" + packed
+    assert fetching.fetch(raw(answer, b"", 1.0).address)[1] == packed
+
+
+def test_a_reason_that_acts_on_the_terminal(raw: Start) -> None:
+    with pytest.raises(InputError) as caught:
+        fetching.fetch(raw(b"HTTP/1.1 500 \x1b[2Joops\r\nContent-Length: 0\r\n\r\n", b"", 1.0).address)
+    assert str(caught.value).isprintable()
+
+
+def test_other_threads_are_let_go(raw: Start) -> None:
+    """A reader of a folder that waits for a server ends when the work is interrupted."""
+    address = raw(*ENDLESS["body"], 0.02).address
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(fetching.fetch, address)
+        time.sleep(0.3)
+        fetching.stop_waiting()
+        with pytest.raises(InputError, match="was stopped"):
+            waiting.result(5)
+
+
+@pytest.mark.parametrize(("phase", "count"), [("headers", 1), ("body", 2)])
+def test_interrupted(tmp_path: Path, raw: Start, phase: str, count: int) -> None:
+    """Ctrl-C ends a command that waits for a server: at once for one address, and beside the threads that read a folder."""
+    server = raw(*ENDLESS[phase], 0.02)
+    addresses = [f"{server.address}?{number}.png" for number in range(count)]
+    words = ["features", *addresses, "--output", "out.png"]
+    if count > 1:
+        words = ["stylize", *addresses, "--style", "udnie", "--output", "out"]
+    command, quiet = [sys.executable, "-m", "stylenet", *words], {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=quiet, cwd=tmp_path) as process:
+        assert server.reached.wait(120)
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        assert process.wait(30) == 130, process.stderr and process.stderr.read()
+    assert time.monotonic() - begun < 15
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
