@@ -101,6 +101,7 @@ class Summary:
         seconds: seconds that everything took.
         message: why the rest was not tried, in one line; empty if all was.
         interrupted: whether that was Ctrl-C.
+        broke: whether a failure came in carrying a job out, such as a disk that is full, and not from what was asked for.
     """
 
     jobs: int = 0
@@ -111,6 +112,7 @@ class Summary:
     seconds: float = 0.0
     message: str = ""
     interrupted: bool = False
+    broke: bool = False
 
     @property
     def tried(self) -> int:
@@ -194,6 +196,7 @@ class _Writing:
             try:
                 future.result()
             except (InputError, RunError) as error:
+                summary.broke |= isinstance(error, RunError)
                 if all(self.source != source for source, _ in summary.failures):
                     summary.failures.append((self.source, str(error)))
                 if disk_is_full(error):
@@ -204,7 +207,7 @@ class _Writing:
 
 def disk_is_full(error: Exception) -> bool:
     """Return whether a failure to write came from a full disk."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 # A picture, None where nothing is to do, or the reason why it cannot be read.
@@ -267,6 +270,7 @@ def try_to_style(
         del picture
         yield styled, job.outputs[-1]
     except (InputError, RunError) as error:
+        summary.broke |= isinstance(error, RunError)
         summary.failures.append((job.source, str(error)))
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error):
