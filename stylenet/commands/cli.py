@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = [word for word in words if word != "--verbose"]
     if not verbose:  # Pillow warns of what its own error says next
         warnings.filterwarnings("ignore", module=r"PIL\.")
+    code = 0
     try:
         with ended_by_signals():
             code = _run(words, verbose)
@@ -49,7 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         # Python flushes once more at its end, what is left included.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _UNREAD if isinstance(error, BrokenPipeError) else _failed(error, verbose)
+        if isinstance(error, BrokenPipeError):
+            return _UNREAD
+        return code or _failed(error, verbose)  # the command may have failed of it already
     return code
 
 

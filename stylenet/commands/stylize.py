@@ -8,7 +8,7 @@ from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
 from stylenet.commands.telling import INTERRUPTED, tell
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
-from stylenet.errors import InputError, Interrupted
+from stylenet.errors import InputError, Interrupted, RunError
 from stylenet.inference.batch import Files, Summary
 from stylenet.inference.finish import Finish
 from stylenet.inference.stylize_files import stylize_files
@@ -57,8 +57,8 @@ def run(words: list[str]) -> int:
 
 
 def _tell(summary: Summary, output: str) -> int:
-    if summary.jobs == 1 and summary.failures and not summary.message:
-        raise InputError(summary.failures[0][1])
+    if summary.jobs == 1 and summary.failures:
+        raise (RunError if summary.broke else InputError)(summary.failures[0][1])
     told = [f"{output}: {summary.done} of {summary.jobs} styled in {clock(summary.seconds)}"]
     told += [f"{summary.skipped} were there already (--overwrite styles them again)"] if summary.skipped else []
     for note in summary.notes:
