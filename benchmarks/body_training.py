@@ -21,19 +21,22 @@ from stylenet.images.picture import read_image
 from stylenet.training.photos import find_photos, open_photo
 
 PAINTING_SIDE, PHOTO_SIDE, QUALITY = 512, 384, 88
-MOST_BYTES = 60_000_000
+
+# What the archive takes for each file beside its content: two headers, and its name twice.
+_HEADERS = 200
 
 
-def make_pack(target: Path, paintings: Path, photos: Path) -> str:
+def make_pack(target: Path, paintings: Path, photos: Path, megabytes: float) -> str:
     """Write the pack; return a line about it.
 
     Args:
         target: zip file to write.
         paintings: folder of style pictures; all of them travel, and the recipe leaves out those that it names.
-        photos: folder, archive or list of photos; as many as fit into 60 MB, spread over the set.
+        photos: folder, archive or list of photos; as many as there is room for, spread over the set.
+        megabytes: the largest size of the pack.
 
     Raises:
-        InputError: for folders without pictures.
+        InputError: for folders without pictures, or a pack without room for a photo.
     """
     works = sorted(path for path in paintings.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
     if not works:
@@ -42,7 +45,7 @@ def make_pack(target: Path, paintings: Path, photos: Path) -> str:
     for path in works:
         pixels = read_image(path, PAINTING_SIDE)
         packed.append((f"paintings/{path.stem}.jpg", _jpeg(pixels.pixels)))
-    room = MOST_BYTES - sum(len(content) for _, content in packed)
+    room = 1e6 * megabytes - sum(len(content) + _HEADERS for _, content in packed)
     found = find_photos(photos)
     taken = 0
     # In steps of the golden ratio through the set: wherever the room ends, what was taken is spread over all of it.
@@ -54,11 +57,14 @@ def make_pack(target: Path, paintings: Path, photos: Path) -> str:
             image = image.resize((round(image.width * scale), round(image.height * scale)), reducing_gap=3.0)
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=QUALITY)
-        if len(stream.getvalue()) > room:
+        size = len(stream.getvalue()) + _HEADERS
+        if size > room:
             break
-        room -= len(stream.getvalue())
+        room -= size
         taken += 1
         packed.append((f"photos/{index:06d}.jpg", stream.getvalue()))
+    if not taken:
+        raise InputError(f"{megabytes} MB hold no photo beside {len(works)} style pictures: give --megabytes more")
     with replacing(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, content in packed:
             archive.writestr(name, content)

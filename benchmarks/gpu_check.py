@@ -30,6 +30,7 @@ import torch
 from gpu_checks import CHECKS, Check, Task
 from machine import setting
 
+from stylenet.errors import InputError
 from stylenet.files import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +51,11 @@ def main() -> int:
     if arguments.make_pack:
         from body_training import make_pack
 
-        print(make_pack(arguments.folder, arguments.paintings, arguments.photos))
+        try:
+            print(make_pack(arguments.folder, arguments.paintings, arguments.photos, arguments.megabytes))
+        except InputError as error:
+            print(f"gpu_check: {error}", file=sys.stderr)
+            return 2
         return 0
     arguments.folder.mkdir(parents=True, exist_ok=True)
     if arguments.train_body:
@@ -71,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pack", type=Path, help="what --make_pack wrote")
     parser.add_argument("--resume", type=Path, help="folder of the body's training before")
     parser.add_argument("--make_pack", action="store_true", help="pack paintings and photos for --train_body")
+    parser.add_argument("--megabytes", type=float, default=40.0, help="the largest size of the pack")
     parser.add_argument("--paintings", type=Path, help="folder of style pictures for the pack")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -88,7 +88,9 @@ def test_the_body_from_a_pack(tmp_path: Path) -> None:
     made = gpu_check(str(pack), "--make_pack", "--paintings", str(STYLES), "--photos", str(photos))
     assert made.returncode == 0, made.stderr
     assert "4 style pictures and 6 of 6 photos" in made.stdout
-    assert pack.stat().st_size < 60_000_000
+    small = gpu_check(str(pack), "--make_pack", "--paintings", str(STYLES), "--photos", str(photos), "--megabytes", "0.1")
+    assert small.returncode == 2
+    assert small.stderr.strip() == "gpu_check: 0.1 MB hold no photo beside 4 style pictures: give --megabytes more"
     with zipfile.ZipFile(pack) as archive:
         assert "paintings/woodcut.jpg" in archive.namelist()
     first = tmp_path / "first"
