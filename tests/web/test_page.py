@@ -37,9 +37,11 @@ def serving(*words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
-        yield address, process
-        process.terminate()
-        process.wait(timeout=60)
+        try:
+            yield address, process
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
