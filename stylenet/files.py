@@ -39,9 +39,14 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     """Open an empty file beside the target, to be filled inside the ``with``. It becomes the target at the end, and vanishes if
     the block raises.
+
+    Args:
+        path: the target.
+        durable: wait until the content is on the disk before the target is replaced, so that a power cut leaves the old file
+            or the new one.
 
     Raises:
         RunError: in place of an OSError, the block's own included; the target is then as it was.
@@ -55,6 +60,8 @@ def replacing(path: Path) -> Iterator[Path]:
         held = _held(handle)
         yield Path(temporary)
         Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
+        if durable:
+            _sync(temporary)
         Path(temporary).replace(path)
     except BaseException as error:
         if temporary:
@@ -104,6 +111,14 @@ def _delete_if_left(path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if time.time() - os.fstat(handle).st_mtime > _YOUNG:
             path.unlink()
+    finally:
+        os.close(handle)
+
+
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDWR)  # Windows syncs only what may be written
+    try:
+        os.fsync(handle)
     finally:
         os.close(handle)
 

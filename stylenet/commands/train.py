@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import datetime
-import time
+import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from jsonargparse import capture_parser
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from stylenet.commands.parsing import VerbMixin, also_called, parsing
+from stylenet.commands.trainer_options import check_trainer, complete
 from stylenet.devices import gains_from_bf16, keep_freed_memory, pick_device, versions
 from stylenet.durations import clock
 from stylenet.errors import InputError, RunError
-from stylenet.files import check_writable, sha256
+from stylenet.files import check_writable
 from stylenet.logs import quiet_lightning
 from stylenet.network.cards import Card
-from stylenet.network.styles import save_look, save_style
-from stylenet.training.averaging import AveragedWeights
-from stylenet.training.callbacks import BudgetEnd, Previews, TrainingProgress, photos_a_step
+from stylenet.network.styles import add_metrics, save_look, save_style
+from stylenet.training.callbacks import StyleWriter, photos_a_step
+from stylenet.training.checkpoints import LAST, check_unused, find_checkpoint
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining
 
@@ -67,6 +68,16 @@ class TrainParser(VerbMixin, LightningArgumentParser):  # type: ignore[misc]
     common, examples = _COMMON, _EXAMPLES
 
 
+# What can be given more than once, or with several values, by the name that it is known under.
+_SEVERAL = {
+    "--style": "--style",
+    "--model.style": "--style",
+    "--photos": "--photos",
+    "--data.photos": "--photos",
+    "--data.val_photos": "--data.val_photos",
+}
+
+
 class TrainCLI(LightningCLI):
     """Lightning's own command line, with what a style needs beside model, data and trainer."""
 
@@ -97,35 +108,23 @@ class TrainCLI(LightningCLI):
             raise InputError(f"a style is written as .safetensors: change the ending of {config.output}")
         if not 0 <= config.ema < 1:
             raise InputError(f"ema is {config.ema}: it must be 0 or more, and below 1")
-        check_writable(Path(config.output))
+        check_trainer(config.trainer)
+        if not config.trainer.fast_dev_run:  # a dry run writes nothing
+            check_writable(Path(config.output))
+            check_writable(Path(config.run) / "checkpoints" / LAST)
         ends = (config.trainer.max_steps != -1, config.trainer.max_epochs != -1, config.trainer.max_time, config.model.budget)
         if not any(ends):
             config.trainer.max_steps = DEFAULT_STEPS
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build a trainer with checkpoints, averaged weights, previews and the progress line."""
-        config, folder = self.config, Path(self.config.run) / "checkpoints"
-        callbacks: list[Callback] = [
-            TrainingProgress(),
-            Previews(),
-            BudgetEnd(),
-            ModelCheckpoint(folder, "best", monitor="val/objective", enable_version_counter=False),
-            ModelCheckpoint(
-                folder,
-                "last",
-                every_n_train_steps=config.checkpoint_every,
-                save_on_exception=True,
-                enable_version_counter=False,
-            ),
-        ]
-        if config.ema:
-            callbacks.append(AveragedWeights(config.ema))
+        """Build a trainer with checkpoints, averaged weights, previews, the progress line, and what writes the style."""
+        options = dict(self.config_init.trainer)
+        added, callbacks = complete(options, self.config, StyleWriter(partial(_save, self)))
         self.trainer_defaults["callbacks"] = callbacks
-        if config.trainer.logger is not False:
-            callbacks.append(LearningRateMonitor("step"))
-        if config.trainer.logger is None:
-            kwargs["logger"] = TensorBoardLogger(config.run, name=None, version="log")
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**{**kwargs, **added})
+        except (MisconfigurationException, ValueError, RuntimeError) as error:  # options that do not go together
+            raise InputError(str(error)) from error
 
 
 def run(words: list[str]) -> int:
@@ -156,7 +155,7 @@ def parse(words: list[str]) -> TrainCLI:
         InputError: for words that are not understood.
     """
     with parsing():
-        return _cli(words)
+        return _cli(_gathered(words))
 
 
 def make_parser() -> TrainParser:
@@ -196,23 +195,49 @@ def _cli(words: list[str]) -> TrainCLI:
 
 def _fit(cli: TrainCLI) -> str:
     module, data, trainer, config = cli.model, cli.datamodule, cli.trainer, cli.config
-    _check_checkpoint(config.ckpt_path, Path(config.run))
+    run, dry = Path(config.run), bool(cli.trainer.fast_dev_run)  # type: ignore[attr-defined]
+    checkpoint = find_checkpoint(config.ckpt_path, run) if config.ckpt_path else None
+    if checkpoint is None and not dry:
+        check_unused(run)
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
-    except SystemExit as error:  # what Lightning makes of Ctrl-C, after it has written a checkpoint
-        raise KeyboardInterrupt(f"interrupted: go on with --run {config.run} --ckpt_path last") from error
-    seconds = time.monotonic() - (module.began or time.monotonic())
-    metrics = trainer.validate(module, datamodule=data, verbose=False)[0]
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except (SystemExit, KeyboardInterrupt) as error:  # Lightning makes one of the other, after the callbacks had their say
+        raise KeyboardInterrupt(_how_to_go_on(run)) from error
+    if dry:
+        print("the dry run went well; it wrote nothing")
+        return ""
+    try:
+        metrics = _measure(cli)
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise KeyboardInterrupt(f"interrupted: {config.output} is written, but was not measured") from error
     if trainer.is_global_zero:
-        _save(module, _card(cli, seconds, metrics), config.output)
-        print(f"{config.output}: {trainer.global_step} steps in {clock(seconds)}, {_summary(metrics)}")
-    if module.broken:
-        raise RunError(f"{module.broken} ({config.output})")
+        _tell(add_metrics(config.output, metrics), config.output)
     return str(config.output)
 
 
-def _save(module: StyleTraining, card: Card, path: str) -> None:
+def _how_to_go_on(run: Path) -> str:
+    if not (run / "checkpoints" / LAST).is_file():
+        return "interrupted: nothing was kept"
+    return f"interrupted: go on with --run {run} --ckpt_path last"
+
+
+def _measure(cli: TrainCLI) -> dict[str, float]:
+    """Return the metrics of the result, if held-out photos are looked at."""
+    found = cli.trainer.validate(cli.model, datamodule=cli.datamodule, verbose=False) if cli.trainer.limit_val_batches else []
+    return {name: round(float(value), 5) for name, value in found[0].items()} if found else {}
+
+
+def _tell(card: Card, path: str) -> None:
+    training = card.training
+    length = f"{training['steps']} steps in {clock(training['seconds'])}"
+    print(f"{path}: {', '.join([length, *_summary(card.metrics)])}")
+    if training.get("ended"):
+        raise RunError(f"{training['ended']} ({path})")
+
+
+def _save(cli: TrainCLI) -> None:
     """Write what was learnt: a look, or a network with its looks, if it has any."""
+    module, card, path = cli.model, _card(cli), cli.config.output
     learns = module.hparams["learns"]
     if learns != "all" and module.init is not None:
         save_look(module.network, learns, module.init, card, path)
@@ -220,18 +245,11 @@ def _save(module: StyleTraining, card: Card, path: str) -> None:
         save_style(module.worn_network(), card, path, grams=module.style_grams(), looks=module.looks)
 
 
-def _check_checkpoint(path: str | None, run: Path) -> None:
-    if path == "last" and not (run / "checkpoints" / "last.ckpt").is_file():
-        raise InputError(f"nothing to resume: there is no {run}/checkpoints/last.ckpt; --run names the folder of the run")
-    if path not in (None, "last", "best") and not Path(str(path)).is_file():
-        raise InputError(f"no checkpoint {path!r}")
-
-
-def _card(cli: TrainCLI, seconds: float, metrics: Any) -> Card:
+def _card(cli: TrainCLI) -> Card:
     module, data, trainer, config = cli.model, cli.datamodule, cli.trainer, cli.config
     return Card(
         name=config.name,
-        style=[{"file": Path(path).name, "sha256": sha256(path)} for path in module.styles],
+        style=module.style_files,
         credit=config.credit,
         loss=asdict(module.loss_settings),
         training={
@@ -249,17 +267,39 @@ def _card(cli: TrainCLI, seconds: float, metrics: Any) -> Card:
             "schedule": module.schedule,
             "ema": config.ema,
             "precision": str(trainer.precision),
-            "device": module.device.type,
-            "seconds": round(seconds),
+            "device": trainer.strategy.root_device.type,
+            "seconds": round(module.seconds),
             "skipped_steps": module.bad_steps,
+            **({"changes": module.changes} if module.changes else {}),
+            **({"ended": module.broken} if module.broken else {}),
         },
         data=data.fingerprint,
-        metrics={name: round(float(value), 5) for name, value in metrics.items()},
         versions=versions(),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
 
 
-def _summary(metrics: Any) -> str:
+def _summary(metrics: dict[str, float]) -> list[str]:
     names = {"val/objective": "objective", "val/style_held_out": "style error at layers not trained on"}
-    return ", ".join(f"{title} {metrics[name]:.4g}" for name, title in names.items() if name in metrics)
+    return [f"{title} {metrics[name]:.4g}" for name, title in names.items() if name in metrics]
+
+
+def _gathered(words: list[str]) -> list[str]:
+    """Return the words with the values of an option that takes several as one list, wherever they stand."""
+    result: list[str] = []
+    several: dict[str, list[str]] = {}
+    taking = ""
+    for word in words:
+        option, equals, value = word.partition("=")
+        if not word.startswith("--"):
+            (several[taking] if taking else result).append(word)
+            continue
+        taking = _SEVERAL.get(option, "")
+        if not taking:
+            result.append(word)
+        else:
+            several.setdefault(taking, []).extend([value] if equals else [])
+            taking = "" if equals else taking
+    for option, values in several.items():
+        result += [option, values[0] if len(values) == 1 else json.dumps(values)] if values else [option]
+    return result

@@ -180,6 +180,22 @@ def save_style(
     _write(state, dataclasses.replace(card, network=dataclasses.asdict(net.settings)), path)
 
 
+def add_metrics(path: str | Path, metrics: Mapping[str, float]) -> Card:
+    """Write metrics into the card of a style file, and leave all else as it is.
+
+    Returns:
+        The card.
+    """
+    path = Path(path)
+    card = read_card(path)
+    assert card is not None, "only files with a card have metrics"
+    card = dataclasses.replace(card, metrics={**card.metrics, **metrics})
+    with safe_open(path, "pt") as opened:
+        state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    _write(state, card, path)
+    return card
+
+
 def _write(state: dict[str, Tensor], card: Card, path: str | Path) -> None:
     broken = [name.removesuffix(_SCALE) for name, value in state.items() if not torch.isfinite(value).all()]
     if broken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
@@ -19,8 +20,17 @@ class AveragedWeights(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
+        self.decay = decay
+
         def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
             share = (9 / (10 + torch.as_tensor(steps))).clamp(min=1 - decay)
             return averaged + (current - averaged) * share
 
         super().__init__(avg_fn=average)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the weights as they are, for the checkpoint of the end."""
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Makes the average the result, also where a run was resumed that had been trained to its end."""
+        self._copy_average_to_current(pl_module)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from stylenet.durations import clock
+from stylenet.errors import InputError
 from stylenet.progress import ProgressLine
 from stylenet.training.module import StyleTraining
 
@@ -71,15 +73,26 @@ class TrainingProgress(ProgressBar):
 def _plan(trainer: Trainer, module: StyleTraining) -> str:
     data = cast(Any, trainer).datamodule
     parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    ends = [f"{int(trainer.max_steps)} steps" if trainer.max_steps > 0 else "", clock(module.budget) if module.budget else ""]
-    length = " or ".join(end for end in ends if end) or f"{trainer.max_epochs} epochs"
+    resumed = f"goes on after step {trainer.global_step}: " if trainer.global_step else ""
     start = f"from {Path(module.init).stem}" if module.init else ""
     start = f"{start}, whose look {module.nearest} is nearest; " if module.nearest else f"{start}; " if start else ""
     return (
-        f"training {parameters:,} parameters on {len(data.train_set)} photos of {data.size} pixels,"
-        f" {photos_a_step(trainer)} a step, for {length}; {start}{len(data.val_set)} photos are held out;"
-        f" {trainer.precision} on {module.device.type}; log: {trainer.log_dir or 'none'}"
+        f"{resumed}training {parameters:,} parameters on {len(data.train_set)} photos of {data.size} pixels,"
+        f" {photos_a_step(trainer)} a step, for {_length(trainer, module)}; {start}{len(data.val_set)} photos are held out;"
+        f" {trainer.precision} on {module.device.type}; log: {(trainer.loggers and trainer.log_dir) or 'none'}"
     )
+
+
+def _length(trainer: Trainer, module: StyleTraining) -> str:
+    """What ends the training, whichever comes first."""
+    timer = next((callback for callback in cast(Any, trainer).callbacks if isinstance(callback, Timer)), None)
+    ends = [
+        f"{int(trainer.max_steps)} steps" if trainer.max_steps > 0 else "",
+        f"{trainer.max_epochs} epochs" if (trainer.max_epochs or 0) > 0 else "",
+        clock(module.budget) if module.budget else "",
+        clock(timer.time_remaining() or 0.0) if timer else "",
+    ]
+    return " or ".join(end for end in ends if end)
 
 
 def photos_a_step(trainer: Trainer) -> int:
@@ -103,6 +116,28 @@ def _remaining(trainer: Trainer, module: StyleTraining, first: int, seconds: flo
     if module.budget is not None and module.began is not None:
         left.append(module.began + module.budget - time.monotonic())
     return max(min(left), 0.0) if left else 0.0
+
+
+class StyleWriter(Callback):
+    """Writes the style when the training has ended, before anything else can fail.
+
+    Args:
+        write: does it.
+    """
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        self.write = write
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """In the first process, which may be one that the trainer started; of a dry run nothing is kept.
+
+        Raises:
+            InputError: if there was no step.
+        """
+        if trainer.global_step == 0:
+            raise InputError("the training ended before its first step: no style is written")
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.write()
 
 
 class BudgetEnd(Callback):

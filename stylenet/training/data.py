@@ -3,40 +3,41 @@ run can be repeated, stopped and resumed exactly."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import psutil
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
-from stylenet.errors import InputError
-from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo
+from stylenet.errors import InputError, RunError
+from stylenet.training.notes import say
+from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo, survey_photos
+
+# Seconds after which a process that reads photos is given up.
+_PATIENCE = 600
 
 # What a sampler hands to the dataset: epoch and index. The crop follows from them, in whichever worker it is made.
 Key = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Photos ``[B, 3, S, S]`` (uint8 from the workers, then float32 in 0..1) and the files that could not be read for it."""
+class Batch(NamedTuple):
+    """Photos ``[B, 3, S, S]`` (uint8 from the workers, then float32 in 0..1) and the files that could not be read for it.
+
+    A tuple, because torch and Lightning know how to pin, convert and move what is in one.
+    """
 
     photos: Tensor
     unreadable: tuple[str, ...] = ()
-
-    def pin_memory(self) -> Batch:
-        """Pin the photos, for copies to a GPU that do not wait."""
-        return Batch(self.photos.pin_memory(), self.unreadable)
-
-    def to(self, device: torch.device, **kwargs: Any) -> Batch:
-        """Return the photos on a device."""
-        return Batch(self.photos.to(device, **kwargs), self.unreadable)
 
 
 class PhotoDataset(Dataset[tuple[Tensor, tuple[str, ...]]]):
@@ -126,6 +127,13 @@ class KeySampler(DistributedSampler[Any]):
         return iter([(self.epoch, index) for index in indices])
 
 
+class FixedKeys(KeySampler, SequentialSampler):
+    """The same crops in the same order in every epoch. Lightning's ``overfit_batches`` takes a sequential sampler as it is."""
+
+    def __iter__(self) -> Iterator[Key]:  # type: ignore[override]
+        return iter([(0, index) for _, index in super().__iter__()])
+
+
 class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
     """A DataLoader that knows how many batches of the epoch it has handed out, which is what Lightning asks of a loader that is
     to go on in the middle of an epoch (``state_dict``, ``load_state_dict``)."""
@@ -135,7 +143,14 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         first = self.sampler.done // (self.batch_size or 1)
-        for count, batch in enumerate(super().__iter__(), first + 1):
+        batches = super().__iter__()
+        for count in itertools.count(first + 1):
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except (InputError, RuntimeError) as error:
+                raise _in_own_words(error) from error
             self.handed_out = count
             yield batch
 
@@ -148,6 +163,17 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
         self.sampler.set_epoch(state["epoch"])
         self.sampler.done = state["batches"] * (self.batch_size or 1)
         self.handed_out = state["batches"]
+
+
+def _in_own_words(error: Exception) -> Exception:
+    """The error of a reading process without the traceback that torch puts around it."""
+    last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    if isinstance(error, InputError):
+        return InputError(last.removeprefix(f"{InputError.__module__}.{InputError.__name__}: "))
+    if "timed out" in str(error) or "DataLoader worker" in str(error):
+        advice = "their memory, or that of /dev/shm, may be full, or the disk does not answer: try --data.workers 0"
+        return RunError(f"the processes that read photos have ended or hang ({last}); {advice}")
+    return error
 
 
 class PhotoDataModule(LightningDataModule):
@@ -196,6 +222,8 @@ class PhotoDataModule(LightningDataModule):
         self.train_set: list[Photo] = []
         self.val_set: list[Photo] = []
         self.unreadable: dict[str, None] = {}  # ordered, each once
+        self._training_loader: ResumableLoader | None = None
+        self._place: dict[str, Any] = {}  # where a training goes on that was stopped
 
     def setup(self, stage: str | None = None) -> None:
         """Find the photos and split them.
@@ -205,31 +233,54 @@ class PhotoDataModule(LightningDataModule):
         """
         if self.train_set:
             return
-        found = find_photos(self.sources)
+        found, left_out = survey_photos(self.sources)
+        if left_out:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common(5))
+            say(f"{sum(left_out.values())} files beside the {len(found)} photos are left out: {kinds}")
         # The split depends on the photos alone, so that runs with other seeds are measured on the same ones.
-        order = np.random.default_rng(0).permutation(len(found))
+        order = [int(index) for index in np.random.default_rng(0).permutation(len(found))]
         if self.val_sources is None:
-            count = min(self.val_count, max(len(found) // 10, 1)) if len(found) > 1 else 0
-            held_out, rest = order[:count], order[count:]
-            self.val_set = [found[i] for i in sorted(held_out)] or found
+            count = min(self.val_count, max(len(found) // 10, 1))
+            held_out, rest = self._hold_out(found, order, count)
+            self.val_set = [found[i] for i in sorted(held_out)]
+            if not rest:
+                say("there is one photo that can be read: it is trained on and measured on, which tells little of others")
+                rest = held_out
         else:
-            rest = order
-            self.val_set = find_photos(self.val_sources)[: self.val_count]
+            rest, theirs = order, find_photos(self.val_sources)
+            self.val_set = [theirs[i] for i in self._hold_out(theirs, range(len(theirs)), self.val_count)[0]]
         if self.subset:
             rest = rest[: self.subset]
         self.train_set = [found[i] for i in sorted(rest)]
-        for photos in (self.train_set, self.val_set):
-            self._check_readable(photos)
+        self._hold_out(self.train_set, range(len(self.train_set)), 1)
 
-    def _check_readable(self, photos: Sequence[Photo]) -> None:
-        first = ""
-        for photo in photos:
+    def _hold_out(self, photos: Sequence[Photo], order: Sequence[int], count: int) -> tuple[list[int], list[int]]:
+        """Return the first photos of an order that can be read, and the rest without those that cannot.
+
+        Raises:
+            InputError: if there is none.
+        """
+        taken: list[int] = []
+        small = 0
+        unreadable: list[str] = []
+        rest = list(order)
+        while rest and len(taken) < count:
+            index = rest.pop(0)
             try:
-                open_photo(photo, self.size)
-                return
+                side = min(open_photo(photos[index], self.size).size)
             except Unreadable as error:
-                first = first or str(error)
-        raise InputError(f"none of {len(photos)} photos can be read, for example {first}")
+                unreadable.append(str(error))
+                continue
+            taken.append(index)
+            small += side < self.size // 8
+        if not taken:
+            raise InputError(f"none of {len(order)} photos can be read, for example {unreadable[0]}")
+        if small:
+            say(
+                f"{small} of {len(taken)} photos that were looked at are smaller than {self.size // 8} pixels: enlarged to"
+                f" {self.size}, they teach no detail"
+            )
+        return taken, rest
 
     @property
     def fingerprint(self) -> str:
@@ -245,7 +296,21 @@ class PhotoDataModule(LightningDataModule):
         """Return a loader of random crops in random order."""
         least = round(self.size / self.smallest_crop)
         dataset = PhotoDataset(self.train_set, RandomCrop(self.size, self.smallest_crop), least, self.seed)
-        return self._loader(dataset, shuffle=True)
+        overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        self._training_loader = loader = self._loader(dataset, shuffle=not overfit)
+        if self._place:
+            loader.load_state_dict(self._place)
+            self._place = {}
+        return loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the photos of the epoch."""
+        return self._training_loader.state_dict() if self._training_loader is not None else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Keep a place for the loader. Lightning has its own way for loaders, which comes too late where a training is counted
+        in epochs: their number of steps is asked for, and the loader made, before the place is restored."""
+        self._place = state
 
     def val_dataloader(self) -> ResumableLoader:
         """Return a loader of the same squares every time."""
@@ -254,19 +319,35 @@ class PhotoDataModule(LightningDataModule):
 
     def _loader(self, dataset: PhotoDataset, shuffle: bool) -> ResumableLoader:
         replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        workers = pick_workers(replicas) if self.workers == "auto" else self.workers
+        workers = self._workers(replicas)
+        kind = KeySampler if shuffle else FixedKeys
         return ResumableLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=KeySampler(dataset, replicas, rank, shuffle, self.seed),
+            sampler=kind(dataset, replicas, rank, shuffle, self.seed),
             num_workers=workers,
             collate_fn=collate,
             # A short last batch would be compiled for, and weigh more than its share.
             drop_last=shuffle and len(dataset) >= self.batch_size * replicas,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread,
+            worker_init_fn=_begin_worker,
+            timeout=_PATIENCE if workers else 0,
         )
+
+    def _workers(self, replicas: int) -> int:
+        """How many processes read photos: none where the memory that they hand them over in is too small."""
+        workers = pick_workers(replicas) if self.workers == "auto" else self.workers
+        batch = 3 * self.batch_size * max(self.size, self.val_size) ** 2
+        needed = workers * replicas * 2 * 2 * batch  # two batches ahead, of photos for training and for validation
+        free = free_shared_memory()
+        if workers and free is not None and free < needed:
+            say(
+                f"photos are read without other processes: /dev/shm has {free / 1e6:.0f} MB free, and {needed / 1e6:.0f} are"
+                " needed (in a container, --shm-size)"
+            )
+            return 0
+        return workers
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Take note of files that could not be read."""
@@ -286,11 +367,20 @@ class PhotoDataModule(LightningDataModule):
             rank_zero_info(f"{len(self.unreadable)} photos could not be read and were skipped")
 
 
+def free_shared_memory() -> int | None:
+    """Return the bytes that processes can hand each other, or None where that is not limited."""
+    try:
+        return int(psutil.disk_usage("/dev/shm").free)
+    except OSError:
+        return None
+
+
 def pick_workers(processes: int) -> int:
     """Choose the reading processes for each training process: half of the cores shared among them, 1 to 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, cores // (2 * processes)))
 
 
-def _one_thread(_: int) -> None:
+def _begin_worker(_: int) -> None:
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: the one that trains decides

@@ -30,6 +30,7 @@ from stylenet.network.transform_net import PRESETS, NetSettings, Preset, Transfo
 from stylenet.training.muon import Muon
 from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective
+from stylenet.training.resuming import change_rate, compare_settings, describe_styles, settings_of
 
 # What a network learns by default. Deeper style layers bring the painting's objects, shallower content keeps the photo's: the
 # weights stand between the two.
@@ -40,6 +41,9 @@ TRAINING_LOSS = LossSettings(
     tv_weight=0.02,
     lattice_weight=0.1,
 )
+
+# What a checkpoint keeps of a training beside its settings and its time.
+_KEPT = ("bad_steps", "bad_in_a_row", "nearest", "changes")
 
 # Photos are not halved to less: the deepest style layer would have fewer than 6 x 6 positions.
 _SMALLEST_HALF = 96
@@ -145,6 +149,8 @@ class StyleTraining(LightningModule):
         self.began: float | None = None
         self.broken = ""
         self.nearest = ""  # the title of the body's look that the training started from
+        self.changes: list[dict[str, Any]] = []  # of settings, by steps that the training was resumed at
+        self.style_files: list[dict[str, str]] = []
         self.looks = self._make_looks(several, learns)
         self._objective: Objective | None = None
         self._compiled: Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]] | None = None
@@ -170,6 +176,7 @@ class StyleTraining(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Load the loss network and the style pictures, so that what is wrong with them is said before anything starts."""
+        self.style_files = self.style_files or describe_styles(self.styles)  # now: they may be gone at the end
         pictures = [read_image(path, self.hparams["style_size"]).pixels for path in self.styles]
         weights, margin = self.hparams["style_weights"], self.hparams["margin"]
         self._objective = Objective(self.loss_settings, pictures, weights, self.looks is not None, margin)
@@ -230,6 +237,44 @@ class StyleTraining(LightningModule):
             raise InputError("StyleTraining wants its photos from a PhotoDataModule: trainer.fit(model, datamodule=...)")
         photos: Tensor = module.calibration_photos(self.hparams["calibration_photos"])
         return photos
+
+    # --- a checkpoint -------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the training was so far."""
+        checkpoint["training"] = {
+            "seconds": self.seconds,
+            "settings": self._settings(),
+            **{name: getattr(self, name) for name in _KEPT},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on as the same training, with the learning rate that is asked for now.
+
+        Raises:
+            InputError: for settings that a training cannot change.
+        """
+        past = checkpoint.get("training")
+        if past is None or self._trainer is None or self.trainer.state.fn != "fit":  # of an older version, or to look at
+            return
+        before, step = past["settings"], int(checkpoint["global_step"])
+        changed = compare_settings(before, self._settings(), step)
+        for name in _KEPT:
+            setattr(self, name, past[name])
+        self.began = time.monotonic() - past["seconds"]
+        if changed:
+            self.changes = [*self.changes, {"step": step, **changed}]
+        if "model.learning_rate" in changed and before["model.learning_rate"]:
+            change_rate(checkpoint, self.learning_rate / before["model.learning_rate"])
+
+    def _settings(self) -> dict[str, Any]:
+        made = {"network": asdict(self.network.settings), "loss": asdict(self.loss_settings)}
+        return settings_of({**self.hparams, **made}, self.style_files, self.trainer)
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, those before a resume included."""
+        return time.monotonic() - self.began if self.began is not None else 0.0
 
     def _function(self) -> Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]]:
         """Return :meth:`losses`, compiled where that is asked for. Validation has another size and is done as it is."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -43,8 +46,17 @@ class Unreadable(Exception):
 
 
 def find_photos(sources: str | Path | Sequence[str | Path]) -> list[Photo]:
-    """Return all photos of folders (nested ones too), zip archives, ``.txt`` lists of files, and single files, in a fixed
-    order.
+    """Return all photos of folders (nested ones too), zip archives, ``.txt`` lists of files, patterns such as
+    ``album/*.jpg``, and single files, in a fixed order.
+
+    Raises:
+        InputError: for a source that is missing or holds no photo.
+    """
+    return survey_photos(sources)[0]
+
+
+def survey_photos(sources: str | Path | Sequence[str | Path]) -> tuple[list[Photo], Counter[str]]:
+    """Return what :func:`find_photos` does, and how many files were left out: by their ending, or as ``hidden``.
 
     Raises:
         InputError: for a source that is missing or holds no photo.
@@ -53,21 +65,35 @@ def find_photos(sources: str | Path | Sequence[str | Path]) -> list[Photo]:
     if not several:
         raise InputError("no photos were given: name a folder, a zip archive or a list of files")
     found: list[Photo] = []
+    left_out: Counter[str] = Counter()
     for source in several:
         try:
-            found += _find(Path(source))
+            for place in _expanded(source):
+                found += _find(place, left_out)
         except OSError as error:  # such as a folder that may not be entered
             raise InputError(f"cannot read {str(source)!r}: {error.strerror or error}") from error
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found)), left_out
 
 
-def _find(source: Path) -> list[Photo]:
+def _expanded(source: str | Path) -> list[Path]:
+    """A source, or what fits it as a pattern: shells leave those in quotes alone."""
+    if Path(source).exists() or not glob.has_magic(str(source)):
+        return [Path(source)]
+    fitting = [Path(path) for path in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207
+    fitting = [path for path in fitting if path.is_dir() or is_picture(path) or path.suffix.lower() in (".zip", ".txt")]
+    if not fitting:
+        raise InputError(f"no photos at {str(source)!r}: nothing fits that pattern")
+    return fitting
+
+
+def _find(source: Path, left_out: Counter[str]) -> list[Photo]:
     if source.is_dir():
-        photos = [Photo(str(path)) for path in sorted(source.rglob("*")) if is_picture(path) and path.is_file()]
+        names = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
+        photos = [Photo(str(source / name)) for name in _pictures(names, left_out)]
     elif not source.is_file():
         raise InputError(f"no photos at {str(source)!r}: there is no such folder, zip archive or file")
     elif source.suffix.lower() == ".zip":
-        photos = [Photo(str(source), name) for name in _members(source)]
+        photos = [Photo(str(source), str(name)) for name in _pictures(_members(source), left_out)]
     elif source.suffix.lower() == ".txt":
         photos = _listed(source)
     elif is_picture(source):
@@ -79,10 +105,24 @@ def _find(source: Path) -> list[Photo]:
     return photos
 
 
-def _members(archive: Path) -> list[str]:
+_Name = TypeVar("_Name", PurePosixPath, Path)
+
+
+def _pictures(names: Iterable[_Name], left_out: Counter[str]) -> Iterator[_Name]:
+    """The names of pictures; the others are counted. Thumbnails lie in hidden folders, and are no photos of their own."""
+    for name in names:
+        if any(part.startswith(".") for part in name.parts):
+            left_out["hidden"] += 1
+        elif not is_picture(name):
+            left_out[name.suffix.lower() or "no ending"] += 1
+        else:
+            yield name
+
+
+def _members(archive: Path) -> list[PurePosixPath]:
     try:
         with zipfile.ZipFile(archive) as opened:
-            return sorted(info.filename for info in opened.infolist() if not info.is_dir() and is_picture(info.filename))
+            return [PurePosixPath(name) for name in sorted(info.filename for info in opened.infolist() if not info.is_dir())]
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:  # the latter two for nonsense in its directory
         raise InputError(f"{str(archive)!r} is no zip archive, or was not downloaded to its end ({error})") from error
 

@@ -74,7 +74,7 @@ def test_a_style_with_its_card(words: list[str], tmp_path: Path) -> None:
     assert {"val/objective", "val/style_held_out", "val/checkerboard", "val/border"} <= set(card.metrics)
     assert {"torch", "stylenet"} <= set(card.versions)
     log = [name for name in files(tmp_path / "run") if not name.startswith("log/events")]
-    assert log == ["log/hparams.yaml"]
+    assert log == ["checkpoints/last.ckpt", "log/hparams.yaml"]
     tags = EventAccumulator(str(tmp_path / "run" / "log")).Reload().Tags()["scalars"]
     assert {"lr-Muon/pg1", "lr-Muon/pg2", "train/objective", "train/saturation"} <= set(tags)
     assert {"val/objective", "val/style_held_out"} <= set(tags)
@@ -168,12 +168,15 @@ def test_ctrl_c_leaves_a_checkpoint(words: list[str], tmp_path: Path) -> None:
     assert resumed.returncode == 0, resumed.stderr
 
 
-def test_a_new_run_does_not_resume_an_old_one(words: list[str], tmp_path: Path) -> None:
-    assert main([*words, "--steps", "4", "--checkpoint_every", "2"]) == 0
-    before = load_file(tmp_path / "run" / "brush_strokes.safetensors")
-    assert main([*words, "--steps", "4", "--checkpoint_every", "2"]) == 0
-    after = load_file(tmp_path / "run" / "brush_strokes.safetensors")
-    assert all(torch.equal(before[name], after[name]) for name in before)
+def test_a_new_run_leaves_an_old_one_alone(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--steps", "2"]) == 0
+    before = {name: sha256(tmp_path / "run" / name) for name in files(tmp_path / "run")}
+    assert main([*words, "--steps", "3"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "holds a training already (last.ckpt)" in error
+    assert "--ckpt_path last" in error
+    assert "--run" in error
+    assert {name: sha256(tmp_path / "run" / name) for name in files(tmp_path / "run")} == before
 
 
 # --- in two processes -------------------------------------------------------------------------------------------------
@@ -223,7 +226,8 @@ def test_two_processes_train_one_style(words: list[str], tmp_path: Path) -> None
     assert two.stderr.count("training 9,651 parameters") == 1
     assert two.stdout.count("6 steps in") == 1
     found = [name for name in files(tmp_path / "run") if not name.startswith("log/events")]
-    assert found == ["brush_strokes.safetensors", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "log/hparams.yaml"]
+    checkpoints = [f"checkpoints/{name}.ckpt" for name in ("best", "last-1", "last")]
+    assert found == ["brush_strokes.safetensors", *checkpoints, "log/hparams.yaml"]
     card = load_style(tmp_path / "run" / "brush_strokes.safetensors").card
     assert (card.training["steps"], card.training["batch"]) == (6, 4)
     assert main([*words, "--run", str(tmp_path / "one"), "--steps", "6"]) == 0

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import noise
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
@@ -191,7 +192,7 @@ def test_processes_of_a_trainer_share_an_epoch(folder: Path) -> None:
     batches = []
     for rank in range(2):
         data = module(folder, batch_size=2)
-        data.trainer = SimpleNamespace(world_size=2, global_rank=rank)
+        data.trainer = SimpleNamespace(world_size=2, global_rank=rank, overfit_batches=0.0)
         loader = data.train_dataloader()
         assert len(loader) == 3  # of 7 photos
         batches += epoch(loader, 0)
@@ -414,7 +415,8 @@ def test_batches(folder: Path, workers: int) -> None:
     for loader, side in ((data.train_dataloader(), 16), (data.val_dataloader(), 20)):
         for batch in loader:
             assert batch.photos.dtype == torch.uint8
-            photos = data.on_after_batch_transfer(data.on_before_batch_transfer(batch.to(torch.device("cpu")), 0), 0)
+            moved = move_data_to_device(batch, torch.device("cpu"))
+            photos = data.on_after_batch_transfer(data.on_before_batch_transfer(moved, 0), 0)
             assert photos.dtype == torch.float32
             assert photos.shape[1:] == (3, side, side)
             assert photos.is_contiguous(memory_format=torch.channels_last)
@@ -427,7 +429,7 @@ def test_batches_keep_what_was_skipped_on_their_way(folder: Path) -> None:
     item = torch.arange(48, dtype=torch.uint8).view(3, 4, 4)
     batch = collate([(item, ("a", "b")), (item + 1, ()), (item + 2, ("a",))])
     assert torch.equal(batch.photos, torch.stack([item, item + 1, item + 2]))
-    moved = batch.to(torch.device("cpu"))
+    moved = move_data_to_device(batch, torch.device("cpu"))
     assert batch.unreadable == moved.unreadable == ("a", "b", "a")
 
 
@@ -435,7 +437,7 @@ def test_batches_keep_what_was_skipped_on_their_way(folder: Path) -> None:
 def test_pinned_batches(folder: Path) -> None:
     batch = next(iter(module(folder).train_dataloader()))
     assert batch.photos.is_pinned()
-    assert torch.equal(batch.to(torch.device("cuda")).photos.cpu(), batch.photos)
+    assert torch.equal(move_data_to_device(batch, torch.device("cuda")).photos.cpu(), batch.photos)
 
 
 def test_validation_is_the_same_every_time(folder: Path) -> None:

@@ -1,0 +1,90 @@
+"""Lightning's Trainer as ``stylenet train`` makes it: what is added to a person's options, and which cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import CheckpointIO
+
+from stylenet.errors import InputError
+from stylenet.training.averaging import AveragedWeights
+from stylenet.training.callbacks import BudgetEnd, Previews, StyleWriter, TrainingProgress
+from stylenet.training.checkpoints import BestCheckpoint, CheckpointFiles, LastCheckpoint
+from stylenet.training.steps import FinishedSteps
+
+# Types to compute in, with the names that Lightning has for each.
+_PRECISIONS = {
+    "32-true": ("32-true", "32", 32),
+    "bf16-mixed": ("bf16-mixed", "bf16"),
+    "16-mixed": ("16-mixed", "16", 16),
+}
+
+_ONE_PROCESS_OR_DDP = "auto, ddp (several devices or machines), or ddp_fork"
+
+# Ends of a training, none of which may be nothing at all.
+_LENGTHS = ("max_steps", "max_epochs", "limit_train_batches")
+
+
+def check_trainer(options: Any) -> None:
+    """Refuse options of the Trainer under which no style can be learnt.
+
+    Args:
+        options: by name, as they were given.
+
+    Raises:
+        InputError: for one of them.
+    """
+    for name in _LENGTHS:
+        if options.get(name) == 0:
+            raise InputError(f"trainer.{name} is 0: nothing would be learnt, and no style written")
+    precision = options.get("precision")
+    if precision is not None and not any(precision in names for names in _PRECISIONS.values()):
+        raise InputError(
+            f"trainer.precision is {precision!r}: use {', '.join(_PRECISIONS)}; weights are kept in float32, as the small steps"
+            " of a training are lost in 16 bits, and the loss network has no more"
+        )
+    strategy = options.get("strategy")
+    name = strategy if isinstance(strategy, str) else getattr(strategy, "class_path", "auto").rpartition(".")[2]
+    if not isinstance(strategy, str | None) and name not in ("DDPStrategy", "SingleDeviceStrategy"):
+        raise InputError(f"trainer.strategy is {name}: use {_ONE_PROCESS_OR_DDP}")
+    if (isinstance(strategy, str) and strategy != "auto" and not strategy.startswith("ddp")) or "spawn" in name:
+        raise InputError(
+            f"trainer.strategy is {name!r}: use {_ONE_PROCESS_OR_DDP}; the networks are small, and each process has all of it"
+        )
+
+
+def complete(options: dict[str, Any], config: Any, writer: StyleWriter) -> tuple[dict[str, Any], list[Callback]]:
+    """Return what is to be set beside a person's own options of the Trainer, and the callbacks to be added to theirs.
+
+    Args:
+        options: theirs, with classes made.
+        config: all options of the command.
+        writer: what writes the style at the end.
+    """
+    dry, bare = bool(options.get("fast_dev_run")), bool(options.get("barebones"))
+    own = options.get("callbacks") or []
+    own = own if isinstance(own, list) else [own]
+    added: dict[str, Any] = {}
+    callbacks: list[Callback] = [AveragedWeights(config.ema)] if config.ema else []
+    steps = FinishedSteps()  # after the average, which belongs to a step
+    callbacks += [steps, BudgetEnd(), writer]
+    if options.get("enable_progress_bar") is not False and not bare and not any(isinstance(c, ProgressBar) for c in own):
+        callbacks.append(TrainingProgress())
+    if options.get("enable_checkpointing") is not False and not bare:
+        folder = Path(config.run) / "checkpoints"
+        callbacks += [BestCheckpoint(folder), LastCheckpoint(folder, config.checkpoint_every, steps)]
+    if bare:
+        added |= {"log_every_n_steps": None, "enable_model_summary": None, "num_sanity_val_steps": None}
+    elif options.get("logger") is None and not dry:
+        added["logger"] = TensorBoardLogger(config.run, name=None, version="log")
+    if added.get("logger", options.get("logger")) and not dry:
+        callbacks += [Previews(), LearningRateMonitor("step")]
+    plugins = options.get("plugins") or []
+    plugins = list(plugins) if isinstance(plugins, list) else [plugins]
+    if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+        added["plugins"] = [*plugins, CheckpointFiles()]
+    return added, callbacks

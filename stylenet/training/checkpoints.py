@@ -1,0 +1,173 @@
+"""Checkpoints: files that appear whole or not at all, and are written of finished steps alone."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_warn
+
+from stylenet.errors import InputError, RunError
+from stylenet.files import replacing
+from stylenet.training.steps import FinishedSteps
+
+# What a run goes on from, and the one that was written before it.
+LAST, BEFORE_LAST = "last.ckpt", "last-1.ckpt"
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Lightning's way to files, for checkpoints: beside the target, synced, then renamed.
+
+    A checkpoint that cannot be written costs no training: it is said, the one before stays, and the training goes on.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; where there was a ``last.ckpt``, that one becomes ``last-1.ckpt``."""
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        target = Path(path)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)  # its own writer would leave a file open, and tell a full disk in C++
+        try:
+            with replacing(target, durable=True) as temporary:
+                temporary.write_bytes(content.getbuffer())
+                if target.name == LAST and target.is_file():
+                    _keep(target, target.with_name(BEFORE_LAST))
+        except RunError as error:
+            rank_zero_warn(f"{error}; the training goes on, and the checkpoint before is as it was")
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read a checkpoint; no code in it is run.
+
+        Raises:
+            InputError: for a file that is none, with the older one that there is.
+        """
+        return read_checkpoint(Path(path), map_location or (lambda storage, _: storage))
+
+
+def _keep(path: Path, name: Path) -> None:
+    """Give a file a second name in place of another; where there are no links, its name moves."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            name.unlink()
+        os.link(path, name)
+    except OSError:
+        path.replace(name)
+
+
+def find_checkpoint(name: str, run: Path) -> Path:
+    """Return the file that ``last``, ``best`` or a path stand for.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if name not in ("last", "best"):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"no checkpoint {name!r}")
+        return path
+    path = run / "checkpoints" / f"{name}.ckpt"
+    if not path.is_file():
+        raise InputError(f"nothing to resume: there is no {path}; --run names the folder of the run")
+    return path
+
+
+def check_unused(run: Path) -> None:
+    """Protect an older training from a new one in the same folder.
+
+    Raises:
+        InputError: if there is one.
+    """
+    found = sorted((run / "checkpoints").glob("*.ckpt"))
+    if found:
+        raise InputError(
+            f"{run} holds a training already ({found[-1].name}): go on with it by --ckpt_path last, or name another folder"
+            " for the new one by --run"
+        )
+
+
+def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """Return what a checkpoint of a training holds.
+
+    Raises:
+        InputError: for a file that is missing or none.
+    """
+    if not path.is_file():
+        raise InputError(f"no checkpoint {str(path)!r}")
+    try:
+        state = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # whatever a reader of pickles and archives makes of foreign bytes
+        what = "is empty" if not path.stat().st_size else "is no checkpoint of a training, or is damaged"
+        raise InputError(f"{path} {what}{_advice(path)}") from error
+    missing = {"state_dict", "loops", "optimizer_states", "lr_schedulers"} - (set(state) if isinstance(state, dict) else set())
+    if missing:
+        raise InputError(f"{path} holds no training to go on with: it lacks {', '.join(sorted(missing))}{_advice(path)}")
+    return dict(state)
+
+
+def _advice(path: Path) -> str:
+    older = path.with_name(BEFORE_LAST)
+    if path.name != LAST or not older.is_file():
+        return ""
+    return f"; there is an older one: --ckpt_path {older}"
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """The weights with the lowest objective on held-out photos; a class of its own leaves room for a person's own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "best", monitor="val/objective", enable_version_counter=False)
+
+
+class LastCheckpoint(Checkpoint):
+    """``last.ckpt``: every few steps, before each validation, when the training ends or is stopped.
+
+    Args:
+        folder: of the file.
+        every: steps between two of them.
+        steps: what knows which step is finished.
+    """
+
+    def __init__(self, folder: Path, every: int, steps: FinishedSteps) -> None:
+        self.path, self.every, self.steps = folder / LAST, every, steps
+        self.saved = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Nothing is new yet."""
+        self.saved = trainer.global_step
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Every few steps."""
+        if self.steps.whole and trainer.global_step % self.every == 0:
+            self._save(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before each, as averaged weights then stand in for the others."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A training that came to its end can be made longer."""
+        self._save(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """What is whole is kept. Processes that do not stop together would wait for each other."""
+        together = trainer.world_size == 1 or self.steps.asked
+        if self.steps.whole and together and trainer.training:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        if trainer.global_step != self.saved and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.saved = trainer.global_step
+            trainer.save_checkpoint(self.path)

@@ -1,0 +1,94 @@
+"""A training that goes on: what it was is compared with what is asked for now, and told in the card of the style."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from lightning.pytorch import Trainer
+
+from stylenet.errors import InputError
+from stylenet.files import sha256
+from stylenet.training.averaging import AveragedWeights
+from stylenet.training.notes import say
+
+# What weights, the optimizer's state and the place in the photos are made of.
+_FIXED = {
+    *("model.style", "model.several", "model.network", "model.init", "model.learns", "model.optimizer"),
+    *("data.photos", "data.batch_size", "trainer.processes", "trainer.accumulate_grad_batches", "averaged"),
+}
+
+# What a change of the others does is clear from their names. These are told in other words, or change nothing.
+_OPTIONS = ("leave_out", "budget", "compile", "calibration_photos")
+
+
+def describe_styles(paths: list[str]) -> list[dict[str, str]]:
+    """Return name and SHA-256 of style pictures, for the card; an address has no file to hash."""
+    return [
+        {"file": Path(path).name, "sha256": sha256(path)} if Path(path).is_file() else {"file": path, "sha256": ""}
+        for path in paths
+    ]
+
+
+def settings_of(options: Mapping[str, Any], styles: list[dict[str, str]], trainer: Trainer) -> dict[str, Any]:
+    """Return all that decides how a training goes, as plain values by the name of its option.
+
+    Args:
+        options: of the module.
+        styles: as of :func:`describe_styles`.
+        trainer: whose photos and callbacks are set up.
+    """
+    data = cast(Any, trainer).datamodule
+    model = {name: value for name, value in options.items() if name not in _OPTIONS}
+    model["style"] = [style["sha256"] or style["file"] for style in styles]
+    model["init"] = Path(model["init"]).stem if model["init"] else None
+    decay = next((callback.decay for callback in cast(Any, trainer).callbacks if isinstance(callback, AveragedWeights)), 0.0)
+    return {
+        **{f"model.{name}": value for name, value in model.items()},
+        "data.photos": data.fingerprint,
+        **{f"data.{name}": getattr(data, name) for name in ("batch_size", "size", "smallest_crop", "seed")},
+        "trainer.processes": trainer.world_size,
+        "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches,
+        "trainer.precision": str(trainer.precision),
+        "trainer.gradient_clip_val": trainer.gradient_clip_val,
+        "trainer.max_steps": trainer.max_steps,
+        "trainer.max_epochs": trainer.max_epochs,
+        "averaged": bool(decay),
+        "ema": decay,
+    }
+
+
+def compare_settings(before: Mapping[str, Any], now: Mapping[str, Any], step: int) -> dict[str, Any]:
+    """Return what differs from the training that a checkpoint is of, as ``[before, now]`` by option, and say it.
+
+    Raises:
+        InputError: for what a training cannot change.
+    """
+    changed = {name: [before[name], now[name]] for name in now if name in before and before[name] != now[name]}
+    for name in sorted(_FIXED & set(changed)):
+        raise InputError(_refusal(name, *changed[name]))
+    if changed:
+        told = ", ".join(f"{name} was {old}, is {new}" for name, (old, new) in changed.items())
+        say(f"resumed at step {step} with other settings: {told}")
+    return changed
+
+
+def _refusal(name: str, before: Any, now: Any) -> str:
+    ways = "go on with what it had, or begin anew with another --run (and --model.init for what was learnt)"
+    if name == "averaged":
+        return f"the checkpoint's training had {'an' if before else 'no'} average of weights (--ema): {ways}"
+    if name == "model.style":
+        return f"the checkpoint is of a training on other style pictures: {ways}"
+    if name == "data.photos":
+        return f"the checkpoint is of a training on other photos ({before}; now {now}): {ways}"
+    return f"the checkpoint is of a training with {name} {before}, not {now}: {ways}"
+
+
+def change_rate(checkpoint: dict[str, Any], factor: float) -> None:
+    """Multiply the learning rate in the states of optimizers and schedules: without it, the checkpoint's would stay."""
+    for optimizer in checkpoint["optimizer_states"]:
+        for group in optimizer["param_groups"]:
+            group.update({name: group[name] * factor for name in ("lr", "initial_lr") if name in group})
+    for schedule in checkpoint["lr_schedulers"]:
+        schedule.update({name: [rate * factor for rate in schedule[name]] for name in ("base_lrs", "_last_lr")})

@@ -1,0 +1,98 @@
+"""Where a training can be stopped: between two steps, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+_NOTE = b"\nstopping after this step (again: at once)\n"
+
+
+class FinishedSteps(Callback):
+    """Lets state belong to finished steps.
+
+    Lightning counts a batch when it begins, and raises Ctrl-C wherever it falls: weights, averages and counters are then of
+    different steps, and a run that goes on from them is another one. Here every checkpoint has the counters of the last step
+    that was finished; Ctrl-C and SIGTERM wait for the end of theirs, and the next Ctrl-C does not.
+
+    Attributes:
+        asked: a stop was asked for.
+        whole: weights, optimizer and averages are those of the last finished step.
+    """
+
+    def __init__(self) -> None:
+        self.asked = self.whole = False
+        self._step = 0
+        self._state: dict[str, Any] = {}
+        self._keeps_statistics = False
+        self._before: Any = signal.default_int_handler
+
+    # --- what belongs to a step ---------------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Nothing is finished yet."""
+        self._step = trainer.global_step
+        self._keeps_statistics = any(True for _ in pl_module.buffers())  # a batch normalisation's move in the forward pass
+        self._listen()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Statistics may change from here."""
+        if self._keeps_statistics:
+            self.whole = False
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Weights may change from here."""
+        self.whole = False
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Takes note of counters; a batch whose gradient waits for others is no step."""
+        if trainer.global_step == self._step:
+            return
+        self._step, self.whole = trainer.global_step, True
+        self._state = {"loops": {"fit_loop": trainer.fit_loop.state_dict()}}
+        data = getattr(trainer, "datamodule", None)
+        if data is not None:
+            self._state[type(data).__qualname__] = data.state_dict()
+        self._end_if_asked(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Puts them into every checkpoint, of whichever moment it is."""
+        for name, value in self._state.items():
+            checkpoint[name] = {**checkpoint.get(name, {}), **value}
+
+    # --- signals ------------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Lightning puts back what was there before, whichever way the training ends."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.getsignal(signal.SIGINT)
+            if self._before is not signal.SIG_IGN:  # as for jobs in the background of a shell
+                signal.signal(signal.SIGINT, self._note)
+            signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+        os.write(2, _NOTE)  # print is not for handlers: it may be what was interrupted
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """A validation need not come to its end: it changes nothing, and the step before it is on the disk."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._end_if_asked(trainer)
+
+    def _end_if_asked(self, trainer: Trainer) -> None:
+        if trainer.world_size > 1:  # all processes, whichever of them was asked
+            self.asked = trainer.strategy.reduce_boolean_decision(self.asked, all=False)
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here Ctrl-C is as everywhere."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._before)
