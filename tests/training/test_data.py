@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import multiprocessing
 import os
 import re
 import warnings
@@ -25,7 +26,7 @@ from PIL import Image
 from skimage import data as photographs
 from torch import Tensor
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, RunError
 from stylenet.training.data import (
     CentreCrop,
     KeySampler,
@@ -683,3 +684,59 @@ def test_a_drafted_photo_has_enough_pixels_for_its_smallest_crop(tmp_path: Path,
     sizes.clear()
     epoch(module(tmp_path, size=65, smallest_crop=0.5).train_dataloader(), 0)
     assert sizes == [(256, 256)] * 2
+
+
+# --- what is told of photos -------------------------------------------------------------------------------------------
+
+
+def test_held_out_photos_are_such_that_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three photos one is held out; whichever cannot be read, another is taken."""
+    for bad in range(3):
+        folder = make(tmp_path / str(bad), 3)
+        (folder / f"{bad:03}.png").write_bytes(b"a scan that is too large")
+        train, val = split(module(folder, val_photos=None))
+        assert len(val) == 1
+        assert f"{bad:03}.png" not in val
+        assert set(train) - {f"{bad:03}.png"} == {f"{index:03}.png" for index in range(3) if index != bad} - set(val)
+
+
+def test_little_is_said_to_be_little(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module(make(tmp_path / "one", 1), val_photos=None)
+    assert "there is one photo that can be read: it is trained on and measured on" in capsys.readouterr().err
+    folder = make(tmp_path / "small", 3, 7, 9)
+    (folder / "a.txt").write_text("")
+    module(folder, val_photos=None, size=64)
+    error = capsys.readouterr().err
+    assert "1 files beside the 3 photos are left out: 1 .txt" in error
+    assert "1 of 1 photos that were looked at are smaller than 8 pixels: enlarged to 64, they teach no detail" in error
+
+
+def test_photos_that_go_while_others_read_them(tmp_path: Path) -> None:
+    """The error's own line, not a traceback of another process."""
+    folder = make(tmp_path / "gone", 4)
+    data = module(folder, workers=1, batch_size=2)
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match=r"^none of 4 photos can be read: .*\.png: .*No such file") as caught:
+        next(iter(data.train_dataloader()))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("free", "workers"), [(None, 2), (10**9, 2), (1000, 0)])
+def test_too_little_shared_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], free: int | None, workers: int
+) -> None:
+    monkeypatch.setattr("stylenet.training.data.free_shared_memory", lambda: free)
+    loader = module(folder, workers=2).train_dataloader()
+    assert loader.num_workers == workers
+    assert ("/dev/shm has 0 MB free" in capsys.readouterr().err) == (workers == 0)
+    assert (loader.timeout > 0) == (workers > 0)
+
+
+def test_processes_that_are_killed_are_told(folder: Path) -> None:
+    batches = iter(module(folder, workers=1, batch_size=1).train_dataloader())
+    next(batches)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(RunError, match=r"have ended or hang .* try --data\.workers 0"):
+        list(batches)

@@ -19,7 +19,7 @@ from skimage import data
 from stylenet.errors import InputError
 from stylenet.images import decoding
 from stylenet.training import photos as photos_module
-from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo
+from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo, survey_photos
 
 
 def encoded(array: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
@@ -451,3 +451,35 @@ def test_heic_is_read(tmp_path: Path) -> None:
     Image.fromarray(noise(40, 48, 0)).save(tmp_path / "a.heic")
     (photo,) = find_photos(tmp_path)
     assert open_photo(photo, 1).size == (48, 40)
+
+
+# --- several places ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.heic", "deep/c.jfif", ".hidden.jpg", ".thumbnails/d.jpg", "notes.txt", "film.mp4", "README"):
+        put(tmp_path / "in" / name, b"")
+    photos, left_out = survey_photos(tmp_path / "in")
+    assert [Path(photo.path).name for photo in photos] == ["a.jpg", "b.heic", "c.jfif"]
+    assert left_out == {"hidden": 2, ".txt": 1, ".mp4": 1, "no ending": 1}
+    archive = zipped(tmp_path / "x.zip", {"a.png": b"", "__MACOSX/._a.png": b"", ".cache/b.png": b"", "c.doc": b""})
+    photos, left_out = survey_photos(archive)
+    assert [photo.member for photo in photos] == ["a.png"]
+    assert left_out == {"hidden": 2, ".doc": 1}
+
+
+def test_a_pattern_in_quotes(tmp_path: Path) -> None:
+    for name in ("one/a.jpg", "one/b.png", "two/c.jpg", "two/d.txt"):
+        put(tmp_path / name, b"")
+
+    def names(pattern: str) -> list[str]:
+        return [Path(photo.path).name for photo in find_photos(str(tmp_path / pattern))]
+
+    assert names("one/*.jpg") == ["a.jpg"]
+    assert names("*/*.jpg") == ["a.jpg", "c.jpg"]
+    assert names("**/*.png") == ["b.png"]
+    assert names("t*") == ["c.jpg"]
+    with pytest.raises(InputError, match="nothing fits that pattern"):
+        find_photos(str(tmp_path / "*.gif"))
+    put(tmp_path / "[1].jpg", b"")  # no pattern, as there is such a file
+    assert names("[1].jpg") == ["[1].jpg"]

@@ -1,0 +1,84 @@
+"""What a training leaves when something goes otherwise than planned: nothing that was learnt is lost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_trainer_flags import words
+from training_kit import PAINTING, make_photos
+
+from stylenet.commands import train as command
+from stylenet.commands.cli import main
+from stylenet.errors import RunError
+from stylenet.network.styles import load_style
+from stylenet.training.steps import FinishedSteps
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("photos"), 22)
+
+
+def test_a_finished_training_is_made_longer(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """With another rate, which holds from there on; the card tells both, and the time of both parts."""
+    run = tmp_path / "run"
+    last = run / "checkpoints" / "last.ckpt"
+    base = [*words(folder, run, {"max_steps": "2"}), "--model.schedule", "constant", "--model.warmup", "0"]
+    assert main([*base, "--model.learning_rate", "0.002"]) == 0
+    state = torch.load(last, weights_only=True)
+    assert state["global_step"] == 2
+    state["training"]["seconds"] = 1000.0
+    torch.save(state, last)
+    capfd.readouterr()
+    again = [*base, "--trainer.max_steps", "3", "--model.learning_rate", "0.001", "--ckpt_path", "last"]
+    assert main(again) == 0
+    error = capfd.readouterr().err
+    assert "resumed at step 2 with other settings: model.learning_rate was 0.002, is 0.001" in error
+    assert "goes on after step 2: training" in error
+    training = load_style(run / "a.safetensors").card.training
+    assert (training["steps"], training["learning_rate"]) == (3, 0.001)
+    [change] = training["changes"]
+    assert (change["step"], change["model.learning_rate"]) == (2, [0.002, 0.001])
+    assert training["seconds"] >= 1000
+    rates = [group["lr"] for group in torch.load(last, weights_only=True)["optimizer_states"][0]["param_groups"]]
+    assert 0.001 in rates
+    assert 0.002 not in rates
+    assert main([*again, "--model.optimizer", "adam"]) == 2
+    assert "model.optimizer muon, not adam" in capfd.readouterr().err
+    assert load_style(run / "a.safetensors").card.training == training
+
+
+def test_the_style_picture_may_go(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    painting = Path(shutil.copy(PAINTING, tmp_path / "painting.jpg"))
+    start = FinishedSteps.on_train_start
+
+    def on_train_start(callback: FinishedSteps, *arguments: Any) -> None:
+        painting.unlink()
+        start(callback, *arguments)
+
+    monkeypatch.setattr(FinishedSteps, "on_train_start", on_train_start)
+    assert main([*words(folder, tmp_path / "run", {"max_steps": "1"}), "--style", str(painting)]) == 0
+    card = load_style(tmp_path / "run" / "a.safetensors").card
+    assert [len(style["sha256"]) for style in card.style] == [64]
+    assert "val/objective" in card.metrics
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RunError("the disk is gone")])
+def test_the_style_is_there_before_it_is_measured(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Any
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(command, "_measure", fail)
+    code = main(words(folder, tmp_path / "run", {"max_steps": "1"}))
+    assert code == (1 if isinstance(error, RunError) else 130)
+    assert load_style(tmp_path / "run" / "a.safetensors").card.training["steps"] == 1
+    told = capfd.readouterr().err.splitlines()[-1]
+    assert ("a.safetensors is written, but was not measured" in told) is not isinstance(error, RunError)

@@ -1,0 +1,164 @@
+"""Checkpoint files: whole or not at all, the one before kept, and whatever is no checkpoint told in one line."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from stylenet.errors import InputError
+from stylenet.training.averaging import AveragedWeights
+from stylenet.training.checkpoints import CheckpointFiles, check_unused, find_checkpoint, read_checkpoint
+from stylenet.training.resuming import change_rate, compare_settings
+
+WHOLE: dict[str, Any] = {"state_dict": {}, "loops": {}, "optimizer_states": [], "lr_schedulers": []}
+
+
+def saved(step: int, numbers: int = 1000) -> dict[str, Any]:
+    return {**WHOLE, "global_step": step, "numbers": torch.full((numbers,), float(step))}
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file grows beyond so many bytes, as on a disk that fills."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    path, files = tmp_path / "last.ckpt", CheckpointFiles()
+    files.save_checkpoint(saved(1), path)
+    before = path.read_bytes()
+    with (
+        full_disk(100_000),
+        pytest.warns(UserWarning, match=r"cannot write .*last\.ckpt: File too large; the training goes on"),
+    ):
+        files.save_checkpoint(saved(2, 100_000), path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_one_before_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    def no_link(*_: Any) -> None:
+        raise OSError("not on this file system")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    path, files = tmp_path / "last.ckpt", CheckpointFiles()
+    for step in (1, 2, 3):
+        files.save_checkpoint(saved(step), path)
+    assert [read_checkpoint(tmp_path / name)["global_step"] for name in ("last.ckpt", "last-1.ckpt")] == [3, 2]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def pictured() -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(content, "PNG")
+    return content.getvalue()
+
+
+def torched(value: object) -> bytes:
+    content = io.BytesIO()
+    torch.save(value, content)
+    return content.getvalue()
+
+
+FOREIGN = {
+    "empty": (b"", "is empty"),
+    "cut": (torched(saved(1))[:900], "is no checkpoint of a training, or is damaged"),
+    "a page": (b"<!DOCTYPE html><html>not found</html>", "is no checkpoint"),
+    "a picture": (pictured(), "is no checkpoint"),
+    "a pickle": (pickle.dumps({"a": 1}), "is no checkpoint|holds no training"),
+    "a module": (torched(torch.nn.Linear(1, 1)), "is no checkpoint"),
+    "of others": (torched({"model_state_dict": {}, "epoch": 3}), "holds no training to go on with: it lacks loops, "),
+    "a tensor": (torched(torch.zeros(3)), "holds no training to go on with"),
+}
+
+
+@pytest.mark.parametrize("kind", list(FOREIGN))
+@pytest.mark.parametrize("older", [False, True])
+def test_what_is_no_checkpoint(tmp_path: Path, kind: str, older: bool) -> None:
+    content, message = FOREIGN[kind]
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(content)
+    if older:
+        (tmp_path / "last-1.ckpt").write_bytes(torched(saved(1)))
+    with pytest.raises(InputError, match=message) as caught:
+        CheckpointFiles().load_checkpoint(path)
+    text = str(caught.value)
+    assert text.startswith(str(path))
+    assert "\n" not in text
+    assert text.endswith(f"there is an older one: --ckpt_path {tmp_path / 'last-1.ckpt'}") is older
+
+
+def test_which_file_is_meant(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    for name in ("last", "best"):
+        with pytest.raises(InputError, match=rf"nothing to resume: there is no .*{name}\.ckpt"):
+            find_checkpoint(name, tmp_path)
+    check_unused(tmp_path)
+    folder.mkdir()
+    for name in ("last", "best"):
+        (folder / f"{name}.ckpt").write_bytes(b"")
+        assert find_checkpoint(name, tmp_path) == folder / f"{name}.ckpt"
+        with pytest.raises(InputError, match=r"holds a training already .*--ckpt_path last, .*--run"):
+            check_unused(tmp_path)
+
+
+BEFORE = {"model.optimizer": "muon", "model.learning_rate": 0.002, "data.photos": "9 photos", "averaged": True, "ema": 0.9}
+
+
+def test_what_a_training_may_change(capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare_settings(BEFORE, BEFORE, 8) == {}
+    assert capsys.readouterr().err == ""
+    changed = compare_settings(BEFORE, {**BEFORE, "model.learning_rate": 0.001, "ema": 0.8}, 8)
+    assert changed == {"model.learning_rate": [0.002, 0.001], "ema": [0.9, 0.8]}
+    assert capsys.readouterr().err == (
+        "resumed at step 8 with other settings: model.learning_rate was 0.002, is 0.001, ema was 0.9, is 0.8\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model.optimizer": "adam"}, "of a training with model.optimizer muon, not adam"),
+        ({"data.photos": "8 photos"}, r"on other photos \(9 photos; now 8 photos\)"),
+        ({"averaged": False}, r"had an average of weights \(--ema\)"),
+    ],
+)
+def test_what_a_training_cannot_change(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        compare_settings(BEFORE, {**BEFORE, **change}, 8)
+    assert re.search(r"go on with what it had, or begin anew with another --run", str(caught.value))
+
+
+def test_another_rate_is_that_of_optimizers_and_schedules() -> None:
+    """Against a training that had the other rate from its beginning."""
+
+    def states(rate: float) -> dict[str, Any]:
+        optimizer = torch.optim.Adam([{"params": [torch.zeros(2)]}, {"params": [torch.zeros(2)], "lr": 5 * rate}], lr=rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+        return {"optimizer_states": [optimizer.state_dict()], "lr_schedulers": [schedule.state_dict()]}
+
+    ours, theirs = states(1.0), states(0.5)
+    change_rate(ours, 0.5)
+    assert ours == theirs
+
+
+def test_the_average_tells_its_decay() -> None:
+    assert AveragedWeights(0.9).decay == 0.9
