@@ -24,7 +24,7 @@ from stylenet.logs import quiet_lightning
 from stylenet.network.cards import Card
 from stylenet.network.styles import add_metrics, save_look, save_style
 from stylenet.training.callbacks import StyleWriter, photos_a_step
-from stylenet.training.checkpoints import LAST, check_unused, find_checkpoint
+from stylenet.training.checkpoints import LAST, check_unused, find_checkpoint, pick_run
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining
 
@@ -90,7 +90,7 @@ class TrainCLI(LightningCLI):
         parser.add_argument("--output", type=str, help="Style file to write; RUN/NAME.safetensors by default.")
         parser.add_argument("--name", type=str, help="Name of the style; that of its picture by default.")
         parser.add_argument("--credit", type=str, default="", help="Painter, title, year: goes into the style's card.")
-        parser.add_argument("--run", type=str, help="Folder for log and checkpoints; runs/NAME by default.")
+        parser.add_argument("--run", type=str, help="Folder for log and checkpoints; runs/NAME by default, then runs/NAME-2.")
         parser.add_argument("--ckpt_path", type=str, help="Checkpoint to resume from; 'last' takes the run's own last one.")
         parser.add_argument(
             "--ema", type=float, default=0.995, help="Decay of the averaged weights, after a while; 0 for none."
@@ -102,7 +102,7 @@ class TrainCLI(LightningCLI):
         config = self.config
         styles = config.model.style if isinstance(config.model.style, list) else [config.model.style]
         config.name = config.name or Path(styles[0]).stem
-        config.run = config.run or str(Path("runs") / config.name)
+        config.run = config.run or str(pick_run(Path("runs") / config.name, resumed=config.ckpt_path is not None))
         config.output = config.output or str(Path(config.run) / f"{config.name}.safetensors")
         if Path(config.output).suffix != ".safetensors":
             raise InputError(f"a style is written as .safetensors: change the ending of {config.output}")

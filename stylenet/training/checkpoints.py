@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -83,16 +84,33 @@ def find_checkpoint(name: str, run: Path) -> Path:
     return path
 
 
+def pick_run(base: Path, resumed: bool) -> Path:
+    """Return a folder for a training that has no name of its own: ``base``, ``base-2``, ``base-3`` and so on.
+
+    Args:
+        base: the first of them.
+        resumed: whether the training goes on, in the latest folder with checkpoints; else the next one is taken.
+    """
+    folders = [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 10_000))]
+    used = list(itertools.takewhile(_is_used, folders))
+    if resumed:
+        return used[-1] if used else base
+    return folders[len(used)]
+
+
+def _is_used(run: Path) -> bool:
+    return any((run / "checkpoints").glob("*.ckpt"))
+
+
 def check_unused(run: Path) -> None:
     """Protect an older training from a new one in the same folder.
 
     Raises:
         InputError: if there is one.
     """
-    found = sorted((run / "checkpoints").glob("*.ckpt"))
-    if found:
+    if _is_used(run):
         raise InputError(
-            f"{run} holds a training already ({found[-1].name}): go on with it by --ckpt_path last, or name another folder"
+            f"{run} holds a training already: go on with it by --ckpt_path last, or name another folder"
             " for the new one by --run"
         )
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from stop_kit import same
 from test_trainer_flags import words
 from training_kit import PAINTING, make_photos
 
@@ -49,6 +51,12 @@ def test_a_finished_training_is_made_longer(folder: Path, tmp_path: Path, capfd:
     rates = [group["lr"] for group in torch.load(last, weights_only=True)["optimizer_states"][0]["param_groups"]]
     assert 0.001 in rates
     assert 0.002 not in rates
+    numbers = load_file(run / "a.safetensors")
+    (run / "a.safetensors").unlink()
+    assert main([*again, "--model.learning_rate", "0.001"]) == 0  # at its end already: the averaged weights once more
+    assert same(load_file(run / "a.safetensors"), numbers)
+    training = load_style(run / "a.safetensors").card.training
+    capfd.readouterr()
     assert main([*again, "--model.optimizer", "adam"]) == 2
     assert "model.optimizer muon, not adam" in capfd.readouterr().err
     assert load_style(run / "a.safetensors").card.training == training

@@ -173,7 +173,7 @@ def test_a_new_run_leaves_an_old_one_alone(words: list[str], tmp_path: Path, cap
     before = {name: sha256(tmp_path / "run" / name) for name in files(tmp_path / "run")}
     assert main([*words, "--steps", "3"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "holds a training already (last.ckpt)" in error
+    assert "holds a training already" in error
     assert "--ckpt_path last" in error
     assert "--run" in error
     assert {name: sha256(tmp_path / "run" / name) for name in files(tmp_path / "run")} == before

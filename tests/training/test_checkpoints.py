@@ -17,7 +17,7 @@ from PIL import Image
 
 from stylenet.errors import InputError
 from stylenet.training.averaging import AveragedWeights
-from stylenet.training.checkpoints import CheckpointFiles, check_unused, find_checkpoint, read_checkpoint
+from stylenet.training.checkpoints import CheckpointFiles, check_unused, find_checkpoint, pick_run, read_checkpoint
 from stylenet.training.resuming import change_rate, compare_settings
 
 WHOLE: dict[str, Any] = {"state_dict": {}, "loops": {}, "optimizer_states": [], "lr_schedulers": []}
@@ -116,8 +116,18 @@ def test_which_file_is_meant(tmp_path: Path) -> None:
     for name in ("last", "best"):
         (folder / f"{name}.ckpt").write_bytes(b"")
         assert find_checkpoint(name, tmp_path) == folder / f"{name}.ckpt"
-        with pytest.raises(InputError, match=r"holds a training already .*--ckpt_path last, .*--run"):
+        with pytest.raises(InputError, match=r"holds a training already: .*--ckpt_path last, .*--run"):
             check_unused(tmp_path)
+
+
+def test_a_training_without_a_name_has_its_own_folder(tmp_path: Path) -> None:
+    base = tmp_path / "udnie"
+    assert pick_run(base, resumed=False) == pick_run(base, resumed=True) == base
+    for number, name in enumerate(("udnie", "udnie-2", "udnie-3"), 2):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "checkpoints" / "last.ckpt").write_bytes(b"")
+        assert pick_run(base, resumed=False) == tmp_path / f"udnie-{number}"
+        assert pick_run(base, resumed=True) == tmp_path / name
 
 
 BEFORE = {"model.optimizer": "muon", "model.learning_rate": 0.002, "data.photos": "9 photos", "averaged": True, "ema": 0.9}
