@@ -54,7 +54,9 @@ class CheckpointFiles(TorchCheckpointIO):
         Raises:
             InputError: for a file that is none, with the older one that there is.
         """
-        return read_checkpoint(Path(path), map_location or (lambda storage, _: storage))
+        handed_back = Path(path).name == ".temp.ckpt"  # weights of a forked process, by which Lightning's launcher returns them
+        state = _unpickled(Path(path), map_location or (lambda storage, _: storage))
+        return state if handed_back else _checked(state, Path(path))
 
 
 def _keep(path: Path, name: Path) -> None:
@@ -115,19 +117,26 @@ def check_unused(run: Path) -> None:
         )
 
 
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return what a checkpoint of a training holds.
 
     Raises:
         InputError: for a file that is missing or none.
     """
+    return _checked(_unpickled(path, "cpu"), path)
+
+
+def _unpickled(path: Path, map_location: Any) -> Any:
     if not path.is_file():
         raise InputError(f"no checkpoint {str(path)!r}")
     try:
-        state = torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # whatever a reader of pickles and archives makes of foreign bytes
         what = "is empty" if not path.stat().st_size else "is no checkpoint of a training, or is damaged"
         raise InputError(f"{path} {what}{_advice(path)}") from error
+
+
+def _checked(state: Any, path: Path) -> dict[str, Any]:
     missing = {"state_dict", "loops", "optimizer_states", "lr_schedulers"} - (set(state) if isinstance(state, dict) else set())
     if missing:
         raise InputError(f"{path} holds no training to go on with: it lacks {', '.join(sorted(missing))}{_advice(path)}")

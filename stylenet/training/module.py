@@ -176,7 +176,9 @@ class StyleTraining(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Load the loss network and the style pictures, so that what is wrong with them is said before anything starts."""
-        self.style_files = self.style_files or describe_styles(self.styles)  # now: they may be gone at the end
+        if self._objective is not None:  # the pictures may be gone when the result is measured
+            return
+        self.style_files = describe_styles(self.styles)
         pictures = [read_image(path, self.hparams["style_size"]).pixels for path in self.styles]
         weights, margin = self.hparams["style_weights"], self.hparams["margin"]
         self._objective = Objective(self.loss_settings, pictures, weights, self.looks is not None, margin)

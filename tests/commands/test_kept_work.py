@@ -71,7 +71,8 @@ def test_the_style_picture_may_go(folder: Path, tmp_path: Path, monkeypatch: pyt
         start(callback, *arguments)
 
     monkeypatch.setattr(FinishedSteps, "on_train_start", on_train_start)
-    assert main([*words(folder, tmp_path / "run", {"max_steps": "1"}), "--style", str(painting)]) == 0
+    given = [str(painting) if word == PAINTING else word for word in words(folder, tmp_path / "run", {"max_steps": "1"})]
+    assert main(given) == 0
     card = load_style(tmp_path / "run" / "a.safetensors").card
     assert [len(style["sha256"]) for style in card.style] == [64]
     assert "val/objective" in card.metrics
