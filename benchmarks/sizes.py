@@ -25,16 +25,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> None:
     arguments = _arguments()
-    start = min(_run("styles")[0] for _ in range(3))
-    print(f"stylenet styles: {start:.2f} s; --help: {min(_run('--help')[0] for _ in range(3)):.2f} s")
+    start = min(run_command("styles")[0] for _ in range(3))
+    print(f"stylenet styles: {start:.2f} s; --help: {min(run_command('--help')[0] for _ in range(3)):.2f} s")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for megapixels in arguments.megapixels:
-            photo = _enlarged(arguments.photo, megapixels, Path(folder))
+            photo = enlarged(arguments.photo, megapixels, Path(folder))
             ways = {"strips": "128", "whole": "0"} if megapixels <= arguments.whole else {"auto": "auto"}
             for way, tile in ways.items():
                 words = ["stylize", str(photo), "-s", arguments.style, "-o", str(Path(folder) / "out.jpg")]
-                seconds, peak = _run(*words, "--tile", tile, "--allow_huge", "--overwrite")
+                seconds, peak = run_command(*words, "--tile", tile, "--allow_huge", "--overwrite")
                 rows.append({"megapixels": megapixels, "way": way, "seconds": seconds, "peak_gb": peak})
                 print(
                     f"{megapixels:>6} MP  {way:<7}{seconds:>8.1f} s{seconds / megapixels:>8.2f} s/MP{peak:>8.2f} GB", flush=True
@@ -56,7 +56,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _enlarged(photo: Path, megapixels: float, folder: Path) -> Path:
+def enlarged(photo: Path, megapixels: float, folder: Path) -> Path:
+    """Return the file of a photo that was brought to a number of megapixels."""
     Image.MAX_IMAGE_PIXELS = None
     with Image.open(photo) as image:
         factor = (megapixels * 1e6 / (image.width * image.height)) ** 0.5
@@ -76,7 +77,7 @@ def draw(path: Path, record: dict[str, Any]) -> None:
                 axes.annotate(f" {row['peak_gb']:.1f} GB", (row["megapixels"], row["seconds"]))
 
 
-def _run(*words: str) -> tuple[float, float]:
+def run_command(*words: str) -> tuple[float, float]:
     """Return seconds and peak memory in GB of one command."""
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "stylenet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

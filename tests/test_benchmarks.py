@@ -184,3 +184,10 @@ def test_warm_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str
             counts.append(below[0] if below else 5)
         assert row["not_reached"] == counts.count(5)
         assert row["steps"][1] == pytest.approx(sum(counts) / 2)
+
+
+def test_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [PAINTING, PAINTING, "--megapixels", "0.01", "--tiles", "0", "64", "--steps", "1", "--device", "cpu"]
+    record = run(monkeypatch, tmp_path / "out", "prints", *words)
+    assert [(row["megapixels"], row["tile"]) for row in record["rows"]] == [(0.01, "0"), (0.01, "64")]
+    assert all(row["seconds"] > 0 and row["step_seconds"] > 0 and 0.1 < row["peak_gb"] < 8 for row in record["rows"])

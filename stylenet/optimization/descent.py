@@ -6,10 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylenet.errors import argument
+from stylenet.devices import free_memory
+from stylenet.errors import RunError, argument
 from stylenet.losses.perceptual import Losses, PerceptualLoss, Targets
 from stylenet.losses.vgg import INPUT_SPACES
+from stylenet.optimization.lbfgs import CompactLBFGS
+from stylenet.optimization.saving import SearchState, pack_optimizer, unpack_optimizer
 from stylenet.optimization.settings import OptimizeSettings
+from stylenet.optimization.tiled_loss import TiledLoss
 from stylenet.optimization.variables import Pixels, Spectrum
 
 # torch's L-BFGS drops curvature pairs with y.s below 1e-10, an absolute bound. Calibrated losses are of order 1 spread over
@@ -19,6 +23,12 @@ _LBFGS_SCALE = 1e5
 # How far the first step of L-BFGS moves a value of a spectrum, in bytes' units on average. torch's own first step moves all of
 # them together by 1, which is next to nothing, and the curvature of the second is that of this one.
 _FIRST_STEP = 0.5
+
+# Larger curvature pairs are kept in 16 bits.
+_PAIR_BYTES = 2e9
+
+# Adam's rate where it takes the place of L-BFGS: about a two-hundredth of the range, in the units of the variables.
+_ADAM_RATES = {"spectrum": 1.0, "pixels": 0.005, "input_space": 1.0}
 
 
 class NotFinite(Exception):
@@ -45,11 +55,12 @@ class Descent:
         best: the picture ``[1, 3, H, W]`` of the lowest finite objective so far. L-BFGS without a line search overshoots at
             times, by orders of magnitude, and comes back a step later.
         best_losses: losses of that picture; None before the first evaluation.
+        notes: what was decided for want of memory.
     """
 
     def __init__(
         self,
-        loss: PerceptualLoss,
+        loss: PerceptualLoss | TiledLoss,
         targets: Targets,
         picture: Tensor,
         settings: OptimizeSettings,
@@ -59,6 +70,7 @@ class Descent:
         self.loss, self.targets, self.settings, self.memory_format = loss, targets, settings, memory_format
         self.best = picture
         self.best_losses: Losses | None = None
+        self.notes: list[str] = []
         self.variables = self._make_variables(picture)
         self.optimizer = self._make_optimizer(carried or {})
         scaled = settings.optimizer == "lbfgs" and loss.settings.calibrated
@@ -97,7 +109,7 @@ class Descent:
     def state(self) -> dict[str, Tensor]:
         """Return Adam's moments for the next scale; nothing for L-BFGS, whose curvature from a coarser scale brings nothing
         once the photo's detail is added back (``docs/notes/``)."""
-        if self.settings.optimizer != "adam":
+        if not isinstance(self.optimizer, torch.optim.Adam):
             return {}
         return {name: value for name, value in self.optimizer.state[self.variables.values].items() if torch.is_tensor(value)}
 
@@ -115,23 +127,70 @@ class Descent:
         return Pixels(picture, space if self.settings.variables == "input_space" else None)
 
     def _make_optimizer(self, carried: dict[str, Tensor]) -> torch.optim.Optimizer:
-        values = self.variables.values
+        values, rate = self.variables.values, self.settings.learning_rate
         if self.settings.optimizer == "lbfgs":
-            return torch.optim.LBFGS(
-                [values],
-                lr=self.settings.learning_rate,
-                max_iter=1,
-                max_eval=25,
-                history_size=self.settings.history,
-                # Steps end by count, budget or plateau: torch's absolute tolerances would end calibrated losses at once.
-                tolerance_grad=0,
-                tolerance_change=0,
-                line_search_fn="strong_wolfe" if self.settings.line_search else None,
-            )
-        optimizer = torch.optim.Adam([values], lr=self.settings.learning_rate)
+            try:
+                return self._make_lbfgs()
+            except RunError as error:
+                rate = _ADAM_RATES[self.settings.variables]
+                self.notes.append(f"{error}; until then Adam takes the place of L-BFGS, with a rate of {rate}")
+        optimizer = torch.optim.Adam([values], lr=rate)
         if carried:
             optimizer.state[values] = _enlarged_moments(carried, values)
         return optimizer
+
+    def _make_lbfgs(self) -> torch.optim.Optimizer:
+        """torch's own, or one whose pairs lie in 16 bits and, where they are large, in a file.
+
+        Raises:
+            RunError: if there is no room for them.
+        """
+        values, settings = self.variables.values, self.settings
+        pairs = 2 * settings.history * values.numel() * values.element_size()
+        if not settings.line_search and pairs > min(free_memory(values.device) / 8, _PAIR_BYTES):
+            self.notes.append(f"the {settings.history} curvature pairs of L-BFGS are kept in 16 bits: {pairs / 2e9:.1f} GB")
+            return CompactLBFGS(values, settings.learning_rate, settings.history)
+        return torch.optim.LBFGS(
+            [values],
+            lr=settings.learning_rate,
+            max_iter=1,
+            max_eval=25,
+            history_size=settings.history,
+            # Steps end by count, budget or plateau: torch's absolute tolerances would end calibrated losses at once.
+            tolerance_grad=0,
+            tolerance_change=0,
+            line_search_fn="strong_wolfe" if settings.line_search else None,
+        )
+
+    def save(self) -> SearchState:
+        """Return all that the next step depends on."""
+        tensors, numbers = pack_optimizer(self.optimizer.state[self.variables.values])
+        tensors |= {"values": self.variables.values.detach(), "best": self.best}
+        if isinstance(self.variables, Spectrum):
+            tensors["start"] = self.variables.start
+        best = self.best_losses
+        parts = None if best is None else {name: float(value) for name, value in best.parts.items()}
+        total = None if best is None else float(best.total)
+        return SearchState(tensors, {"optimizer": numbers, "total": total, "parts": parts})
+
+    @torch.no_grad()
+    def restore(self, state: SearchState) -> None:
+        """Go on from what :meth:`save` returned, in a descent with the same settings."""
+        values = self.variables.values
+        values.copy_(state.tensors["values"])
+        self.best = state.tensors["best"].to(values.device, copy=True)
+        if isinstance(self.variables, Spectrum):
+            self.variables.start = state.tensors["start"].to(values.device, copy=True)
+        if state.values["total"] is not None:
+            parts = {name: values.new_tensor(value) for name, value in state.values["parts"].items()}
+            self.best_losses = Losses(values.new_tensor(state.values["total"]), parts)
+        packed = unpack_optimizer(state.tensors, state.values["optimizer"], values.device)
+        if isinstance(self.optimizer, CompactLBFGS):
+            self.optimizer.restore(packed)
+        elif packed:
+            if "old_dirs" in packed or "d" in packed:  # torch's L-BFGS: lists that were empty, and scratch space
+                packed = {"old_dirs": [], "old_stps": [], "ro": [], **packed, "al": [None] * self.settings.history}
+            self.optimizer.state[values] = packed
 
     def _losses(self, picture: Tensor) -> Losses:
         losses = self.loss(picture.contiguous(memory_format=self.memory_format), self.targets)

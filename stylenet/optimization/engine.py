@@ -10,7 +10,8 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -24,8 +25,11 @@ from stylenet.losses.perceptual import Grams, Losses, LossSettings, PerceptualLo
 from stylenet.losses.vgg import VGG
 from stylenet.modes import guest
 from stylenet.optimization.descent import Descent, NotFinite
-from stylenet.optimization.planning import Clock, plan_scales, short_of_memory, style_dimensions
+from stylenet.optimization.planning import Clock, pick_tile, plan_scales, short_of_memory, style_dimensions
+from stylenet.optimization.saving import SearchState, StateFile, fingerprint
 from stylenet.optimization.settings import OptimizeSettings
+from stylenet.optimization.tiled_loss import TiledLoss
+from stylenet.optimization.tiles import plan_tiles
 
 Stopped = Literal["steps", "plateau", "budget", "observer", "interrupted", "broken"]
 
@@ -100,6 +104,8 @@ def optimize_pixels(
     observe: Observer | None = None,
     started: float | None = None,
     vgg: VGG | None = None,
+    state: Path | None = None,
+    resume: bool = False,
 ) -> Result:
     """Search for the picture that has the content of one picture and the style of others.
 
@@ -113,19 +119,33 @@ def optimize_pixels(
         observe: called after every step; what returns False ends the search.
         started: ``time.monotonic()`` from which the budget counts; now by default.
         vgg: a network to use instead of the one that ``loss`` names.
+        state: file that keeps all that the search needs to go on after it was killed. It is written every minute, or less
+            often where that would cost more than a twentieth of the time, and deleted when the search has ended.
+        resume: go on from that file, if it is there: to the step, as if nothing had happened.
 
     Returns:
         The picture and what is known about it. A loss that is not finite ends the search with the best picture and
         ``stopped`` set, not with an exception.
 
     Raises:
-        InputError: for settings that cannot be met, such as a picture too small for a layer.
+        InputError: for settings that cannot be met, such as a picture too small for a layer, or a state of another search.
         Interrupted: after Ctrl-C, with the result so far.
     """
     loss, settings = loss or LossSettings(), settings or OptimizeSettings()
     if not styles and loss.style_layers:
         raise InputError("no style picture was given")
-    return _Search(content, styles, loss, settings, style_weights, observe, started, vgg).run(init)
+    keeper = None
+    if state is not None:
+        # A budget may be prolonged, and tiles give the same result.
+        told = {**asdict(loss), **asdict(settings), "budget": None, "tile": None, "style_weights": style_weights}
+        pictures = [content, *([] if init is None else [init]), *_tensors(styles)]
+        keeper = StateFile(state, fingerprint(told, pictures))
+    search = _Search(content, styles, loss, settings, style_weights, observe, started, vgg, keeper)
+    return search.run(init, keeper.load() if keeper and resume else None)
+
+
+def _tensors(styles: Sequence[Tensor | Grams]) -> list[Tensor]:
+    return [one for style in styles for one in ([style] if isinstance(style, Tensor) else [t.matrix for t in style.values()])]
 
 
 class _Search:
@@ -141,7 +161,9 @@ class _Search:
         observe: Observer | None,
         started: float | None,
         vgg: VGG | None,
+        keeper: StateFile | None,
     ) -> None:
+        self.keeper = keeper
         self.started = time.monotonic() if started is None else started
         self.settings, self.style_weights, self.observe = settings, style_weights, observe
         self.device = pick_device(settings.device)
@@ -154,21 +176,27 @@ class _Search:
         # The network alone computes in a shorter type; Gram matrices, losses and pixels are float32.
         self.loss.vgg.convolutions.to(dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.plan = plan_scales(content.shape[-2], content.shape[-1], settings.scales)
-        self.clock = Clock(self.plan, settings.steps, self.started, parse_seconds(settings.budget))
+        self.steps = [settings.steps_at(index) for index in range(len(self.plan))]
+        self.clock = Clock(self.plan, self.steps, self.started, parse_seconds(settings.budget))
         self.result = Result(self.content, notes=self.loss.conversion_note(self.content))
 
-    def run(self, init: Tensor | None) -> Result:
-        result = self.result
-        result.picture = self._start(init)
+    def run(self, init: Tensor | None, saved: SearchState | None = None) -> Result:
+        result, first = self.result, 0
+        if saved is None:
+            result.picture = self._start(init)
+        else:
+            first = self._go_back_to(saved)
         carried: dict[str, Tensor] = {}
         try:
-            for index, (height, width) in enumerate(self.plan):
+            for index, (height, width) in list(enumerate(self.plan))[first:]:
                 if not self.clock.begin(index):
                     result.notes.append(f"the budget ends before {width} x {height} pixels: the result is enlarged to it")
                     result.stopped = "budget"
                     break
-                result.picture = self._enlarged(index) if index else resize(result.picture, height, width)
-                carried = self._descend(index, carried)
+                if saved is None:
+                    result.picture = self._enlarged(index) if index else resize(result.picture, height, width)
+                carried = self._descend(index, carried, saved)
+                saved = None
                 if result.stopped == "observer":
                     break
         except KeyboardInterrupt as error:
@@ -176,6 +204,8 @@ class _Search:
             raise Interrupted(result.message, self._finished()) from error
         except NotFinite as error:
             result.stopped, result.message = "broken", str(error)
+        if self.keeper is not None:
+            self.keeper.remove()
         return self._finished()
 
     def _finished(self) -> Result:
@@ -183,6 +213,16 @@ class _Search:
         self.result.picture = resize(self.result.picture.float(), *self.plan[-1])
         self.result.seconds = time.monotonic() - self.started
         return self.result
+
+    def _go_back_to(self, saved: SearchState) -> int:
+        """Take over what a killed search had done; return the scale that it was at."""
+        values = saved.values
+        self.started -= values["seconds"]
+        self.clock.go_back(values["seconds"], values["pace"])
+        self.result.steps = values["taken"]
+        self.result.picture = saved.tensors["best"].to(self.device)
+        self.result.notes.append(f"goes on from step {len(values['objectives'])} of scale {values['scale'] + 1}")
+        return int(values["scale"])
 
     def _start(self, init: Tensor | None) -> Tensor:
         """Return the first picture ``[1, 3, H, W]``, at the size of the result."""
@@ -212,7 +252,7 @@ class _Search:
         detail = resize(self.content, height, width) - resize(coarse, height, width)
         return (resize(self.result.picture, height, width) + detail).clamp(0, 1)
 
-    def _targets(self, index: int) -> Targets:
+    def _targets(self, index: int, loss: PerceptualLoss | TiledLoss) -> Targets:
         height, width = self.plan[index]
         shrink = height / self.plan[-1][0]
         styles: list[Tensor | Grams] = []
@@ -223,18 +263,45 @@ class _Search:
             full = (int(style.shape[-2]), int(style.shape[-1]))
             wanted = style_dimensions(self.settings.style_size, self.plan[-1], full, self.settings.upscale)
             styles.append(resize(style, max(round(wanted[0] * shrink), 1), max(round(wanted[1] * shrink), 1)))
-        return self.loss.targets(resize(self.content, height, width), styles, self.style_weights)
+        return loss.targets(resize(self.content, height, width), styles, self.style_weights)
 
-    def _descend(self, index: int, carried: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _loss_at(self, index: int, saved: SearchState | None) -> PerceptualLoss | TiledLoss:
+        """Return the loss of a scale: whole, recomputing blocks, or tile by tile, as memory allows."""
+        height, width = self.plan[index]
+        vgg, tile = self.loss.vgg, self.settings.tile
+        if saved is not None:
+            tile = saved.values["tile"]  # other tiles round otherwise
+        if tile == "auto":
+            tile = pick_tile(vgg, height, width, self.device)
+        vgg.checkpointing = not tile and short_of_memory(vgg, height, width, self.device)
+        if not tile:
+            return self.loss
+        count = len(plan_tiles(height, width, tile, vgg.stride, vgg.reach))
+        self._note(f"{width} x {height} pixels are worked out in {count} tiles of at most {tile}, with the result of the whole")
+        return TiledLoss(self.loss, tile)
+
+    def _note(self, note: str) -> None:
+        if note not in self.result.notes:
+            self.result.notes.append(note)
+
+    def _descend(self, index: int, carried: dict[str, Tensor], saved: SearchState | None) -> dict[str, Tensor]:
         """Search at one scale until steps, plateau or deadline; return what the next scale takes over."""
-        self.loss.vgg.checkpointing = short_of_memory(self.loss.vgg, *self.plan[index], self.device)
-        targets = self._targets(index)
-        descent = Descent(self.loss, targets, self.result.picture, self.settings, self.memory_format, carried)
-        begun = time.monotonic()
+        loss = self._loss_at(index, saved)
+        layout = torch.contiguous_format if isinstance(loss, TiledLoss) else self.memory_format
+        descent = Descent(loss, self._targets(index, loss), self.result.picture, self.settings, layout, carried)
+        for note in descent.notes:
+            self._note(note)
         objectives: list[float] = []
+        if saved is not None:
+            descent.restore(saved)
+            objectives = list(saved.values["objectives"])
+        begun, done = time.monotonic(), len(objectives)
         self.result.stopped = "steps"
         try:
-            while len(objectives) < self.settings.steps:
+            while len(objectives) < self.steps[index]:
+                if _flat(objectives, self.settings.plateau):
+                    self.result.stopped = "plateau"
+                    break
                 if self.clock.expired():
                     self.result.stopped = "budget"
                     break
@@ -243,16 +310,29 @@ class _Search:
                 self.clock.measured(time.monotonic() - before)
                 self.result.steps += 1
                 objectives.append(float(losses.total))
-                if self._tell(index, len(objectives), losses, time.monotonic() - begun, descent) is False:
+                rate = (len(objectives) - done) / max(time.monotonic() - begun, 1e-9)
+                if self._tell(index, len(objectives), losses, rate, descent) is False:
                     self.result.stopped = "observer"
                     break
-                if _flat(objectives, self.settings.plateau):
-                    self.result.stopped = "plateau"
-                    break
+                if self.keeper is not None and self.keeper.due():
+                    self.keeper.save(self._state(index, objectives, loss, descent))
             descent.finish()
         finally:
             self._keep(descent)
         return descent.state()
+
+    def _state(self, index: int, objectives: list[float], loss: PerceptualLoss | TiledLoss, descent: Descent) -> SearchState:
+        """Return what :meth:`run` needs to go on after this step."""
+        state = descent.save()
+        values = {
+            "scale": index,
+            "objectives": objectives,
+            "taken": self.result.steps,
+            "tile": loss.side if isinstance(loss, TiledLoss) else 0,
+            "seconds": time.monotonic() - self.started,
+            "pace": self.clock.pace,
+        }
+        return SearchState(state.tensors, {**state.values, **values})
 
     def _keep(self, descent: Descent) -> None:
         """Make the best picture the result, with its losses if it has been evaluated."""
@@ -261,7 +341,7 @@ class _Search:
             self.result.objective = float(descent.best_losses.total)
             self.result.parts = {name: float(value) for name, value in descent.best_losses.parts.items()}
 
-    def _tell(self, index: int, step: int, losses: Losses, seconds: float, descent: Descent) -> object:
+    def _tell(self, index: int, step: int, losses: Losses, rate: float, descent: Descent) -> object:
         if self.observe is None:
             return None
         height, width = self.plan[index]
@@ -269,14 +349,14 @@ class _Search:
             scale=index + 1,
             scales=len(self.plan),
             step=step,
-            steps=self.settings.steps,
+            steps=self.steps[index],
             width=width,
             height=height,
             objective=float(losses.total),
             parts={name: float(value) for name, value in losses.parts.items()},
             seconds=time.monotonic() - self.started,
-            rate=step / max(seconds, 1e-9),
-            remaining=self.clock.remaining(self.settings.steps - step),
+            rate=rate,
+            remaining=self.clock.remaining(self.steps[index] - step),
             picture=descent.picture,
         )
         return self.observe(iterate)

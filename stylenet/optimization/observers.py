@@ -38,13 +38,19 @@ def share(parts: Mapping[str, float], kinds: Sequence[str], total: float) -> flo
 
 
 class SearchLine(ProgressLine):
-    """A line with step, objective, share of content and of style, speed and time left of an optimization."""
+    """A line with step, objective, share of content and of style, speed and time left of an optimization.
+
+    Attributes:
+        prefix: what stands before them, such as which of several photos it is.
+    """
+
+    prefix = ""
 
     def __call__(self, iterate: Iterate) -> None:
         if not self.due(always=iterate.step in (1, iterate.steps)):
             return
         line = (
-            f"{iterate.width}x{iterate.height} (scale {iterate.scale}/{iterate.scales})"
+            f"{self.prefix}{iterate.width}x{iterate.height} (scale {iterate.scale}/{iterate.scales})"
             f"  step {iterate.step}/{iterate.steps}  objective {iterate.objective:.5g}"
             f"  content {share(iterate.parts, ('content',), iterate.objective):.0%}"
             f"  style {share(iterate.parts, STYLE_TERMS, iterate.objective):.0%}"

@@ -48,14 +48,14 @@ class Clock:
 
     Args:
         plan: heights and widths from coarse to fine.
-        steps: number of steps at each scale.
+        steps: number of steps at each scale, or those of each.
         started: ``time.monotonic()`` from which the budget counts.
         budget: seconds, or None.
     """
 
-    def __init__(self, plan: list[tuple[int, int]], steps: int, started: float, budget: float | None) -> None:
+    def __init__(self, plan: list[tuple[int, int]], steps: int | list[int], started: float, budget: float | None) -> None:
         self.pixels = [height * width for height, width in plan]
-        self.steps = steps
+        self.steps = steps if isinstance(steps, list) else [steps] * len(plan)
         # A reserve for enlarging and writing the picture.
         self.end = None if budget is None else started + budget - min(1.0, 0.05 * budget)
         self.deadline = self.end
@@ -93,9 +93,16 @@ class Clock:
         pace = seconds / self.pixels[self.scale]
         self.pace = pace if not self.pace else 0.7 * self.pace + 0.3 * pace
 
+    def go_back(self, seconds: float, pace: float) -> None:
+        """Count time that was spent before, and a pace that was measured then."""
+        self.pace = pace
+        if self.end is not None:
+            self.end -= seconds
+
     def remaining(self, steps_left: int) -> float:
         """Estimate the seconds to the end of everything."""
-        later = sum(self.pixels[self.scale + 1 :]) * self.steps
+        scales = range(self.scale + 1, len(self.pixels))
+        later = sum(self.pixels[scale] * self.steps[scale] for scale in scales)
         estimate = self.pace * (self.pixels[self.scale] * steps_left + later)
         return estimate if self.end is None else min(estimate, max(self.end - time.monotonic(), 0.0))
 
@@ -107,3 +114,26 @@ def short_of_memory(vgg: VGG, height: int, width: int, device: torch.device) -> 
     if device.type == "cpu":
         limit = min(limit, 3e9)
     return vgg.activation_bytes(height, width) > limit
+
+
+# Bytes for a pixel and byte of a value at the peak of a step that recomputes blocks: the first block's activations, 64 channels
+# wide, and their gradients. Indices of max pooling come on top.
+_FIRST_BLOCK, _INDICES = 512, 128
+
+# What the activations of one tile may take, at most.
+_TILE_BYTES = 1.5e9
+
+
+def pick_tile(vgg: VGG, height: int, width: int, device: torch.device) -> int:
+    """Return the pixels a side of the tiles that a picture must be worked out in; 0 where memory holds the whole.
+
+    The whole picture needs its first block's activations at once, even if blocks are recomputed. A tile has them all, for the
+    window around it too.
+    """
+    size = next(vgg.convolutions.parameters()).element_size()
+    free = free_memory(device)
+    if height * width * (_FIRST_BLOCK * size + _INDICES) <= free / 2:
+        return 0
+    # A gradient beside every activation.
+    window = math.sqrt(min(free / 4, _TILE_BYTES) / (2 * vgg.activation_bytes(1, 1)))
+    return max(int(window - 2 * vgg.reach) // vgg.stride * vgg.stride, 4 * vgg.stride)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from stylenet.errors import InputError, Interrupted
+from stylenet.errors import InputError, Interrupted, argument
 from stylenet.files import check_writable
 from stylenet.images.color import KeepColors, exchange_luminance, luminance, match_colors
 from stylenet.images.picture import (
@@ -33,6 +34,7 @@ from stylenet.network.cards import shipped_styles
 from stylenet.network.styles import Style
 from stylenet.optimization.engine import Iterate, Observer, Result, Stopped, optimize_pixels
 from stylenet.optimization.observers import RunLog, Snapshots, together
+from stylenet.optimization.saving import state_path
 from stylenet.optimization.settings import OptimizeSettings
 
 # Starts that need no file: these words win over files and styles of the same name.
@@ -79,7 +81,7 @@ def optimize(
     *,
     output: str | Path | None = None,
     size: str | int | None = None,
-    steps: int | None = None,
+    steps: int | list[int] | None = None,
     budget: str | float | None = None,
     style_weight: float | None = None,
     style_weights: Sequence[float] | None = None,
@@ -94,6 +96,7 @@ def optimize(
     bits: int = 8,
     allow_huge: bool = False,
     vgg: VGG | None = None,
+    resume: bool = False,
     started: float | None = None,
 ) -> OptimizeResult:
     """Search for the picture with the content of a photo and the style of a painting (Gatys et al., CVPR 2016).
@@ -105,7 +108,7 @@ def optimize(
         settings: how it is searched for.
         output: file to write; its ending picks the format. None writes nothing.
         size: of the result, such as 512 (longest side) or ``full``; instead of the settings' own, which is 512.
-        steps: at each scale; instead of the settings' own.
+        steps: at each scale, or a list from coarse to fine; instead of the settings' own.
         budget: ``60s``, ``5m``: ends in time; instead of the settings' own.
         style_weight: factor of the style; instead of the loss's own. 3 for a hint, 30 for little of the photo.
         style_weights: share of each painting; equal by default.
@@ -123,6 +126,8 @@ def optimize(
         bits: 8, or 16 for PNG and TIFF.
         allow_huge: accept pictures of more than 89 million pixels.
         vgg: a loss network to use instead of the one that ``loss`` names, so that many calls load it once.
+        resume: go on with the search for this output that was killed, to the step. Its state is kept in a hidden file beside
+            the output, from its first minute until it ends.
         started: ``time.monotonic()`` from which a budget counts; now by default.
 
     Returns:
@@ -158,6 +163,7 @@ def optimize(
         if keep_colors == "luminance":
             found.picture = exchange_luminance(photo.pixels, found.picture.cpu())
         found.notes[:0] = [note for picture in (photo, *paintings) for note in picture.notes]
+        found.notes += [note for one in paintings for note in _sharpness(one, photo, settings)]
         picture = replace(photo, pixels=found.picture.cpu(), notes=())
         if target is not None:
             write_image(picture, target, quality=quality, bits=bits)
@@ -178,6 +184,8 @@ def optimize(
             observe=together(observers),
             started=started,
             vgg=vgg,
+            state=None if target is None else state_path(target),
+            resume=resume,
         )
     except Interrupted as error:
         raise Interrupted(str(error), finished(error.result)) from error
@@ -201,6 +209,27 @@ def _read(source: PictureLike, name: str, size: str | int, upscale: bool, allow_
     picture = as_picture(source, name, allow_huge=allow_huge)
     check_single(picture)
     return read_image(picture, size, upscale=upscale, allow_huge=allow_huge)
+
+
+# Paintings smaller than this share of the result, by their sides, are told of.
+_SMALL = 1 / 1.5
+
+
+def _sharpness(painting: Picture, photo: Picture, settings: OptimizeSettings) -> list[str]:
+    """Return what a person should know of a painting that is smaller than the result: its strokes are sharp at its own size."""
+    height, width = photo.pixels.shape[-2:]
+    tall, wide = painting.pixels.shape[-2:]
+    share = math.sqrt(tall * wide / (height * width))
+    if settings.style_size != "area" or share > _SMALL:
+        return []
+    what = f"{Path(painting.name).name or 'the painting'} has {wide} x {tall} pixels, and the result {width} x {height}"
+    sharp, factor = argument("size", math.floor(max(height, width) * share)), 1 / share
+    if settings.upscale:
+        return [f"{what}: enlarged {factor:.1f} times its strokes are soft; {sharp} is the largest with sharp ones"]
+    return [
+        f"{what}: its strokes come out {factor:.1f} times smaller than at {sharp}, the largest with both large and sharp ones;"
+        f" {argument('upscale', True)} enlarges them, and they are soft"
+    ]
 
 
 def _recoloured(painting: Tensor, photo: Tensor, keep_colors: KeepColors) -> Tensor:

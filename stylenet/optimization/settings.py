@@ -23,7 +23,7 @@ class OptimizeSettings:
             height, squashed as some sources do), or a size.
         upscale: let sizes enlarge pictures too.
         optimizer: ``lbfgs`` or ``adam``.
-        steps: number of steps at each scale.
+        steps: number of steps at each scale; or a list from coarse to fine, whose last number is that of all scales beyond.
         learning_rate: a factor of the step for L-BFGS; for Adam a step in the units of the variables.
         history: curvature pairs that L-BFGS keeps.
         line_search: strong-Wolfe line search for L-BFGS: several evaluations a step, no overshooting.
@@ -37,6 +37,8 @@ class OptimizeSettings:
             unless ``init`` is a trained style.
         plateau: a scale ends early when 10 steps lower the objective by less than this share; 0 never.
         budget: seconds, or ``90s``, ``5m``: ends in time, with the scales planned to fit.
+        tile: pixels a side of the tiles that a large picture is worked out in, with the result of the whole; 0 for the whole at
+            once; ``auto`` for what fits into half of the free memory.
         seed: seed of the noise.
         precision: ``auto``, ``32`` or ``bf16``, of the convolutions; all else is float32.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
@@ -46,7 +48,7 @@ class OptimizeSettings:
     style_size: str | int = "area"
     upscale: bool = False
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    steps: int = 100
+    steps: int | list[int] = 100
     learning_rate: float = 1.0
     history: int = 10
     line_search: bool = False
@@ -57,18 +59,28 @@ class OptimizeSettings:
     scales: Literal["auto"] | int = "auto"
     plateau: float = 0.02
     budget: str | float | None = None
+    tile: Literal["auto"] | int = "auto"
     seed: int = 0
     precision: Precision = "auto"
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 0), ("history", 1), ("learning_rate", 0), ("plateau", 0), ("init_std", 0)):
+        for name, least in (("history", 1), ("learning_rate", 0), ("plateau", 0), ("init_std", 0)):
             value = getattr(self, name)
             if not math.isfinite(value) or value < least:
                 raise InputError(f"{name} is {value}: it must be {least} or more")
+        counts = self.steps if isinstance(self.steps, list) else [self.steps]
+        if not counts or min(counts) < 0:
+            raise InputError(f"steps is {self.steps}: it must be 0 or more, or a list of such numbers from coarse to fine")
+        if self.tile != "auto" and self.tile < 0:
+            raise InputError(f"tile is {self.tile}: it is a number of pixels, 0 for the whole picture, or auto")
         if self.scales != "auto" and not 1 <= self.scales <= 16:
             raise InputError(f"scales is {self.scales}: it must be from 1 to 16, or auto")
         SizeRule.parse(self.size)
         if self.style_size not in ("area", "same"):
             SizeRule.parse(self.style_size)
         parse_seconds(self.budget)
+
+    def steps_at(self, scale: int) -> int:
+        """Return the steps of a scale, counted from 0 at the coarsest."""
+        return self.steps if isinstance(self.steps, int) else self.steps[min(scale, len(self.steps) - 1)]

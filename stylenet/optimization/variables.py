@@ -58,11 +58,15 @@ class Spectrum(nn.Module):
 
     def forward(self) -> Tensor:
         """Return the picture ``[1, 3, H, W]``, about 0..1."""
-        change: Tensor = torch.fft.irfft2(torch.fft.rfft2(self.values) * self.gain, s=self.values.shape[-2:])
-        return self.start + change / 255
+        # Channel by channel: the transforms of a print take as much memory as ten pictures.
+        changes = [
+            torch.fft.irfft2(torch.fft.rfft2(channel) * self.gain, s=self.values.shape[-2:])
+            for channel in self.values.unbind(dim=1)
+        ]
+        return self.start.add(torch.stack(changes, dim=1), alpha=1 / 255)
 
     @torch.no_grad()
     def clamp(self) -> None:
         """Move every pixel into 0..1, by starting afresh from the clamped picture."""
-        outside = self().clamp(0, 1) - self()
-        self.start = self.start + outside
+        picture = self()
+        self.start = picture.clamp(0, 1).sub_(picture).add_(self.start)

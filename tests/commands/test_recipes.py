@@ -66,7 +66,7 @@ def test_file_names_its_source(path: Path) -> None:
     lines = path.read_text().splitlines()
     head = " ".join(line for line in lines[:3] if line.startswith("#"))
     assert len(head) > 60
-    assert path.stem == "default" or re.search(r"CVPR|github\.com|pytorch\.org|Keras|course|exercise", head)
+    assert path.stem == "default" or re.search(r"CVPR|arXiv|github\.com|pytorch\.org|Keras|course|exercise", head)
 
 
 def test_default_is_the_code() -> None:

@@ -1,0 +1,80 @@
+"""What a step of ``stylenet optimize`` costs by the size of the picture: seconds and peak memory, whole and in tiles.
+
+    python benchmarks/prints.py PHOTO PAINTING [--megapixels 1 4 16] [--tiles 0 auto] [--steps 2] [--output benchmarks/results]
+
+The photo is enlarged to each size and searched at that size alone. Every run is a process of its own. Seconds are those of the
+whole command, and those of a step come from a run with one step less. Peak memory counts pages of temporary files too, which
+the system takes back when it needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from machine import SECONDS_BY_SIZE, plot, record_name, setting, write_record
+from sizes import enlarged, run_command
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    arguments = _arguments()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for megapixels in arguments.megapixels:
+            photo = enlarged(arguments.photo, megapixels, Path(folder))
+            for tile in arguments.tiles:
+                rows.append({"megapixels": megapixels, "tile": tile, **_measure(photo, tile, arguments, Path(folder))})
+                _tell(rows[-1])
+                record = {**setting(arguments), "cores": os.cpu_count(), "rows": rows}
+                name = record_name("prints")
+                write_record(record, arguments.output, name)  # after each: the next may take an hour
+                draw(arguments.output / f"{name}.png", record)
+            photo.unlink()
+
+
+def draw(path: Path, record: dict[str, Any]) -> None:
+    """Draw the seconds of a step against megapixels, with the peak of memory beside each."""
+    with plot(path, title=record["device"], **SECONDS_BY_SIZE) as axes:
+        for tile in dict.fromkeys(row["tile"] for row in record["rows"]):
+            rows = [row for row in record["rows"] if row["tile"] == tile]
+            axes.plot([row["megapixels"] for row in rows], [row["step_seconds"] for row in rows], "o-", label=f"tile {tile}")
+            for row in rows:
+                axes.annotate(f" {row['peak_gb']:.1f} GB", (row["megapixels"], row["step_seconds"]))
+
+
+def _measure(photo: Path, tile: str, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
+    """Seconds of the command, and of one of its steps, and the peak of memory in GB."""
+    words = ["optimize", str(photo), str(arguments.painting), "-o", str(folder / "out.png"), "--size", "full", "--scales", "1"]
+    words += ["--plateau", "0", "--tile", tile, "--device", arguments.device, "--allow_huge"]
+    (shorter, _), (longer, peak) = (
+        run_command(*words, "--steps", str(steps)) for steps in (arguments.steps - 1, arguments.steps)
+    )
+    return {"seconds": longer, "step_seconds": max(longer - shorter, 1e-3), "peak_gb": peak}
+
+
+def _tell(row: dict[str, Any]) -> None:
+    print(
+        f"{row['megapixels']:>6} MP  tile {row['tile']:<6}{row['step_seconds']:>8.1f} s a step{row['peak_gb']:>8.2f} GB",
+        flush=True,
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("painting", type=Path)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--tiles", nargs="+", default=["0", "auto"], help="sides of tiles; 0 for the whole picture")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Several photos in one call, from the command line, and what a person is told of small paintings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import reference
+from PIL import Image
+
+from stylenet.commands.cli import main
+from stylenet.losses.perceptual import LossSettings
+from stylenet.optimization import observers, saving
+from stylenet.optimization.engine import Iterate
+from stylenet.optimization.rendering import optimize
+from stylenet.optimization.settings import OptimizeSettings
+
+QUICK = ["--steps", "1", "--scales", "1", "--device", "cpu", "--vgg_weights", "random"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stylenet.losses.vgg.load_weights", weights_of)
+    for name in ("chelsea", "astronaut", "coffee"):
+        Image.fromarray(reference.to_bytes(reference.photo(name, 40, 48))).save(f"{name}.png")
+    return tmp_path
+
+
+def weights_of(*_: object) -> dict[str, object]:
+    raise AssertionError("the real weights are not needed here")
+
+
+def test_every_photo_has_its_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["optimize", "chelsea.png", "none.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK]
+    assert main(words) == 1
+    told = capsys.readouterr()
+    assert {path.name for path in Path("out").iterdir()} == {"chelsea.png", "astronaut.png"}
+    assert "2 of 3 pictures" in told.err
+    assert "none.png does not exist" in told.err
+    assert "1/3 chelsea.png  48x40 (scale 1/1)  step 1/1" in told.err
+    assert "3/3 astronaut.png  48x40" in told.err
+
+
+def test_finished_pictures_are_passed_over(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK]
+    Path("out").mkdir()
+    Path("out/chelsea.png").write_bytes(b"finished")
+    assert main([*words, "--resume"]) == 0
+    assert Path("out/chelsea.png").read_bytes() == b"finished"
+    assert "1 of 2 pictures" in capsys.readouterr().err
+    # A state beside a picture says that a later search for it was killed.
+    saving.state_path(Path("out/astronaut.png")).write_bytes(b"damaged")
+    assert main([*words, "--resume"]) == 1
+    assert "is damaged: delete it, or leave --resume out" in capsys.readouterr().err
+    assert main(words) == 0
+    assert Path("out/chelsea.png").read_bytes() != b"finished"
+
+
+def test_interrupt_ends_the_series(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: object, iterate: Iterate) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(observers.SearchLine, "__call__", interrupt)
+    assert main(["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK]) == 130
+    assert [path.name for path in Path("out").iterdir()] == ["chelsea.png"]
+    assert "the same words with --resume go on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("size", "upscale", "style_size", "told"),
+    [
+        ("48x40", False, "area", ""),
+        ("64x60", False, "area", ""),
+        ("96x80", False, "area", "its strokes come out 2.0 times smaller than at size=48"),
+        ("96x80", True, "area", "enlarged 2.0 times its strokes are soft; size=48"),
+        ("96x80", True, "same", ""),
+    ],
+)
+def test_small_paintings(folder: Path, size: str, upscale: bool, style_size: str, told: str) -> None:
+    settings = OptimizeSettings(steps=0, scales=1, size=size, upscale=upscale, style_size=style_size, device="cpu")
+    notes = " ".join(optimize("chelsea.png", "coffee.png", LossSettings(vgg_weights="random"), settings).notes)
+    assert ("coffee.png has 48 x 40 pixels" in notes) == bool(told)
+    assert told in notes
