@@ -1,4 +1,4 @@
-"""What a step of ``stylenet optimize`` costs by the size of the picture: seconds and peak memory, whole and in tiles.
+"""Measure what a step of ``stylenet optimize`` costs by the size of the picture: seconds and peak memory, whole and in tiles.
 
     python benchmarks/prints.py PHOTO PAINTING [--megapixels 1 4 16] [--tiles 0 auto] [--steps 2] [--output benchmarks/results]
 
@@ -48,7 +48,7 @@ def draw(path: Path, record: dict[str, Any]) -> None:
 
 
 def _measure(photo: Path, tile: str, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Seconds of the command, and of one of its steps, and the peak of memory in GB."""
+    """Return the seconds of the command and of one of its steps, and the peak of memory in GB."""
     words = ["optimize", str(photo), str(arguments.painting), "-o", str(folder / "out.png"), "--size", "full", "--scales", "1"]
     words += ["--plateau", "0", "--tile", tile, "--device", arguments.device, "--allow_huge"]
     (shorter, _), (longer, peak) = (

@@ -140,7 +140,7 @@ class Descent:
         return optimizer
 
     def _make_lbfgs(self) -> torch.optim.Optimizer:
-        """torch's own, or one whose pairs lie in 16 bits and, where they are large, in a file.
+        """Return torch's own, or one whose pairs lie in 16 bits and, where they are large, in a file.
 
         Raises:
             RunError: if there is no room for them.

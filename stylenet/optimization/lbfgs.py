@@ -80,7 +80,7 @@ class CompactLBFGS(torch.optim.Optimizer):
             state["products"][str(slot)] = [curvature, square]
 
     def _find_direction(self, gradient: Tensor, direction: Tensor) -> None:
-        """The two loops: write minus the inverse Hessian times the gradient into ``direction``."""
+        """Write minus the inverse Hessian times the gradient into ``direction``, by the two loops."""
         state = self.state[self.values]
         torch.neg(gradient, out=direction)
         weights: dict[int, float] = {}

@@ -1,4 +1,4 @@
-"""What a search needs to go on after it was killed, in one file beside its output.
+"""Save what a search needs to go on after it was killed, in one file beside its output.
 
 The file is safetensors, so that nothing in it can run. It is written tensor by tensor, because a copy of all of them at once,
 as the library makes one, would double the memory of a print.
@@ -141,7 +141,7 @@ def unpack_optimizer(tensors: Mapping[str, Tensor], values: Mapping[str, Any], d
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """The safetensors format: the length of a header, the header as JSON, and the bytes of every tensor."""
+    """Write the safetensors format: the length of a header, the header as JSON, and the bytes of every tensor."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name, tensor in tensors.items():

@@ -18,7 +18,7 @@ from stylenet.optimization.settings import OptimizeSettings
 
 @dataclass
 class Series:
-    """What became of several photos.
+    """The outcome of the searches of several photos.
 
     Attributes:
         done: pictures that were written.

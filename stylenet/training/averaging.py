@@ -29,8 +29,8 @@ class AveragedWeights(WeightAveraging):
         super().__init__(avg_fn=average)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leaves the weights as they are, for the checkpoint of the end."""
+        """Leave the weights as they are, for the checkpoint of the end."""
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Makes the average the result, also where a run was resumed that had been trained to its end."""
+        """Make the average the result, also where a run was resumed that had been trained to its end."""
         self._copy_average_to_current(pl_module)

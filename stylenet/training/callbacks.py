@@ -84,7 +84,7 @@ def _plan(trainer: Trainer, module: StyleTraining) -> str:
 
 
 def _length(trainer: Trainer, module: StyleTraining) -> str:
-    """What ends the training, whichever comes first."""
+    """Return what ends the training, whichever comes first."""
     timer = next((callback for callback in cast(Any, trainer).callbacks if isinstance(callback, Timer)), None)
     ends = [
         f"{int(trainer.max_steps)} steps" if trainer.max_steps > 0 else "",
@@ -129,7 +129,7 @@ class StyleWriter(Callback):
         self.write = write
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """In the first process, which may be one that the trainer started; of a dry run nothing is kept.
+        """Write the result in the first process, which may be one that the trainer started; keep nothing of a dry run.
 
         Raises:
             InputError: if there was no step.

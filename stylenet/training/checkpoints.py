@@ -171,25 +171,25 @@ class LastCheckpoint(Checkpoint):
         self.saved = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Nothing is new yet."""
+        """Note that nothing is new yet."""
         self.saved = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Every few steps."""
+        """Save every few steps."""
         if self.steps.whole and trainer.global_step % self.every == 0:
             self._save(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Before each, as averaged weights then stand in for the others."""
+        """Save before each validation, as averaged weights then stand in for the others."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A training that came to its end can be made longer."""
+        """Save the end, as a training that came to its end can be made longer."""
         self._save(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """What is whole is kept. Processes that do not stop together would wait for each other."""
+        """Keep what is whole. Processes that do not stop together would wait for each other."""
         together = trainer.world_size == 1 or self.steps.asked
         if self.steps.whole and together and trainer.training:
             self._save(trainer)

@@ -128,7 +128,10 @@ class KeySampler(DistributedSampler[Any]):
 
 
 class FixedKeys(KeySampler, SequentialSampler):
-    """The same crops in the same order in every epoch. Lightning's ``overfit_batches`` takes a sequential sampler as it is."""
+    """A sampler of the same crops in the same order in every epoch.
+
+    Lightning's ``overfit_batches`` takes a sequential sampler as it is.
+    """
 
     def __iter__(self) -> Iterator[Key]:  # type: ignore[override]
         return iter([(0, index) for _, index in super().__iter__()])
@@ -166,7 +169,7 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
 
 
 def _in_own_words(error: Exception) -> Exception:
-    """The error of a reading process without the traceback that torch puts around it."""
+    """Return the error of a reading process without the traceback that torch puts around it."""
     last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
     if isinstance(error, InputError):
         return InputError(last.removeprefix(f"{InputError.__module__}.{InputError.__name__}: "))

@@ -243,7 +243,7 @@ class StyleTraining(LightningModule):
     # --- a checkpoint -------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the training was so far."""
+        """Add what the training was so far."""
         checkpoint["training"] = {
             "seconds": self.seconds,
             "settings": self._settings(),
@@ -251,7 +251,7 @@ class StyleTraining(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on as the same training, with the learning rate that is asked for now.
+        """Go on as the same training, with the learning rate that is asked for now.
 
         Raises:
             InputError: for settings that a training cannot change.
@@ -275,7 +275,7 @@ class StyleTraining(LightningModule):
 
     @property
     def seconds(self) -> float:
-        """Of training so far, those before a resume included."""
+        """Return the seconds of training so far, those before a resume included."""
         return time.monotonic() - self.began if self.began is not None else 0.0
 
     def _function(self) -> Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]]:

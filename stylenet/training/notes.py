@@ -1,4 +1,4 @@
-"""What a person is told beside the progress of a training."""
+"""Tell a person what matters beside the progress of a training."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def survey_photos(sources: str | Path | Sequence[str | Path]) -> tuple[list[Phot
 
 
 def _expanded(source: str | Path) -> list[Path]:
-    """A source, or what fits it as a pattern: shells leave those in quotes alone."""
+    """Return a source, or what fits it as a pattern: shells leave those in quotes alone."""
     if Path(source).exists() or not glob.has_magic(str(source)):
         return [Path(source)]
     fitting = [Path(path) for path in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207
@@ -109,7 +109,7 @@ _Name = TypeVar("_Name", PurePosixPath, Path)
 
 
 def _pictures(names: Iterable[_Name], left_out: Counter[str]) -> Iterator[_Name]:
-    """The names of pictures; the others are counted. Thumbnails lie in hidden folders, and are no photos of their own."""
+    """Return the names of pictures; the others are counted. Thumbnails in hidden folders are no photos of their own."""
     for name in names:
         if any(part.startswith(".") for part in name.parts):
             left_out["hidden"] += 1

@@ -1,4 +1,4 @@
-"""Where a training can be stopped: between two steps, and nowhere else."""
+"""Stop a training where it can be stopped: between two steps, and nowhere else."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ class FinishedSteps(Callback):
     # --- what belongs to a step ---------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Nothing is finished yet."""
+        """Note that nothing is finished yet."""
         self._step = trainer.global_step
         self._keeps_statistics = any(True for _ in pl_module.buffers())  # a batch normalisation's move in the forward pass
         self._listen()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Statistics may change from here."""
+        """Note that statistics may change from here."""
         if self._keeps_statistics:
             self.whole = False
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Weights may change from here."""
+        """Note that weights may change from here."""
         self.whole = False
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Takes note of counters; a batch whose gradient waits for others is no step."""
+        """Take note of counters; a batch whose gradient waits for others is no step."""
         if trainer.global_step == self._step:
             return
         self._step, self.whole = trainer.global_step, True
@@ -61,14 +61,14 @@ class FinishedSteps(Callback):
         self._end_if_asked(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Puts them into every checkpoint, of whichever moment it is."""
+        """Put the counters into every checkpoint, of whichever moment it is."""
         for name, value in self._state.items():
             checkpoint[name] = {**checkpoint.get(name, {}), **value}
 
     # --- signals ------------------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """Lightning puts back what was there before, whichever way the training ends."""
+        """Listen for signals. Lightning puts back what was there before, whichever way the training ends."""
         if threading.current_thread() is threading.main_thread():
             self._before = signal.getsignal(signal.SIGINT)
             if self._before is not signal.SIG_IGN:  # as for jobs in the background of a shell
@@ -82,7 +82,7 @@ class FinishedSteps(Callback):
         os.write(2, _NOTE)  # print is not for handlers: it may be what was interrupted
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """A validation need not come to its end: it changes nothing, and the step before it is on the disk."""
+        """Stop a validation, which need not come to its end: it changes nothing, and the step before it is on the disk."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._end_if_asked(trainer)
 
@@ -93,6 +93,6 @@ class FinishedSteps(Callback):
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here Ctrl-C is as everywhere."""
+        """Leave Ctrl-C as it is everywhere."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self._before)
