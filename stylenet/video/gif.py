@@ -6,6 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+
+from stylenet.images.picture import Picture
 from stylenet.video.encoder import FilmFile
 from stylenet.video.film import Film, Frame
 
@@ -57,7 +61,7 @@ class GifFile(FilmFile):
     def _encode(self, frame: Frame) -> None:
         assert self._graph is not None
         assert self._video is not None
-        picture = self._av.VideoFrame.from_ndarray(self._bytes(frame.picture), format="rgb24")
+        picture = self._av.VideoFrame.from_ndarray(self._with_alpha(frame.picture), format="rgba")
         picture.pts, picture.time_base = frame.pts, self.time_base
         self._graph.push(picture)
         while True:
@@ -67,11 +71,18 @@ class GifFile(FilmFile):
                 return
             self._mux(self._video.encode(reduced))
 
+    def _with_alpha(self, picture: Picture) -> np.ndarray:
+        """Return a frame as bytes ``[H, W, 4]``; the palette has a colour for what is more than half transparent."""
+        alpha = torch.ones_like(picture.pixels[:, :1]) if picture.alpha is None else picture.alpha
+        pixels = torch.cat([picture.pixels, (alpha > 0.5).float()], dim=1)
+        array: np.ndarray = (pixels[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        return np.ascontiguousarray(array)
+
 
 def _palettes(av: Any, width: int, height: int) -> Graph:
     """Turn RGB into 256 colours a frame. The ordered dither stays where it is from frame to frame."""
     graph: Graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=_HUNDREDTH)
+    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgba"), time_base=_HUNDREDTH)
     split, palette = graph.add("split"), graph.add("palettegen", "stats_mode=single")
     use, sink = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=3"), graph.add("buffersink")
     source.link_to(split)

@@ -5,8 +5,7 @@ What a container can hide is settled here: rotation, colour matrix and range, tr
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,9 +15,14 @@ import numpy as np
 import torch
 
 from stylenet.errors import InputError
-from stylenet.formats import WRITTEN_FILMS, ending, is_picture, picture_endings
-from stylenet.images.picture import Picture, read_image
+from stylenet.files import open_regular
+from stylenet.formats import WRITTEN_FILMS, ending, is_picture
+from stylenet.images.decoding import HUGE, is_known, opened
+from stylenet.images.fetching import read_picture_bytes
+from stylenet.images.picture import Picture
 from stylenet.video.film import Film, Frame, import_av
+from stylenet.video.folder import PictureFolder
+from stylenet.video.tone import TRANSFERS, ToneMap
 
 if TYPE_CHECKING:
     import av
@@ -31,7 +35,13 @@ _KNOW_THEIR_LENGTH = {"mov", "matroska", "avi"}
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _BT709, _BT601 = 1, 5  # as swscale counts them
 _HIGH_DEFINITION = 720
-_HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
+
+# Containers that are read, as FFmpeg names them. Others are not tried: a playlist or a script of `concat` in a file that is
+# named as a film would have any other file read.
+CONTAINERS = (
+    *("mov", "matroska", "avi", "gif", "apng", "mpegts", "mpeg", "mpegvideo", "m4v", "flv", "asf", "ogg", "mxf", "nut", "ivf"),
+    *("dv", "h264", "hevc", "av1", "obu", "vc1", "yuv4mpegpipe", "rm", "wtv", "gxf"),
+)
 
 
 def open_film(path: str | Path, fps: float | str | Fraction = 25) -> Film:
@@ -50,8 +60,25 @@ def open_film(path: str | Path, fps: float | str | Fraction = 25) -> Film:
     if not source.is_file():
         raise InputError(f"no film at {str(path)!r}: there is no such file or folder")
     if is_picture(source) and ending(source) not in WRITTEN_FILMS:  # an animated GIF is both
-        raise InputError(f"{path} is a single picture: give a film, an animated GIF or a folder of frames")
+        _check_moves(source)
     return Recording(source)
+
+
+def _check_moves(path: Path) -> None:
+    """Refuse a file that has the ending of a picture, unless FFmpeg reads it as a film: an animated PNG, or one misnamed.
+
+    Raises:
+        InputError: for a single picture, and an animated one of another format.
+    """
+    with open_regular(path) as file:
+        data = read_picture_bytes(file, str(path))
+    if is_known(data):
+        with opened(str(path), data) as image:
+            moves, kind = getattr(image, "is_animated", False), image.format
+        if not moves:
+            raise InputError(f"{path} is a single picture: give a film, an animated GIF or a folder of frames")
+        if kind not in ("GIF", "PNG"):
+            raise InputError(f"{path} is an animated {kind}, which is not read: save it as a GIF or a film")
 
 
 def parse_rate(fps: float | str | Fraction) -> Fraction:
@@ -67,48 +94,6 @@ def parse_rate(fps: float | str | Fraction) -> Fraction:
     if not 0 < rate <= 1000:
         raise InputError(f"fps {fps} is out of range: it goes up to 1000")
     return rate
-
-
-# --- folders ----------------------------------------------------------------------------------------------------------
-
-
-class PictureFolder(Film):
-    """The pictures of a folder (not of folders in it) as frames: ``2.png`` before ``10.png``.
-
-    Raises:
-        InputError: if it holds none, or two of the same name that differ only in their ending.
-    """
-
-    def __init__(self, folder: Path, rate: Fraction) -> None:
-        names = sorted((path.name for path in folder.iterdir() if _is_frame(path)), key=natural)
-        if not names:
-            raise InputError(f"{str(folder)!r} holds no pictures ({picture_endings()})")
-        (stem, count), *_ = Counter(Path(name).stem for name in names).most_common(1)
-        if count > 1:
-            raise InputError(f"{str(folder)!r} holds two frames named {stem}: keep one of them")
-        super().__init__(folder, rate, 1 / rate, len(names))
-        self.names = names
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index, name in enumerate(self.names):
-            try:
-                picture = read_image(str(self.path / name))
-            except InputError as error:
-                self.losses.append(str(error))
-                continue
-            yield Frame(picture, index, 1)
-
-    def close(self) -> None:
-        """Do nothing, as pictures are opened one by one."""
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts file names by what comes before their ending, numbers in them by value."""
-    return [(int(word), "") if word.isdecimal() else (-1, word.lower()) for word in re.split(r"(\d+)", Path(name).stem)]
-
-
-def _is_frame(path: Path) -> bool:
-    return is_picture(path) and path.is_file()
 
 
 # --- containers -------------------------------------------------------------------------------------------------------
@@ -138,23 +123,44 @@ class Recording(Film):
         self._damaged = 0
         self._read_until = Fraction(0)
         self._last_pts: int | None = None
-        if self._container.format.name == "gif":
-            self._read_gif()
         if video.codec_context is None:
             self._container.close()
             raise InputError(f"{path} holds a film in a coding that is not known here")
-        if transfer := _HDR.get(video.codec_context.color_trc):
-            self.notes.append(f"{path} is HDR ({transfer}): it is read as if it were not, and may look flat")
+        self._check_size(video.codec_context.width, video.codec_context.height)
+        if self._container.format.name == "gif":
+            self._read_gif()
+        self._tone_map: ToneMap | None = None
+        if (transfer := video.codec_context.color_trc) in TRANSFERS:
+            self._tone_map = ToneMap(self._av, transfer)
+            self.notes.append(f"{path} is HDR ({TRANSFERS[transfer][1]}): it is tone-mapped to BT.709")
         if left_out := [stream.type for stream in streams if stream not in (video, *self.others)]:
             self.notes.append(f"left out of {path}: {', '.join(left_out)}")
 
     def _open(self, path: Path) -> InputContainer:
         try:
-            container: InputContainer = self._av.open(str(path))
+            options = {"format_whitelist": self._whitelist(), "protocol_whitelist": "file"}
+            container: InputContainer = self._av.open(str(path.absolute()), container_options=options)
         except self._av.FFmpegError as error:
             reason = error.strerror or error
             raise InputError(f"{path} is no film that can be read, or was not downloaded to its end ({reason})") from error
         return container
+
+    def _whitelist(self) -> str:
+        """Return the names of the containers that are read; FFmpeg wants each as it lists it, such as ``matroska,webm``."""
+        known = [name for name in self._av.formats_available if name.split(",")[0] in CONTAINERS]
+        return ",".join(known)
+
+    def _check_size(self, width: int, height: int) -> None:
+        """Refuse frames that no memory would hold: a file of a few bytes can claim any size.
+
+        Raises:
+            InputError: for more pixels than a picture may have.
+        """
+        if width * height > HUGE:
+            self._container.close()
+            raise InputError(
+                f"{self.path} has frames of {width} x {height} pixels: at most {HUGE // 1_000_000} million are read"
+            )
 
     def _expected(self, rate: Fraction) -> int | None:
         if self._video.frames:
@@ -167,14 +173,18 @@ class Recording(Film):
         from PIL import Image
 
         try:
-            with Image.open(self.path) as image:
+            with Image.open(self.path, formats=["GIF"]) as image:
                 self.loops = image.info.get("loop", -1)
         except OSError as error:
             raise InputError(f"{self.path} is no GIF that can be read, or was not downloaded to its end") from error
-        if not self.path.read_bytes().rstrip(b"\0").endswith(b";"):  # the trailer (GIF89a, section 27)
+        with self.path.open("rb") as file:
+            file.seek(max(0, self.path.stat().st_size - 4096))
+            end = file.read().rstrip(b"\0")
+        if not end.endswith(b";"):  # the trailer (GIF89a, section 27)
             self.losses.append(f"{self.path} ends early: its trailer is missing")
         with self._open(self.path) as twin:
-            self.last_duration = [packet.duration for packet in twin.demux(video=0) if packet.pts is not None][-1]
+            durations = deque((packet.duration for packet in twin.demux(video=0) if packet.pts is not None), maxlen=1)
+        self.last_duration = durations[0] if durations else None
 
     @property
     def others(self) -> list[Any]:
@@ -238,7 +248,11 @@ class Recording(Film):
         turns = round(frame.rotation / 90) % 4
         if self._last_pts is None and turns % 2:
             self.aspect = 1 / self.aspect
-        picture = _picture(frame, turns, str(self.path))
+        self._check_size(frame.width, frame.height)
+        if self._tone_map is not None:
+            picture = _picture(self._tone_map(frame), turns, str(self.path))
+        else:
+            picture = _picture(frame, turns, str(self.path))
         step = max(round(1 / (self.rate * self.time_base)), 1)
         pts = frame.pts
         if pts is None or (self._last_pts is not None and pts <= self._last_pts):

@@ -224,12 +224,24 @@ class _Resizer:
     def __init__(self, rule: SizeRule, writer: FilmWriter) -> None:
         self.rule, self.writer = rule, writer
         self.fixed: SizeRule | None = None
+        self.first: Picture | None = None
 
     def __call__(self, picture: Picture) -> Picture:
         rule = self.fixed or self._of(picture)
         if self.writer.one_size:
+            self._note_another_shape(picture)
             self.fixed = rule
-        return picture.resized(rule)
+        return picture.resized(rule, upscale=True)
+
+    def _note_another_shape(self, picture: Picture) -> None:
+        """Say once that frames are stretched: a file has one size for all of them."""
+        self.first = self.first or picture
+        width, height = self.first.width, self.first.height
+        # A side of another picture of the same shape is off by less than a pixel.
+        if abs(picture.width * height - picture.height * width) < max(width, height):
+            return
+        note = f"frames of another shape than the first ({width} x {height}) are stretched to it: a folder of PNGs keeps theirs"
+        self.writer.notes += [] if note in self.writer.notes else [note]
 
     def _of(self, picture: Picture) -> SizeRule:
         width, height = self.rule.apply(picture.width, picture.height)

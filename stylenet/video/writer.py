@@ -12,7 +12,7 @@ from stylenet.images.picture import write_image
 from stylenet.video.encoder import FilmFile
 from stylenet.video.film import Film, FilmWriter, Frame
 from stylenet.video.gif import GifFile
-from stylenet.video.reader import PictureFolder
+from stylenet.video.folder import PictureFolder
 
 if TYPE_CHECKING:
     import av

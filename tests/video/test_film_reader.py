@@ -16,7 +16,8 @@ from PIL import Image
 
 from stylenet.errors import InputError
 from stylenet.video.film import Film, Frame
-from stylenet.video.reader import natural, open_film, parse_rate
+from stylenet.video.folder import natural
+from stylenet.video.reader import open_film, parse_rate
 
 
 def read(path: Path) -> tuple[Film, list[Frame]]:
@@ -199,7 +200,7 @@ def twins(path: Path) -> None:
         ("a.mp4", lambda path: path.write_bytes(b""), "no film that can be read"),
         ("a.mp4", lambda path: path.write_text("hello" * 99), "no film that can be read"),
         ("a.mp4", sound_alone, "holds no film, only audio"),
-        ("a.png", lambda path: path.write_bytes(b""), "single picture"),
+        ("a.png", lambda path: path.write_bytes(b""), "no film that can be read"),
         ("folder", Path.mkdir, "holds no pictures"),
         ("folder", twins, "two frames named 1"),
     ],
