@@ -84,7 +84,7 @@ def _train(arguments: argparse.Namespace, painting: str, start: str) -> dict[str
         "--data.val_photos": arguments.val_photos,
         "--data.val_size": arguments.val_size,
         "--data.val_count": arguments.val_count,
-        "--model.half_size": arguments.half_size,
+        "--model.coarse_share": arguments.half_size,
         "--model.learning_rate": arguments.learning_rate,
         "--model.warmup": arguments.warmup,
         "--model.init": init,

@@ -124,7 +124,7 @@ def _options(arguments: argparse.Namespace, choice: Mapping[str, Any]) -> dict[s
         "--data.size": choice["size"],
         "--data.val_size": arguments.val_size,
         "--data.val_count": arguments.val_count,
-        "--model.half_size": choice["half_size"],
+        "--model.coarse_share": choice["half_size"],
         "--model.learning_rate": choice["learning_rate"],
         "--ema": choice["ema"],
         "--model.init": choice["init"],

@@ -54,8 +54,8 @@ def _shown(action: argparse.Action) -> str:
 
 
 def _names(action: argparse.Action) -> str:
-    """Return ``-o, --output OUTPUT``; of a flag the names alone; of several long names the shortest."""
-    long = min((name for name in action.option_strings if name.startswith("--")), key=len)
+    """Return ``-o, --output OUTPUT``; of a flag the names alone; of several long names the first without a group."""
+    long = min((name for name in action.option_strings if name.startswith("--")), key=lambda name: "." in name)
     names = [*(name for name in action.option_strings if not name.startswith("--")), long]
     choices = getattr(getattr(action, "_typehint", None), "__args__", ())
     literals = [choice for choice in choices if isinstance(choice, str)]

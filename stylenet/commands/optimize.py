@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import Namespace
 
 from stylenet.commands.outputs import default_picture
-from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
+from stylenet.commands.parsing import VerbParser, also_called, keywords, parse, verb_parser
 from stylenet.commands.recipes import add_settings
 from stylenet.commands.telling import INTERRUPTED, STARTED, tell
 from stylenet.devices import keep_freed_memory
@@ -61,6 +61,7 @@ def make_parser() -> VerbParser:
     own: set[str | int] = {"photo", "painting", "output", "loss", "settings", "observe", "vgg", "started"}
     of_settings: set[str | int] = {"size", "steps", "budget", "style_weight", "init", "device"}
     parser.add_function_arguments(optimize, skip=own | of_settings)
+    also_called(parser, "--style_shares", "--style_weights")  # its name before, which recipes may have
     return parser
 
 

@@ -41,6 +41,9 @@ _SHORT = {
     "--trainer.max_steps": "--steps",
 }
 
+# Names before, which recipes may have.
+_FORMER = {"--model.style_shares": "--model.style_weights", "--model.coarse_share": "--model.half_size"}
+
 _COMMON = (
     "style",
     "photos",
@@ -84,8 +87,8 @@ class TrainCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add options that belong to no class."""
         assert isinstance(parser, TrainParser)
-        for name, short in _SHORT.items():
-            also_called(parser, name, short)
+        for name, other in [*_SHORT.items(), *_FORMER.items()]:
+            also_called(parser, name, other)
         parser.add_recipes("train")
         parser.add_argument("--output", type=str, help="Style file to write; RUN/NAME.safetensors by default.")
         parser.add_argument("--name", type=str, help="Name of the style; that of its picture by default.")
@@ -256,7 +259,7 @@ def _card(cli: TrainCLI) -> Card:
             "steps": trainer.global_step,
             "batch": photos_a_step(trainer),
             "size": data.size,
-            "half_size": module.hparams["half_size"],
+            "coarse_share": module.hparams["coarse_share"],
             "margin": module.hparams["margin"],
             "init": Path(module.init).stem if module.init else None,  # no path of this machine
             "nearest": module.nearest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stylenet.commands.lines import FrameLine
 from stylenet.commands.outputs import default_video
-from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
+from stylenet.commands.parsing import VerbParser, also_called, keywords, parse, verb_parser
 from stylenet.commands.telling import INTERRUPTED, tell
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
@@ -12,7 +12,7 @@ from stylenet.errors import Interrupted, RunError
 from stylenet.network.look_blends import choose_style
 from stylenet.video.stylize import VideoResult, stylize_video
 
-_COMMON = ("style", "output", "size", "steady", "smooth", "quality", "fps", "overwrite", "device")
+_COMMON = ("style", "output", "size", "steady", "smooth", "crf", "fps", "overwrite", "device")
 _EXAMPLES = (
     "stylenet video holiday.mp4 --style starry_night --steady 0.7",
     "stylenet video frames --style udnie --output painted.webm --fps 30 --size 720",
@@ -31,6 +31,7 @@ def make_parser() -> VerbParser:
     parser.add_argument("--style", "-s", nargs="+", required=True, help="Name or file; a:0.6 b:0.4 blends looks on one body.")
     parser.add_argument("--output", "-o", help="File to write, or a folder for PNGs (default: VIDEO_STYLE.mp4).")
     parser.add_function_arguments(stylize_video, skip={"source", "style", "output", "observe"})
+    also_called(parser, "--crf", "--quality")  # its name before
     return parser
 
 

@@ -235,7 +235,7 @@ class Targets:
 
     content: dict[str, Tensor]
     styles: list[dict[str, GramTarget]]
-    style_weights: list[float]
+    style_shares: list[float]
     content_units: Mapping[str, float | Tensor]
     style_units: Sequence[Mapping[str, float | Tensor]]
 
@@ -282,7 +282,7 @@ class PerceptualLoss(nn.Module):
         self,
         content: Tensor,
         styles: Sequence[Tensor | Grams],
-        style_weights: Sequence[float] | None = None,
+        style_shares: Sequence[float] | None = None,
         reference: Tensor | None = None,
     ) -> Targets:
         """Measure targets from a photo ``[B, 3, H, W]`` and style pictures ``[1, 3, h, w]`` (any sizes) or their Gram matrices,
@@ -295,7 +295,7 @@ class PerceptualLoss(nn.Module):
         Raises:
             InputError: for weights that do not match the styles.
         """
-        weights = shares(style_weights, len(styles))
+        weights = shares(style_shares, len(styles))
         features = self.vgg(content)
         kept = {name: features[name].clone() for name in self.settings.content_layers}
         targets = self.without_units(kept, [self.grams(style) for style in styles], weights)
@@ -305,12 +305,12 @@ class PerceptualLoss(nn.Module):
             return _in_numbers(self._calibrate(targets, features, content.shape[-2] * content.shape[-1]))
         return self.converted(targets, content)
 
-    def without_units(self, content: dict[str, Tensor], styles: list[Grams], style_weights: list[float]) -> Targets:
+    def without_units(self, content: dict[str, Tensor], styles: list[Grams], style_shares: list[float]) -> Targets:
         """Return targets whose units are all 1."""
         return Targets(
             content=content,
             styles=styles,
-            style_weights=style_weights,
+            style_shares=style_shares,
             content_units=dict.fromkeys(self.settings.content_layers, 1.0),
             style_units=[dict.fromkeys(self._unit_names(), 1.0) for _ in styles],
         )
@@ -471,7 +471,7 @@ class PerceptualLoss(nn.Module):
         targets = Targets(
             content={name: features[name].clone() for name in self.settings.content_layers},
             styles=styles,
-            style_weights=[1.0] * len(styles),
+            style_shares=[1.0] * len(styles),
             content_units=dict.fromkeys(self.settings.content_layers, 1.0),
             style_units=[dict.fromkeys(self._unit_names(), 1.0) for _ in styles],
         )
@@ -523,7 +523,7 @@ class PerceptualLoss(nn.Module):
             for part in self._style_parts(name):
                 values = [
                     self._style_distance(part, summary, style[name], pixels) * (share / units[_unit_name(part)])
-                    for style, share, units in zip(targets.styles, targets.style_weights, targets.style_units, strict=True)
+                    for style, share, units in zip(targets.styles, targets.style_shares, targets.style_units, strict=True)
                 ]
                 parts[part] = torch.stack(values).sum() * self.weight(part)
         for name, value in picture_terms.items():
@@ -635,17 +635,17 @@ def _unit_name(part: str) -> str:
 _ENOUGH_PIXELS = 2**20
 
 
-def shares(style_weights: Sequence[float] | None, count: int) -> list[float]:
+def shares(style_shares: Sequence[float] | None, count: int) -> list[float]:
     """Return the share of each of ``count`` styles: equal ones unless they are given.
 
     Raises:
-        InputError: for weights that do not match the styles.
+        InputError: for shares that do not match the styles.
     """
-    weights = list(style_weights) if style_weights else [1 / max(count, 1)] * count
+    weights = list(style_shares) if style_shares else [1 / max(count, 1)] * count
     if len(weights) != count:
-        raise InputError(f"{len(weights)} style weights for {count} style pictures: give one for each")
+        raise InputError(f"{len(weights)} style shares for {count} style pictures: give one for each")
     if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
-        raise InputError(f"style weights {weights}: each must be a number of 0 or more")
+        raise InputError(f"style shares {weights}: each must be a number of 0 or more")
     return weights
 
 

@@ -115,7 +115,7 @@ def export_style(
     nets = [one.net.float() for one in loaded]
     cards = [dataclasses.asdict(one.card) for one in loaded]
     about = json.dumps(cards[0] if len(cards) == 1 else cards)
-    content = network_model(nets, about, half=precision == "16").SerializeToString()
+    content = network_model(nets, about, float16=precision == "16").SerializeToString()
     differences = _compare(nets, content, precision)
     _check_agreement(differences, precision, target)
     write_atomic(target, content)

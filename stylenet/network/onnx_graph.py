@@ -25,7 +25,7 @@ INPUT, SHARES, OUTPUT = "photo", "shares", "styled"
 _OPSET, _IR_VERSION = 17, 8
 
 
-def network_model(nets: Sequence[TransformNet], about: str, half: bool = False) -> ModelProto:
+def network_model(nets: Sequence[TransformNet], about: str, float16: bool = False) -> ModelProto:
     """Return a network as ONNX: input ``photo``, output ``styled``, both ``[batch, 3, height, width]``, float32, RGB, 0..1.
 
     Several networks that differ in their looks alone become one file, with a second input ``shares [K]``: how much of each
@@ -34,11 +34,11 @@ def network_model(nets: Sequence[TransformNet], about: str, half: bool = False) 
     Args:
         nets: on the processor, in float32.
         about: kept in the metadata under ``stylenet``.
-        half: weights and convolutions in float16; input, output and normalisations stay float32.
+        float16: weights and convolutions in float16; input, output and normalisations stay float32.
     """
     from onnx import TensorProto, checker, helper
 
-    graph = _Graph(half, nets)
+    graph = _Graph(float16, nets)
     _build(graph, nets[0])
     shape: list[str | int | None] = ["batch", 3, "height", "width"]
     photo, styled = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (INPUT, OUTPUT))
@@ -59,8 +59,8 @@ def network_model(nets: Sequence[TransformNet], about: str, half: bool = False) 
 class _Graph:
     """Nodes and constants in the order of their making; values go by name."""
 
-    def __init__(self, half: bool, nets: Sequence[TransformNet]) -> None:
-        self.half = half
+    def __init__(self, float16: bool, nets: Sequence[TransformNet]) -> None:
+        self.float16 = float16
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         # Each parameter of the first network, with those of the others in its place.
@@ -77,7 +77,7 @@ class _Graph:
         With ``narrow`` it is in the type of the convolutions.
         """
         twins = self.twins.get(id(value), [value])
-        narrow = narrow and self.half
+        narrow = narrow and self.float16
         if len(twins) == 1 or all(torch.equal(twin, value) for twin in twins):
             return self.constant(_numpy(value.half() if narrow else value))
         table = self.constant(_numpy(torch.stack([twin.detach().flatten() for twin in twins])))
@@ -105,13 +105,13 @@ class _Graph:
         """Convert values to float32."""
         from onnx import TensorProto
 
-        return self.add("Cast", values, to=TensorProto.FLOAT) if self.half else values
+        return self.add("Cast", values, to=TensorProto.FLOAT) if self.float16 else values
 
     def narrow(self, values: str) -> str:
         """Convert values to the type of the convolutions."""
         from onnx import TensorProto
 
-        return self.add("Cast", values, to=TensorProto.FLOAT16) if self.half else values
+        return self.add("Cast", values, to=TensorProto.FLOAT16) if self.float16 else values
 
     def affine(self, values: str, factor: Sequence[float], shift: Sequence[float]) -> str:
         """Add ``factor * values + shift``, channel by channel."""

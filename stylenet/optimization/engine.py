@@ -99,7 +99,7 @@ def optimize_pixels(
     loss: LossSettings | None = None,
     settings: OptimizeSettings | None = None,
     *,
-    style_weights: Sequence[float] | None = None,
+    style_shares: Sequence[float] | None = None,
     init: Tensor | None = None,
     observe: Observer | None = None,
     started: float | None = None,
@@ -114,7 +114,7 @@ def optimize_pixels(
         styles: ``[1, 3, h, w]`` each, in 0..1, of any size; or Gram matrices by layer, at the scale that is wanted.
         loss: what is minimised.
         settings: how.
-        style_weights: share of each style picture; equal by default.
+        style_shares: share of each style picture; equal by default.
         init: a picture to start from, of any size; without it ``settings.init`` decides.
         observe: called after every step; what returns False ends the search.
         started: ``time.monotonic()`` from which the budget counts; now by default.
@@ -157,7 +157,7 @@ class _Search:
         styles: Sequence[Tensor | Grams],
         loss: LossSettings,
         settings: OptimizeSettings,
-        style_weights: Sequence[float] | None,
+        style_shares: Sequence[float] | None,
         observe: Observer | None,
         started: float | None,
         vgg: VGG | None,
@@ -165,7 +165,7 @@ class _Search:
     ) -> None:
         self.keeper = keeper
         self.started = time.monotonic() if started is None else started
-        self.settings, self.style_weights, self.observe = settings, style_weights, observe
+        self.settings, self.style_shares, self.observe = settings, style_shares, observe
         self.device = pick_device(settings.device)
         dtype = pick_loss_precision(settings.precision, self.device)
         self.memory_format = torch.contiguous_format if dtype == torch.float32 else torch.channels_last

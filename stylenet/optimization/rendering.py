@@ -84,7 +84,7 @@ def optimize(
     steps: int | list[int] | None = None,
     budget: str | float | None = None,
     style_weight: float | None = None,
-    style_weights: Sequence[float] | None = None,
+    style_shares: Sequence[float] | None = None,
     init: PictureLike | Style | None = None,
     keep_colors: KeepColors = "none",
     device: str | None = None,
@@ -111,7 +111,7 @@ def optimize(
         steps: at each scale, or a list from coarse to fine; instead of the settings' own.
         budget: ``60s``, ``5m``: ends in time; instead of the settings' own.
         style_weight: factor of the style; instead of the loss's own. 3 for a hint, 30 for little of the photo.
-        style_weights: share of each painting; equal by default.
+        style_shares: share of each painting; equal by default.
         init: what to start from, instead of the settings' own: a picture, a trained style (loaded, its name or file), or one
             of the words ``content``, ``uniform``, ``normal``, ``style``.
         keep_colors: have the photo's colours in the result (Gatys et al., arXiv:1606.05897): ``covariance`` or ``histogram``
@@ -179,7 +179,7 @@ def optimize(
             [_recoloured(one.pixels, photo.pixels, keep_colors) for one in paintings],
             loss,
             settings,
-            style_weights=style_weights,
+            style_shares=style_shares,
             init=first,
             observe=together(observers),
             started=started,

@@ -63,10 +63,10 @@ class TiledLoss:
 
     @torch.no_grad()
     def targets(
-        self, content: Tensor, styles: Sequence[Tensor | Grams], style_weights: Sequence[float] | None = None
+        self, content: Tensor, styles: Sequence[Tensor | Grams], style_shares: Sequence[float] | None = None
     ) -> Targets:
         """Return what :meth:`PerceptualLoss.targets` does. Large activations of the photo lie in a temporary file."""
-        weights = shares(style_weights, len(styles))
+        weights = shares(style_shares, len(styles))
         grams = [self.loss.grams(style) if not isinstance(style, Tensor) else self._grams(style) for style in styles]
         kept: dict[str, Tensor] = {}
         spreads = {name: _Spread(self.settings.content_form) for name in self.settings.content_layers}

@@ -71,7 +71,7 @@ class StyleTraining(LightningModule):
         loss: what is minimised; calibrated, or a paper's own form.
         style_size: size of the style pictures, as in optimize: ``384`` (longest side), ``short:256``, ``full``. Strokes come
             out at this scale, in pixels of the photo.
-        style_weights: share of each style picture in a mixture; equal by default.
+        style_shares: share of each style picture in a mixture; equal by default.
         init: what to start from, so that a style is learnt in a fraction of the time: a trained style or a body (name or file),
             or ``body``, the one that comes with stylenet for this network, and nothing where there is none. On a body the
             training starts from the look that is nearest to the painting. None starts from nothing.
@@ -80,8 +80,8 @@ class StyleTraining(LightningModule):
         optimizer: ``muon`` (of the inner convolutions; Adam for the rest), which learns a style in two thirds of the time, or
             ``adam``, as the papers have it.
         learning_rate: learning rate of the optimizer, at its height.
-        half_size: share of the training, from its beginning, that sees photos at half their size: a step then costs a quarter,
-            and colours and strokes are learnt as well. Photos below 192 pixels keep their size.
+        coarse_share: share of the training, from its beginning, that sees photos at half their size: a step then costs a
+            quarter, and colours and strokes are learnt as well. Photos below 192 pixels keep their size.
         margin: pixels that photos and styled photos are extended by, mirrored, before the loss network sees them. Its
             convolutions pad with zeros, and a network answers them with stripes along the edges. Papers have 0.
         warmup: steps in which the learning rate rises.
@@ -100,12 +100,12 @@ class StyleTraining(LightningModule):
         network: Preset | NetSettings = "standard",
         loss: LossSettings = TRAINING_LOSS,
         style_size: str | int = 384,
-        style_weights: list[float] | None = None,
+        style_shares: list[float] | None = None,
         init: str | None = "body",
         learns: Learns = "all",
         optimizer: Literal["muon", "adam"] = "muon",
         learning_rate: float = 2e-3,
-        half_size: float = 0.5,
+        coarse_share: float = 0.5,
         margin: int = 8,
         warmup: int = 50,
         schedule: Literal["cosine", "constant"] = "cosine",
@@ -128,8 +128,8 @@ class StyleTraining(LightningModule):
             raise InputError(f"optimizer is {optimizer!r}: it is muon or adam")
         if schedule not in ("cosine", "constant"):
             raise InputError(f"schedule is {schedule!r}: it is cosine or constant")
-        if not 0 <= half_size <= 1:
-            raise InputError(f"half_size is {half_size}: it is a share of the training, 0 to 1")
+        if not 0 <= coarse_share <= 1:
+            raise InputError(f"coarse_share is {coarse_share}: it is a share of the training, 0 to 1")
         self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**loss)
         if several not in ("mixed", "looks"):
             raise InputError(f"several is {several!r}: it is mixed or looks")
@@ -180,7 +180,7 @@ class StyleTraining(LightningModule):
             return
         self.style_files = describe_styles(self.styles)
         pictures = [read_image(path, self.hparams["style_size"]).pixels for path in self.styles]
-        weights, margin = self.hparams["style_weights"], self.hparams["margin"]
+        weights, margin = self.hparams["style_shares"], self.hparams["margin"]
         self._objective = Objective(self.loss_settings, pictures, weights, self.looks is not None, margin)
 
     @property
@@ -316,7 +316,7 @@ class StyleTraining(LightningModule):
 
     def _half_share(self, side: int) -> float:
         """Share of the training at half the size of photos of this side."""
-        return float(self.hparams["half_size"]) if side >= 2 * _SMALLEST_HALF else 0.0
+        return float(self.hparams["coarse_share"]) if side >= 2 * _SMALLEST_HALF else 0.0
 
     def cost(self, step: float) -> float:
         """Return the cost of all steps before this one, in steps at the whole size, where no budget changes the plan."""

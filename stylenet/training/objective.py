@@ -39,7 +39,7 @@ class Objective:
     Args:
         settings: the loss.
         pictures: style pictures ``[1, 3, h, w]`` in 0..1.
-        style_weights: share of each picture in a mixture; equal by default.
+        style_shares: share of each picture in a mixture; equal by default.
         looks: whether every picture is a style of its own, instead of all being mixed into one.
         margin: pixels that pictures are extended by, mirrored, before the loss network sees them in training.
     """
@@ -48,11 +48,11 @@ class Objective:
         self,
         settings: LossSettings,
         pictures: Sequence[Tensor],
-        style_weights: Sequence[float] | None = None,
+        style_shares: Sequence[float] | None = None,
         looks: bool = False,
         margin: int = 0,
     ) -> None:
-        self.settings, self.pictures, self.style_weights = settings, list(pictures), style_weights
+        self.settings, self.pictures, self.style_shares = settings, list(pictures), style_shares
         self.margin = margin
         self.trained = list(dict.fromkeys([*settings.content_layers, *settings.style_layers]))
         self.held_out = [name for name in _HELD_OUT if name not in settings.style_layers]
@@ -77,18 +77,18 @@ class Objective:
         with torch.autocast(device.type, enabled=False):
             grams = [self._measure_grams(picture.to(device)) for picture in self.pictures]
             # A style of many is alone with its photo: only mixtures have shares.
-            shares = self.style_weights if self._looks is None else None
+            shares = self.style_shares if self._looks is None else None
             targets = self.loss.targets(photos, grams, shares)
         if self._looks is not None:
             packed = [pack_grams(gram) for gram in grams]
             self._looks = [_Look(*pair) for pair in zip(packed, targets.style_units, strict=True)]
-            self.targets = replace(targets, styles=[], style_weights=[1.0], style_units=[])
+            self.targets = replace(targets, styles=[], style_shares=[1.0], style_units=[])
             return
         self.targets = targets
         self._held_out_grams = {
-            name: torch.stack(
-                [share * gram[name].matrix for share, gram in zip(targets.style_weights, grams, strict=True)]
-            ).sum(dim=0)
+            name: torch.stack([share * gram[name].matrix for share, gram in zip(targets.style_shares, grams, strict=True)]).sum(
+                dim=0
+            )
             for name in self.held_out
         }
 
@@ -106,7 +106,7 @@ class Objective:
         assert self.targets is not None, "prepare() comes first"
         if self._looks is not None:
             return torch.stack([self._answers([(1.0, unpack_grams(look.grams))]) for look in self._looks])
-        return self._answers(list(zip(self.targets.style_weights, self.targets.styles, strict=True)))[None]
+        return self._answers(list(zip(self.targets.style_shares, self.targets.styles, strict=True)))[None]
 
     def _answers(self, styles: Sequence[tuple[float, Grams]]) -> Tensor:
         layers = [

@@ -36,7 +36,7 @@ class FilmFile(FilmWriter):
     one_size = True
     even = True
 
-    def __init__(self, path: Path, film: Film, quality: int = 18) -> None:
+    def __init__(self, path: Path, film: Film, crf: int = 18) -> None:
         super().__init__(path)
         self._av = import_av()
         self.film = film
@@ -44,7 +44,7 @@ class FilmFile(FilmWriter):
         self._format, self._codec = WRITTEN_FILMS[ending(path)]
         if self._codec not in self._av.codecs_available:
             raise InputError(f"cannot write {path}: this PyAV has no {self._codec}; use another ending")
-        self.quality = quality
+        self.crf = crf
         self._replacing = replacing(path)
         self._temporary = path
         self._container: OutputContainer | None = None
@@ -114,7 +114,7 @@ class FilmFile(FilmWriter):
         self._add_others(self._container)
 
     def _codec_options(self) -> dict[str, str]:
-        options = {"crf": str(self.quality)}
+        options = {"crf": str(self.crf)}
         if self._codec == "libx264":
             # Frames in their own order have exact times in MP4, which stores how long each is decoded, not shown.
             options["bf"] = "0"

@@ -125,7 +125,7 @@ def stylize_video(
     size: str | int = "full",
     smooth: float = 0.0,
     steady: float = 0.0,
-    quality: int = 18,
+    crf: int = 18,
     fps: float | str = 25,
     overwrite: bool = False,
     device: str = "auto",
@@ -145,7 +145,7 @@ def stylize_video(
             light that changes; try 0.8.
         steady: blend the styled frame before in, moved by optical flow: its share where the flow can be trusted, 0 (off) to 1.
             Try 0.7; more holds the strokes better, and blurs them.
-        quality: CRF of the film: 0 (lossless in H.264) to 51 (worst).
+        crf: CRF of the film: 0 (lossless in H.264) to 51 (worst).
         fps: frames a second of a folder of pictures, such as 25 or 30000/1001.
         overwrite: replace an output that exists.
         device: ``auto``, ``cpu``, ``cuda``, ...
@@ -162,7 +162,7 @@ def stylize_video(
     if not isinstance(source, str | Path) or not isinstance(output, str | Path):
         kinds = " and ".join(sorted({type(one).__name__ for one in (source, output)}))
         raise InputError(f"a film is read from a path and written to one, not from or to {kinds}")
-    _check(smooth, steady, quality)
+    _check(smooth, steady, crf)
     if compile == "true" and smooth:
         raise InputError("compile and smooth do not go together: leave one of them out")
     rule, begun, where = SizeRule.parse(size), time.monotonic(), pick_device(device)
@@ -173,7 +173,7 @@ def stylize_video(
         styling.coming = {"true": math.inf, "auto": film.frames or 0, "false": 0}[compile]
         if rule.kind == "exact":  # the pixels that were asked for, as they are
             film.aspect = Fraction(1)
-        with open_writer(output, film, quality, overwrite) as writer:
+        with open_writer(output, film, crf, overwrite) as writer:
             stopped = _run(film, writer, engine, rule, observe)
         if smooth and not loaded.net.norm_count:
             writer.notes.append(f"smooth changes nothing: the style {loaded.card.name} has no instance normalisation")
@@ -184,13 +184,13 @@ def stylize_video(
     return judged
 
 
-def _check(smooth: float, steady: float, quality: int) -> None:
+def _check(smooth: float, steady: float, crf: int) -> None:
     if not 0 <= smooth < 1:
         raise InputError(f"smooth is {smooth}: it goes from 0 (off) to below 1")
     if not 0 <= steady <= 1:
         raise InputError(f"steady is {steady}: it goes from 0 (off) to 1")
-    if not 0 <= quality <= _LARGEST_CRF:
-        raise InputError(f"quality is {quality}: it goes from 0 (lossless) to {_LARGEST_CRF} (worst)")
+    if not 0 <= crf <= _LARGEST_CRF:
+        raise InputError(f"crf is {crf}: it goes from 0 (lossless) to {_LARGEST_CRF} (worst)")
 
 
 def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, observe: Progress | None) -> Stopped:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     import av
 
 
-def open_writer(path: str | Path, film: Film, quality: int = 18, overwrite: bool = False) -> FilmWriter:
+def open_writer(path: str | Path, film: Film, crf: int = 18, overwrite: bool = False) -> FilmWriter:
     """Return what writes a video under a name: its ending picks the container; without one it is a folder.
 
     Args:
         path: ``.mp4 .m4v .mov .mkv .webm .gif``, or a folder.
         film: whose timing, sound and names are carried over.
-        quality: CRF of H.264 and VP9.
+        crf: CRF of H.264 and VP9.
         overwrite: replace what is there.
 
     Raises:
@@ -42,7 +42,7 @@ def open_writer(path: str | Path, film: Film, quality: int = 18, overwrite: bool
     if target.exists() and not overwrite:
         raise InputError(f"{path} exists: give another name, or {argument('overwrite', True)}")
     check_writable(target)
-    return GifFile(target, film) if ending(target) == ".gif" else FilmFile(target, film, quality)
+    return GifFile(target, film) if ending(target) == ".gif" else FilmFile(target, film, crf)
 
 
 class PngFolder(FilmWriter):

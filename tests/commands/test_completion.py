@@ -43,6 +43,7 @@ def completed(script: Path, *words: str) -> set[str]:
         (["stylenet", "st"], {"stylize", "styles"}),
         (["stylenet", "stylize", "--str"], {"--strength"}),
         (["stylenet", "optimize", "--style_w"], {"--style_weight", "--style_weights"}),
+        (["stylenet", "optimize", "--style_sh"], {"--style_shares"}),
         (["stylenet", "train", "--phot"], {"--photos"}),
         (["stylenet", "train", "--trainer.max_st"], {"--trainer.max_steps"}),
     ],

@@ -51,7 +51,7 @@ VALUES = {
     "style": "painting.png",
     "style_layers": "{relu1_1: 0.5}",
     "style_size": "33",
-    "style_weights": "[0.5]",
+    "style_shares": "[0.5]",
     "tile": "32",
 }
 
@@ -170,6 +170,30 @@ def test_short_names_of_train() -> None:
     config = parser.parse_args(["--style", "a.jpg", "--photos=b", "--steps", "7", "--network", "swift", "--recipe", "debug"])
     assert (config.model.style, config.data.photos, config.trainer.max_steps) == ("a.jpg", "b", 7)
     assert (config.model.network, config.model.warmup) == ("swift", 5)
+
+
+@pytest.mark.parametrize("form", ["word", "file"])
+@pytest.mark.parametrize(
+    ("verb", "words", "former", "name", "value"),
+    [
+        ("optimize", ["a.jpg", "b.jpg"], "style_weights", "style_shares", [0.5]),
+        ("video", ["a.mp4", "--style", "udnie"], "quality", "crf", 23),
+        ("train", ["--style", "a.jpg", "--photos", "b"], "model.style_weights", "model.style_shares", [0.5]),
+        ("train", ["--style", "a.jpg", "--photos", "b"], "model.half_size", "model.coarse_share", 0.25),
+    ],
+)
+def test_former_names(form: str, verb: str, words: list[str], former: str, name: str, value: object, here: Path) -> None:
+    """People and recipes that have them are understood."""
+    group, _, last = former.rpartition(".")
+    Path("former.yaml").write_text(f"{group}:\n  {last}: {value}\n" if group else f"{last}: {value}\n")
+    parser = importlib.import_module(f"stylenet.commands.{verb}").make_parser()
+    given = [f"--{former}={value}"] if form == "word" else ["--config", "former.yaml"]
+    config = parser.parse_args([*words, *given])
+    assert config[name] == value
+    assert former not in config
+    if verb in ("optimize", "train"):
+        parser = importlib.import_module(f"stylenet.commands.{verb}").make_parser()
+        assert parser.parse_args([*words, "--recipe", "former.yaml"])[name] == value
 
 
 # --- helps ------------------------------------------------------------------------------------------------------------

@@ -274,7 +274,7 @@ def test_several_styles(small: VGG, weights: list[float] | None, shares: tuple[f
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0, 3.0]])
 def test_wrong_number_of_style_weights(small: VGG, weights: list[float]) -> None:
     picture = torch.rand(1, 3, 32, 32)
-    with pytest.raises(InputError, match=f"{len(weights)} style weights for 2 style pictures"):
+    with pytest.raises(InputError, match=f"{len(weights)} style shares for 2 style pictures"):
         loss_of(small).targets(picture, [picture, picture], weights)
 
 

@@ -57,7 +57,7 @@ def check_same(
     """Targets, units, parts, total and gradient."""
     tiled = TiledLoss(loss, side)
     targets, ours = loss.targets(photo, styles, weights), tiled.targets(photo, styles, weights)
-    assert ours.style_weights == targets.style_weights
+    assert ours.style_shares == targets.style_shares
     assert ours.content_units == pytest.approx(targets.content_units, rel=rel)
     assert list(ours.style_units) == [pytest.approx(units, rel=rel) for units in targets.style_units]
     for name, features in targets.content.items():
@@ -129,7 +129,7 @@ def test_matrices_in_place_of_a_picture(networks: dict[str, VGG]) -> None:
     tiled = TiledLoss(loss, 32)
     grams = loss.grams(STYLES[0])
     assert tiled.targets(PHOTO, [grams]).styles == [grams]
-    with pytest.raises(InputError, match="2 style weights for 1 style"):
+    with pytest.raises(InputError, match="2 style shares for 1 style"):
         tiled.targets(PHOTO, STYLES[:1], [1.0, 2.0])
 
 

@@ -105,13 +105,13 @@ def test_two_styles(folder: Path, norm: str) -> None:
         network=TINY.__class__(width=4, residual_blocks=1, norm=norm),
         loss=LOSS,
         style_size=96,
-        style_weights=[0.25, 0.75],
+        style_shares=[0.25, 0.75],
         calibration_photos=2,
     )
     trainer = fit(model, photos(folder), 3)
     assert trainer.global_step == 3
     targets = model.objective.targets
-    assert targets.style_weights == pytest.approx([0.25, 0.75])
+    assert targets.style_shares == pytest.approx([0.25, 0.75])
     assert len(targets.styles) == 2
     assert math.isfinite(float(trainer.callback_metrics["train/objective"]))
 
@@ -135,8 +135,8 @@ def test_init_from_a_style(folder: Path, tmp_path: Path) -> None:
         ({"margin": -1}, "margin is -1"),
         ({"schedule": "linear"}, "schedule is 'linear': it is cosine or constant"),
         ({"warmup": -1}, "warmup is -1"),
-        ({"half_size": 1.5}, "half_size is 1.5"),
-        ({"half_size": math.nan}, "half_size is nan"),
+        ({"coarse_share": 1.5}, "coarse_share is 1.5"),
+        ({"coarse_share": math.nan}, "coarse_share is nan"),
         ({"most_bad_steps": 0}, "most_bad_steps is 0"),
         ({"budget": "soon"}, "budget 'soon'"),
     ],
@@ -151,7 +151,7 @@ def test_wrong_settings(options: dict[str, Any], message: str) -> None:
     ("side", "share", "sides"), [(192, 0.5, [96, 96, 192, 192]), (176, 0.5, [176] * 4), (192, 0, [192] * 4)]
 )
 def test_half_size(folder: Path, side: int, share: float, sides: list[int]) -> None:
-    model, seen = module(half_size=share), []
+    model, seen = module(coarse_share=share), []
     model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]) if model.training else None)
     fit(model, photos(folder, size=side), 4)
     assert seen == sides

@@ -29,7 +29,7 @@ from stylenet.network.styles import Style
 from stylenet.video.encoder import FilmFile
 from stylenet.video.stylize import StyleEngine, VideoResult, stylize_video
 
-PLAIN: dict[str, Any] = {"smooth": 0.0, "device": "cpu", "precision": "32", "quality": 0}
+PLAIN: dict[str, Any] = {"smooth": 0.0, "device": "cpu", "precision": "32", "crf": 0}
 CPU = torch.device("cpu")
 
 
@@ -257,7 +257,7 @@ def test_cut_short(tmp_path: Path, style: Style, name: str, capsys: pytest.Captu
     [
         ({"smooth": 1.0}, "smooth is 1.0: it goes from 0"),
         ({"steady": -0.1}, "steady is -0.1"),
-        ({"quality": 52}, "quality is 52"),
+        ({"crf": 52}, "crf is 52"),
         ({"compile": "true", "smooth": 0.5}, "compile and smooth do not go together"),
         ({"size": "big"}, "size 'big' is not understood"),
         ({"size": "6"}, "too small"),
