@@ -137,10 +137,10 @@ def optimize_pixels(
     keeper = None
     if state is not None:
         # A budget may be prolonged, and tiles give the same result.
-        told = {**asdict(loss), **asdict(settings), "budget": None, "tile": None, "style_weights": style_weights}
+        told = {**asdict(loss), **asdict(settings), "budget": None, "tile": None, "style_shares": style_shares}
         pictures = [content, *([] if init is None else [init]), *_tensors(styles)]
         keeper = StateFile(state, fingerprint(told, pictures))
-    search = _Search(content, styles, loss, settings, style_weights, observe, started, vgg, keeper)
+    search = _Search(content, styles, loss, settings, style_shares, observe, started, vgg, keeper)
     return search.run(init, keeper.load() if keeper and resume else None)
 
 
@@ -263,7 +263,7 @@ class _Search:
             full = (int(style.shape[-2]), int(style.shape[-1]))
             wanted = style_dimensions(self.settings.style_size, self.plan[-1], full, self.settings.upscale)
             styles.append(resize(style, max(round(wanted[0] * shrink), 1), max(round(wanted[1] * shrink), 1)))
-        return loss.targets(resize(self.content, height, width), styles, self.style_weights)
+        return loss.targets(resize(self.content, height, width), styles, self.style_shares)
 
     def _loss_at(self, index: int, saved: SearchState | None) -> PerceptualLoss | TiledLoss:
         """Return the loss of a scale: whole, recomputing blocks, or tile by tile, as memory allows."""
