@@ -5,6 +5,7 @@ What a container can hide is settled here: rotation, colour matrix and range, tr
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
@@ -116,6 +117,8 @@ class Recording(Film):
             self._container.close()
             raise InputError(f"{path} holds no film, only {found}")
         video.thread_type = "AUTO"
+        if video.codec_context is not None:
+            video.codec_context.options = {"max_pixels": str(HUGE)}  # before FFmpeg makes room for a frame
         self._video: VideoStream = video
         rate = video.average_rate or video.guessed_rate or Fraction(25)
         super().__init__(path, rate, video.time_base or 1 / rate, self._expected(rate))
@@ -172,6 +175,8 @@ class Recording(Film):
         """Read a GIF to its end first, as its writer wants to know beforehand what only the last frame tells."""
         from PIL import Image
 
+        with self.path.open("rb") as file:
+            self._check_size(*struct.unpack("<HH", file.read(10)[6:]))
         try:
             with Image.open(self.path, formats=["GIF"]) as image:
                 self.loops = image.info.get("loop", -1)

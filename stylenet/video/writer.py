@@ -11,8 +11,8 @@ from stylenet.formats import WRITTEN_FILMS, ending
 from stylenet.images.picture import write_image
 from stylenet.video.encoder import FilmFile
 from stylenet.video.film import Film, FilmWriter, Frame
-from stylenet.video.gif import GifFile
 from stylenet.video.folder import PictureFolder
+from stylenet.video.gif import GifFile
 
 if TYPE_CHECKING:
     import av

