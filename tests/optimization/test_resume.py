@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_said(network: VGG, tmp_path: Path) -> None:
     # A budget may be prolonged, and without --resume all begins anew.
     assert search(network, replace(HERE, budget=600), state=state, resume=True).steps == 10
     state.write_bytes(b"no state at all")
-    with pytest.raises(InputError, match="is damaged: delete it, or leave --resume out"):
+    with pytest.raises(InputError, match="is damaged: delete it, or leave resume out"):
         search(network, HERE, state=state, resume=True)
     assert search(network, HERE, state=state).steps == 10
 
