@@ -66,9 +66,9 @@ class Forked:
 
         def on_train_start(callback: FinishedSteps, *arguments: Any) -> None:
             start(callback, *arguments)
-            signal.signal(signal.SIGPROF, strike)
             signal.setitimer(signal.ITIMER_PROF, self.seconds)
 
+        signal.signal(signal.SIGPROF, strike)  # before the training, at whose end Lightning puts handlers back
         FinishedSteps.on_train_start = on_train_start
 
     def running(self) -> bool:
