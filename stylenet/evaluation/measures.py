@@ -22,6 +22,7 @@ from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_ind
 from stylenet.losses.perceptual import Grams, GramTarget, LossSettings, PerceptualLoss, moved
 from stylenet.losses.vgg import VGG
 from stylenet.modes import guest
+from stylenet.network.cards import typed
 from stylenet.network.styles import Style, as_style, load_grams
 from stylenet.optimization.engine import Iterate, optimize_pixels
 from stylenet.optimization.settings import OptimizeSettings
@@ -159,15 +160,20 @@ def trained_on(style: Style, picture: PictureLike | None = None) -> tuple[LossSe
         raise InputError(f"the style {card.name} has no card of stylenet: its loss is not known, so it cannot be measured")
     if len(card.style) != 1:
         raise InputError(f"the style {card.name} mixes {len(card.style)} pictures: evaluate takes styles of one")
-    settings = LossSettings(**card.loss)
+    try:
+        settings = typed(card.loss, LossSettings)
+    except ValueError as error:
+        raise InputError(f"the card of {card.name} names a loss that is not known here ({error})") from error
     grams = {} if style.path is None else load_grams(style.path)
     judges = (settings.vgg, settings.vgg_weights, settings.pooling) == ("vgg19", "caffe", "max")
     if picture is None and judges and all(name in grams for name in [*settings.style_layers, *STYLE_LAYERS]):
         return settings, grams
     if picture is None:
-        raise InputError(f"give the picture that {card.name} was trained on ({card.style[0]['file']}) as {argument('picture')}")
-    painting = read_image(picture, card.training["style_size"]).pixels
-    if isinstance(picture, str | Path) and Path(picture).is_file() and sha256(picture) != card.style[0]["sha256"]:
+        named = card.style[0].get("file", "its card does not name it")
+        raise InputError(f"give the picture that {card.name} was trained on ({named}) as {argument('picture')}")
+    painting = read_image(picture).visible().resized(card.training.get("style_size", "full")).pixels
+    known = card.style[0].get("sha256")
+    if known and isinstance(picture, str | Path) and Path(picture).is_file() and sha256(picture) != known:
         raise InputError(f"{picture} is not the picture that {card.name} was trained on: its hash is not the card's")
     return settings, painting
 

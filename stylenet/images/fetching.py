@@ -56,6 +56,8 @@ def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
     except InputError:
         raise
     except IsADirectoryError as error:
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise InputError(f"{path} is a folder that may not be entered: change its permissions") from error
         raise InputError(f"{path} is a folder, not a picture: name a file in it") from error
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error

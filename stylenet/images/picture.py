@@ -116,6 +116,27 @@ class Picture:
     def height(self) -> int:
         return int(self.pixels.shape[2])
 
+    def visible(self) -> Picture:
+        """Return what can be seen of it, laid on white and without transparency; itself where nothing is transparent.
+
+        The invisible pixels of a painting have colours too, which nobody chose, and which must not be learnt. Margins that
+        are wholly invisible are cut off, so that a cut-out is not mostly white.
+
+        Raises:
+            InputError: if nothing can be seen of it.
+        """
+        if self.alpha is None or bool((self.alpha == 1).all()):
+            return replace(self, alpha=None)
+        seen = (self.alpha > 0).flatten(0, 1).any(dim=0)
+        if not seen.any():
+            raise InputError(f"{self.name} is transparent everywhere: there is nothing to see")
+        rows, columns = (torch.nonzero(seen.any(dim=side)).flatten() for side in (1, 0))
+        part = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+        pixels, alpha = self.pixels[part], self.alpha[part]
+        share = 1 - float(self.alpha.mean())
+        note = f"{self.name}: {share:.0%} of it is transparent: what is visible counts, laid on white"
+        return replace(self, pixels=pixels * alpha + (1 - alpha), alpha=None, notes=(*self.notes, note))
+
     def resized(self, size: str | int | SizeRule, upscale: bool = False) -> Picture:
         """Return the picture resized by a size rule (see :class:`~stylenet.images.SizeRule`), antialiased; itself where
         nothing changes."""

@@ -87,16 +87,23 @@ def _single(path: Path) -> tuple[str, Path]:
 
 def _in_folder(folder: Path, output: Path) -> list[tuple[str, Path]]:
     """Return all pictures below a folder, but for results of an earlier run in it and for hidden files."""
-    results = None if output.resolve() == folder.resolve() else output.resolve()
+    results = None if _place(output) == _place(folder) else _place(output)
     found = []
-    for root, folders, files in os.walk(folder):
+    closed: list[Path] = []  # folders that may not be entered: they fail as pictures do, with the others at the end
+    for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         here = Path(root)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and (here / name).resolve() != results)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and _place(here / name) != results)
         names = sorted(name for name in files if is_picture(name))
         found += [(str(here / name), (here / name).relative_to(folder)) for name in names]
+    found += [(str(path), path.relative_to(folder)) for path in closed]
     if not found:
         raise InputError(f"{folder} holds no pictures ({picture_endings()})")
     return found
+
+
+def _place(path: Path | str) -> str:
+    """Return where a path leads; a link to itself leads nowhere, and is no error before it is read."""
+    return os.path.realpath(path)
 
 
 def _names_a_file(output: str) -> bool:
@@ -109,11 +116,11 @@ def _written(name: Path) -> Path:
 
 
 def _check_distinct(jobs: Sequence[Job], sources: Sequence[str]) -> None:
-    photos = {Path(source).resolve() for source in sources if source != STREAM}
+    photos = {_place(source) for source in sources if source != STREAM}
     writers: dict[str, str] = {}
     for job in jobs:
         for output in job.outputs:
-            if Path(output).resolve() in photos:
+            if _place(output) in photos:
                 raise InputError(f"{output} is one of the photos, and would be overwritten by a result: name another output")
             if output in writers:
                 raise InputError(f"{writers[output]} and {job.source} would both become {output}: style them one by one")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stylenet.errors import InputError, one_line
 from stylenet.network.transform_net import NetSettings
-from stylenet.weights import check_tensors, read_weights
+from stylenet.weights import check_tensors
 
 # Names under which a state dict lies among metadata.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "generator", "transformer")
@@ -25,18 +25,8 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "gener
 _OURS = ["down1", "down2", "down3", "up1", "up2", "last"]
 
 
-def read_foreign(path: Path) -> tuple[dict[str, Tensor], NetSettings, str]:
-    """Return the state under our names, the shape of the network, and the repository, of a ``.pth``, ``.model`` or
-    ``.safetensors`` file.
-
-    Raises:
-        InputError: if the file cannot be read safely or is none of those known.
-    """
-    return from_foreign(read_weights(path), path)
-
-
 def from_foreign(loaded: object, path: Path) -> tuple[dict[str, Tensor], NetSettings, str]:
-    """Return the same of what a file holds.
+    """Return the weights under our names, the shape of the network, and the repository, of what a file holds.
 
     Raises:
         InputError: if it is none of those known.

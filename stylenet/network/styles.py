@@ -30,11 +30,12 @@ from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.perceptual import Grams
 from stylenet.modes import guest
 from stylenet.network.cards import CARD_KEY, Card, find_body, find_style, read_card, typed
-from stylenet.network.foreign import read_foreign
+from stylenet.network.checkpoints import from_checkpoint, is_checkpoint
+from stylenet.network.foreign import from_foreign
 from stylenet.network.looks import LEARNS, Learns, Looks, LookTable, read_look, wear_look
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
-from stylenet.weights import check_tensors
+from stylenet.weights import check_tensors, read_weights
 
 # Names of tensors beside those of the network.
 _GRAM, _LOOK, _LOOKS, _SCALE = "gram.", "look", "looks.", ".scale"
@@ -205,8 +206,8 @@ def _write(state: dict[str, Tensor], card: Card, path: str | Path) -> None:
 
 @guest
 def load_style(style: str | os.PathLike[str], device: torch.device | str = "cpu") -> Style:
-    """Load a style by the name of a shipped one or the path of a file: stylenet's own, or a checkpoint of pytorch/examples,
-    gordicaleksa or eriklindernoren. No code in a file is ever run.
+    """Load a style by the name of a shipped one or the path of a file: stylenet's own, a checkpoint of its
+    training, or one of pytorch/examples, gordicaleksa or eriklindernoren. No code in a file is ever run.
 
     Raises:
         InputError: if there is no such style, or the file is none.
@@ -216,18 +217,25 @@ def load_style(style: str | os.PathLike[str], device: torch.device | str = "cpu"
     path = find_style(Path(os.fspath(style)))
     card = read_card(path)
     if card is None:
-        state, settings, source = read_foreign(path)
-        card = Card(path.stem, dataclasses.asdict(settings), source=source)
+        state, card = _read_uncarded(path)
     else:
-        settings = _net_settings(path, card)
         state = _read_body(path, card) if card.body else _read_restored(path)
-    net = _built(path, settings, state)
+    net = _built(path, _net_settings(path, card), state)
     if card.body:
         _wear_look_of(path, card, net)
     broken = [name for name, value in net.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise InputError(f"{path} holds weights that are not finite ({broken[0]}): its training had failed; train it again")
     return Style(net.requires_grad_(False).eval().to(device), card, path)
+
+
+def _read_uncarded(path: Path) -> tuple[dict[str, Tensor], Card]:
+    """Return the weights of a file without a card, and a card of what is known: a checkpoint, or another repository's file."""
+    loaded = read_weights(path)
+    if is_checkpoint(loaded):
+        return from_checkpoint(loaded, path)
+    state, settings, source = from_foreign(loaded, path)
+    return state, Card(path.stem, dataclasses.asdict(settings), source=source)
 
 
 def _net_settings(path: Path, card: Card) -> NetSettings:

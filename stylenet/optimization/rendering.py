@@ -41,7 +41,7 @@ from stylenet.optimization.settings import OptimizeSettings
 _KEYWORDS = ("content", "uniform", "normal", "style")
 
 # Endings of trained styles, and of the checkpoints that are read as such.
-_STYLE_FILES = (".safetensors", ".pth", ".pt", ".model")
+_STYLE_FILES = (".safetensors", ".pth", ".pt", ".model", ".ckpt", ".t7")
 
 
 @dataclass(eq=False)
@@ -149,7 +149,7 @@ def optimize(
     _check(target, quality, bits, save_every, panel)
     photo = _read(photo, "the photo", settings.size, settings.upscale, allow_huge)
     several = cast(Sequence[PictureLike], painting if isinstance(painting, list | tuple) else [painting])
-    paintings = [_read(one, "the painting", "full", False, allow_huge) for one in several]
+    paintings = [_read(one, "the painting", "full", False, allow_huge).visible() for one in several]
     first = _first_picture(photo, init, settings, keep_colors, allow_huge)
     if settings.scales == "auto" and _starts_trained(init, settings):
         # A coarser scale would only blur strokes that are in place already.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
@@ -31,6 +32,8 @@ from stylenet.training.muon import Muon
 from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective
 from stylenet.training.resuming import change_rate, compare_settings, describe_styles, settings_of
+
+_tell = rank_zero_only(logging.getLogger(__name__).info)
 
 # What a network learns by default. Deeper style layers bring the painting's objects, shallower content keeps the photo's: the
 # weights stand between the two.
@@ -179,7 +182,10 @@ class StyleTraining(LightningModule):
         if self._objective is not None:  # the pictures may be gone when the result is measured
             return
         self.style_files = describe_styles(self.styles)
-        pictures = [read_image(path, self.hparams["style_size"]).pixels for path in self.styles]
+        paintings = [read_image(path).visible().resized(self.hparams["style_size"]) for path in self.styles]
+        for note in dict.fromkeys(note for painting in paintings for note in painting.notes):
+            _tell(note)
+        pictures = [painting.pixels for painting in paintings]
         weights, margin = self.hparams["style_shares"], self.hparams["margin"]
         self._objective = Objective(self.loss_settings, pictures, weights, self.looks is not None, margin)
 

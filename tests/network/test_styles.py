@@ -189,3 +189,54 @@ def test_no_style(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, 
         load_style(tmp_path / name)
     assert "\n" not in str(caught.value)
     assert "code was run" not in capfd.readouterr().out
+
+
+# --- checkpoints of a training ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_checkpoint_is_a_style(tmp_path: Path, averaged: bool) -> None:
+    """With the averaged weights, where there are any."""
+    from lightning.pytorch.callbacks import ModelCheckpoint
+    from training_kit import TINY, fit, make_photos, module, photos
+
+    from stylenet.training.averaging import AveragedWeights
+
+    model = module(network=TINY, init=None)
+    keep = ModelCheckpoint(tmp_path / "run", "last", every_n_train_steps=2)
+    more = [AveragedWeights(0.9)] if averaged else []
+    fit(model, photos(make_photos(tmp_path / "photos")), 2, keep, *more, enable_checkpointing=True)
+    (path,) = (tmp_path / "run").glob("*.ckpt")
+    saved = torch.load(path, weights_only=True)
+    assert ("current_model_state" in saved) == averaged
+    style = load_style(path)
+    assert (style.card.name, style.card.source, style.card.training["steps"]) == ("brush_strokes", "stylenet", 2)
+    assert style.net.settings == TINY
+    for name, value in style.net.state_dict().items():
+        assert torch.equal(value, saved["state_dict"][f"network.{name}"]), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hyper_parameters": {"network": {"width": 10**9}}}, "another version of stylenet, or is damaged.*width must be"),
+        ({"hyper_parameters": {"network": {"upsample": "evil"}}}, "Invalid enum value 'evil'"),
+        ({"hyper_parameters": {"network": "none"}}, "another version of stylenet, or is damaged"),
+        ({"hyper_parameters": {"network": "standard", "loss": {"vgg": 3}}}, "another version of stylenet, or is damaged"),
+        ({"hyper_parameters": {"network": "standard"}}, "does not fit the network"),
+        ({"state_dict": {"network.down1.conv.weight": torch.zeros(1).expand(10**9)}}, "claims 4,000,000,000 bytes"),
+        ({"state_dict": {}}, "does not fit the network"),
+        ({"global_step": {"a": 1}, "training": None}, "does not fit the network"),
+    ],
+    ids=["wide", "evil", "no preset", "loss", "another network", "stride 0", "empty", "odd counters"],
+)
+def test_hostile_checkpoints(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    whole = {
+        "pytorch-lightning_version": "2.6.0",
+        "hyper_parameters": {"network": "quarter"},
+        "state_dict": {},
+        "global_step": 3,
+    }
+    torch.save({**whole, **changes}, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match=message):
+        load_style(tmp_path / "a.ckpt")

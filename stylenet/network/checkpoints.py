@@ -1,0 +1,74 @@
+"""Checkpoints of a training as styles: Lightning's files of stylenet's own module, of which the averaged weights are taken."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from stylenet.errors import InputError
+from stylenet.losses.perceptual import LossSettings
+from stylenet.network.cards import Card, typed
+from stylenet.network.looks import wear_look
+from stylenet.network.transform_net import PRESETS, NetSettings, TransformNet
+from stylenet.weights import check_tensors
+
+_NETWORK, _TABLE = "network.", "looks.table"
+
+
+def is_checkpoint(loaded: object) -> bool:
+    """Return whether what a file holds is a checkpoint of stylenet's training."""
+    if not isinstance(loaded, Mapping) or "pytorch-lightning_version" not in loaded:
+        return False
+    options, state = loaded.get("hyper_parameters"), loaded.get("state_dict")
+    return isinstance(options, Mapping) and "network" in options and isinstance(state, Mapping)
+
+
+def from_checkpoint(loaded: Any, path: Path) -> tuple[dict[str, Tensor], Card]:
+    """Return the weights of a network under our names, and what is known of it as a card.
+
+    Where weights are averaged, the checkpoint's ``state_dict`` holds the average. A training of many looks gives what its
+    style file would hold: the body that wears their mean.
+
+    Raises:
+        InputError: for a checkpoint whose settings are not of their types.
+    """
+    options, found = loaded["hyper_parameters"], loaded["state_dict"]
+    state = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    check_tensors(path, state)
+    try:
+        network = options["network"]
+        settings = PRESETS[network] if isinstance(network, str) else typed(network, NetSettings)
+        loss = typed(options.get("loss", {}), LossSettings)
+    except (LookupError, ValueError) as error:
+        raise InputError(f"{path} is a checkpoint of another version of stylenet, or is damaged ({error})") from error
+    weights = {name.removeprefix(_NETWORK): value.float() for name, value in state.items() if name.startswith(_NETWORK)}
+    if _TABLE in state:
+        weights = _wearing_the_mean(weights, state[_TABLE].float(), settings, path)
+    return weights, _card(loaded, options, settings, loss, path)
+
+
+def _wearing_the_mean(weights: dict[str, Tensor], table: Tensor, settings: NetSettings, path: Path) -> dict[str, Tensor]:
+    net = TransformNet(settings)
+    try:
+        net.load_state_dict(weights)
+        return dict(wear_look(net, table.mean(dim=0)).state_dict())
+    except (RuntimeError, IndexError) as error:
+        raise InputError(f"{path} is damaged: its looks do not fit its network") from error
+
+
+def _card(loaded: Any, options: Any, settings: NetSettings, loss: LossSettings, path: Path) -> Card:
+    named = options.get("style", [])
+    styles = [str(style) for style in ([named] if isinstance(named, str) else named if isinstance(named, list) else [])]
+    steps, seconds = (loaded.get("global_step"), (loaded.get("training") or {}).get("seconds"))
+    about = {"steps": steps, "style_size": options.get("style_size"), "seconds": seconds}
+    return Card(
+        name=Path(styles[0]).stem if styles else path.stem,
+        network=dataclasses.asdict(settings),
+        style=[{"file": Path(style).name} for style in styles],
+        loss=dataclasses.asdict(loss),
+        training={name: value for name, value in about.items() if isinstance(value, int | float | str)},
+    )

@@ -1,0 +1,76 @@
+"""What is invisible in a painting is not learnt: its visible part counts, on white, and a person is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import noise
+from PIL import Image
+from training_kit import make_photos, module, photos
+
+from stylenet.errors import InputError
+from stylenet.images.picture import Picture, read_image
+from stylenet.optimization.rendering import optimize
+
+
+def cut_out(path: Path, hidden: tuple[int, int, int] = (0, 255, 0)) -> Path:
+    """A painting of 64 x 64 pixels, around which nothing is seen; but invisible pixels have a colour too."""
+    image = Image.new("RGBA", (128, 128), (*hidden, 0))
+    image.paste(Image.fromarray(noise(64, 64, 5)), (40, 20))
+    image.save(path)
+    return path
+
+
+def test_visible_part(tmp_path: Path) -> None:
+    picture = read_image(cut_out(tmp_path / "a.png"))
+    seen = picture.visible()
+    assert seen.alpha is None
+    assert torch.equal((seen.pixels[0].permute(1, 2, 0) * 255).round().byte(), torch.from_numpy(noise(64, 64, 5)))
+    assert seen.notes == (f"{tmp_path}/a.png: 75% of it is transparent: what is visible counts, laid on white",)
+
+
+def test_half_transparent_on_white() -> None:
+    pixels, alpha = torch.zeros(1, 3, 8, 8), torch.full((1, 1, 8, 8), 0.25)
+    assert torch.allclose(Picture(pixels, alpha).visible().pixels, torch.full((1, 3, 8, 8), 0.75))
+
+
+@pytest.mark.parametrize("alpha", [None, torch.ones(1, 1, 8, 8)])
+def test_opaque_pictures_stay(alpha: torch.Tensor | None) -> None:
+    pixels = torch.rand(1, 3, 8, 8)
+    seen = Picture(pixels, alpha).visible()
+    assert torch.equal(seen.pixels, pixels)
+    assert seen.notes == ()
+
+
+def test_nothing_to_see() -> None:
+    with pytest.raises(InputError, match="transparent everywhere"):
+        Picture(torch.rand(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)).visible()
+
+
+def test_training_does_not_see_what_is_hidden(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    grams = []
+    for hidden in ((0, 255, 0), (255, 0, 255)):
+        model = module(style=str(cut_out(tmp_path / "style.png", hidden)), init=None)
+        with caplog.at_level("INFO", logger="stylenet"):
+            model.setup("fit")
+        data = photos(make_photos(tmp_path / "photos", 8))
+        data.setup()
+        model.prepare(data.calibration_photos(2), torch.device("cpu"), torch.float32)
+        grams.append(model.style_grams())
+    assert "75% of it is transparent" in caplog.text
+    one, other = grams
+    assert one
+    assert other
+    assert all(torch.equal(one[name].matrix, other[name].matrix) for name in one)
+
+
+def test_optimize_does_not_see_what_is_hidden(tmp_path: Path, content: Path) -> None:
+    results = []
+    for hidden in ((0, 255, 0), (255, 0, 255)):
+        style = cut_out(tmp_path / "style.png", hidden)
+        results.append(optimize(content, style, steps=2, device="cpu"))
+    assert np.array_equal(results[0].picture.numpy(), results[1].picture.numpy())
+    assert any("75% of it is transparent" in note for note in results[0].notes)
