@@ -1,4 +1,4 @@
-"""``stylenet video``: a film through a trained network."""
+"""``stylenet video``: a video through a trained network."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def make_parser() -> VerbParser:
     """Return the parser of the command."""
     parser = verb_parser(
         "video",
-        "Styles a film, an animated GIF or a folder of frames; sound and timing are carried over.",
+        "Styles a video, an animated GIF or a folder of frames; sound and timing are carried over.",
         _COMMON,
         _EXAMPLES,
     )
-    parser.add_argument("source", help="A film, an animated GIF, or a folder of pictures.")
+    parser.add_argument("source", help="A video, an animated GIF, or a folder of pictures.")
     parser.add_argument("--style", "-s", nargs="+", required=True, help="Name or file; a:0.6 b:0.4 blends looks on one body.")
     parser.add_argument("--output", "-o", help="File to write, or a folder for PNGs (default: VIDEO_STYLE.mp4).")
     parser.add_function_arguments(stylize_video, skip={"source", "style", "output", "observe"})
@@ -36,7 +36,7 @@ def make_parser() -> VerbParser:
 
 
 def run(words: list[str]) -> int:
-    """Style a film as the words of the command line say, and return the exit code."""
+    """Style a video as the words of the command line say, and return the exit code."""
     keep_freed_memory()
     config = parse(make_parser(), words)
     config.output = config.output or default_video(config.source, config.style)

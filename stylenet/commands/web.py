@@ -15,7 +15,7 @@ def make_parser() -> VerbParser:
     """Return the parser of the command."""
     parser = verb_parser(
         "web",
-        "Shows the page in a browser: photos, searches, trainings, films, the webcam, on this machine.",
+        "Shows the page in a browser: photos, searches, trainings, videos, the webcam, on this machine.",
         _COMMON,
         _EXAMPLES,
     )
