@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from stylenet.errors import InputError
@@ -146,7 +145,8 @@ class TransformNet(nn.Module):
             values = block(values, next(given), next(given))
         for layer in self.up:
             values = layer(values, next(given))
-        return self.leave(self.last(values))[..., :height, :width]
+        styled = self.leave(self.last(values))
+        return _cropped(styled, height, width) if _exporting() else styled[..., :height, :width]
 
     @property
     def down(self) -> list[ConvLayer]:
@@ -171,8 +171,10 @@ class TransformNet(nn.Module):
 
     def _enter(self, picture: Tensor) -> Tensor:
         height, width = picture.shape[-2:]
-        check_sides(height, width)
+        if _exporting():
+            return self.enter(_to_multiples_of_4(picture))
         below, right = -height % 4, -width % 4
+        check_sides(height, width)
         return self.enter(F.pad(picture, (0, right, 0, below), mode="reflect") if below or right else picture)
 
     def enter(self, picture: Tensor) -> Tensor:
@@ -204,6 +206,31 @@ def _unwoven(values: Tensor) -> Tensor:
     padded = F.pad(values, (1, 1, 1, 1), mode="reflect")  # slices: pooling takes ten times as long for three channels
     rows = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
     return (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 16
+
+
+def _exporting() -> bool:
+    """Return whether a program is made of the network that is to take pictures of any size. No size may be asked for then: the
+    answer would be written into the program."""
+    return bool(torch.compiler.is_exporting()) if hasattr(torch.compiler, "is_exporting") else torch.compiler.is_compiling()
+
+
+def _to_multiples_of_4(picture: Tensor) -> Tensor:
+    """A picture ``[B, C, H, W]`` continued by reflection to multiples of 4, by looking pixels up.
+
+    An exporter that traces F.pad by 0 to 3 pixels cannot tell for which sizes its program holds.
+    """
+    for dim in (2, 3):
+        side = picture.shape[dim]
+        index = torch.arange((side + 3) // 4 * 4, device=picture.device)
+        picture = picture.index_select(dim, torch.where(index < side, index, 2 * (side - 1) - index))
+    return picture
+
+
+def _cropped(picture: Tensor, height: int, width: int) -> Tensor:
+    """The upper left of a picture, by looking pixels up: exporters want a proof that a slice is not longer than its source."""
+    for dim, side in ((2, height), (3, width)):
+        picture = picture.index_select(dim, torch.arange(side, device=picture.device))
+    return picture
 
 
 def check_sides(height: int, width: int) -> None:
@@ -298,6 +325,8 @@ _WIDE_VECTORS = torch.backends.cpu.get_cpu_capability().startswith("AVX")
 def _pays_in_squares(values: Tensor, weight: Tensor) -> bool:
     """Tell whether a convolution gives so few channels that four places at once are cheaper, and height and width are even."""
     outputs, _, *kernel = weight.shape
+    if _exporting():
+        return False
     even = all((side - size) % 2 == 1 for side, size in zip(values.shape[2:], kernel, strict=True))
     return values.device.type == "cpu" and _WIDE_VECTORS and outputs <= 4 and even
 
@@ -352,13 +381,20 @@ class InstanceNorm(nn.Module):
     def forward(self, values: Tensor, statistics: GivenStatistics | None = None) -> Tensor:
         """Normalise ``[B, C, h, w]``, by the statistics of the values unless others are given."""
         given = statistics(values) if callable(statistics) else statistics
+        if given is None and _exporting():
+            return self._by_instance_norm(values)
         if _batch_norm_serves(values):
             return self._by_batch_norm(values, given)
         if given is None:
-            normalised: Tensor = _Normalise.apply(values, self.weight, self.bias, self.eps)
+            normalised: Tensor = _Normalise.apply(values, self.weight, self.bias, self.eps)[0]
             return normalised
         mean, variance = given
         return _scaled(values.float(), mean, (variance + self.eps).rsqrt(), self.weight, self.bias).to(values.dtype)
+
+    def _by_instance_norm(self, values: Tensor) -> Tensor:
+        """Normalise by torch's own operator, which exporters know; scale and shift may be of one picture or of each."""
+        normalised = F.instance_norm(values.float(), eps=self.eps)
+        return torch.addcmul(self.bias[..., None, None], normalised, self.weight[..., None, None]).to(values.dtype)
 
     def _by_batch_norm(self, values: Tensor, given: Statistics | None) -> Tensor:
         """Normalise one picture at a time; statistics, scale and shift of one picture are for all."""
@@ -417,20 +453,38 @@ def _scaled(values: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias:
 
 
 class _Normalise(torch.autograd.Function):
-    """Instance normalisation with a gradient written out; autograd would take twice as many passes over the whole tensor."""
+    """Instance normalisation with a gradient written out: autograd's passes over the whole tensor are twice as many.
+
+    The gradient can be differentiated itself, by the slower way of :func:`_normalise_plainly`.
+    """
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    def forward(values: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         centred, mean, variance = _centred(values.float())
         inverse = (variance + eps).rsqrt()
-        ctx.save_for_backward(values, weight, mean, inverse)
-        torch.addcmul(bias[..., None, None], centred, (weight * inverse)[..., None, None], out=centred)
-        return centred.to(values.dtype)
+        if torch._C._functorch.maybe_current_level() is None:
+            result = torch.addcmul(bias[..., None, None], centred, (weight * inverse)[..., None, None], out=centred)
+        else:  # vmap knows no out=
+            result = torch.addcmul(bias[..., None, None], centred, (weight * inverse)[..., None, None])
+        return result.to(values.dtype), mean, inverse
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        values, weight, mean, inverse = ctx.saved_tensors
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        values, weight, bias, ctx.eps = inputs
+        _, mean, inverse = output
+        ctx.mark_non_differentiable(mean, inverse)
+        ctx.save_for_backward(values, weight, bias, mean, inverse)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        values, weight, bias, mean, inverse = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient is to be differentiated itself
+            plain = _normalise_plainly(values, weight, bias, ctx.eps)
+            wanted = [tensor for tensor, needed in zip((values, weight, bias), ctx.needs_input_grad, strict=False) if needed]
+            found = iter(torch.autograd.grad(plain, wanted, gradient, create_graph=True))
+            return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None
         wide = gradient.float()
         standard = torch.addcmul((-mean * inverse)[..., None, None], values.float(), inverse[..., None, None])
         by_bias, by_weight = wide.sum(dim=(2, 3)), (wide * standard).sum(dim=(2, 3))
@@ -443,3 +497,10 @@ class _Normalise(torch.autograd.Function):
         if weight.ndim == 1:  # one scale and shift for all pictures
             by_weight, by_bias = by_weight.sum(dim=0), by_bias.sum(dim=0)
         return lowered.mul_(factor).to(values.dtype), by_weight, by_bias, None
+
+
+def _normalise_plainly(values: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Return what :class:`_Normalise` does, by operations that autograd can differentiate as often as it likes."""
+    centred, _, variance = _centred(values.float())
+    standard = centred * (variance + eps).rsqrt()[..., None, None]
+    return (weight[..., None, None] * standard + bias[..., None, None]).to(values.dtype)

