@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from stylenet.optimization.rendering import OptimizeResult as OptimizeResult
     from stylenet.optimization.rendering import optimize as optimize
     from stylenet.optimization.settings import OptimizeSettings as OptimizeSettings
+    from stylenet.training.run import train as train
     from stylenet.video.stylize import VideoResult as VideoResult
     from stylenet.video.stylize import stylize_video as stylize_video
 
@@ -80,6 +81,7 @@ __all__ = [
     "save_style",
     "stylize",
     "stylize_video",
+    "train",
     "write_image",
 ]
 
@@ -117,6 +119,7 @@ _HOME = {
     "save_style": "network.styles.save_style",
     "stylize": "inference.stylizer.stylize",
     "stylize_video": "video.stylize.stylize_video",
+    "train": "training.run.train",
     "write_image": "images.picture.write_image",
 }
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 from jsonargparse import capture_parser
@@ -15,21 +12,16 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from stylenet.commands.parsing import VerbMixin, also_called, parsing
-from stylenet.commands.trainer_options import check_trainer, complete
-from stylenet.devices import gains_from_bf16, keep_freed_memory, pick_device, versions
+from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
 from stylenet.errors import InputError, RunError
-from stylenet.files import check_writable
 from stylenet.logs import quiet_lightning
 from stylenet.network.cards import Card
-from stylenet.network.styles import add_metrics, save_look, save_style
-from stylenet.training.callbacks import StyleWriter, photos_a_step
-from stylenet.training.checkpoints import LAST, check_unused, find_checkpoint, pick_run
+from stylenet.training.callbacks import StyleWriter
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining
-
-# When neither steps, epochs nor a time are given.
-DEFAULT_STEPS = 4000
+from stylenet.training.run import fit, save, settle, trainer_defaults
+from stylenet.training.trainer_options import complete
 
 # What people type most, without the group that it belongs to.
 _SHORT = {
@@ -104,25 +96,12 @@ class TrainCLI(LightningCLI):
         """Settle names and folders."""
         config = self.config
         styles = config.model.style if isinstance(config.model.style, list) else [config.model.style]
-        config.name = config.name or Path(styles[0]).stem
-        config.run = config.run or str(pick_run(Path("runs") / config.name, resumed=config.ckpt_path is not None))
-        config.output = config.output or str(Path(config.run) / f"{config.name}.safetensors")
-        if Path(config.output).suffix != ".safetensors":
-            raise InputError(f"a style is written as .safetensors: change the ending of {config.output}")
-        if not 0 <= config.ema < 1:
-            raise InputError(f"ema is {config.ema}: it must be 0 or more, and below 1")
-        check_trainer(config.trainer)
-        if not config.trainer.fast_dev_run:  # a dry run writes nothing
-            check_writable(Path(config.output))
-            check_writable(Path(config.run) / "checkpoints" / LAST)
-        ends = (config.trainer.max_steps != -1, config.trainer.max_epochs != -1, config.trainer.max_time, config.model.budget)
-        if not any(ends):
-            config.trainer.max_steps = DEFAULT_STEPS
+        settle(config, styles[0], config.trainer, config.model.budget)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build a trainer with checkpoints, averaged weights, previews, the progress line, and what writes the style."""
         options = dict(self.config_init.trainer)
-        added, callbacks = complete(options, self.config, StyleWriter(partial(_save, self)))
+        added, callbacks = complete(options, self.config, StyleWriter(partial(save, self)))
         self.trainer_defaults["callbacks"] = callbacks
         try:
             return super().instantiate_trainer(**{**kwargs, **added})
@@ -148,7 +127,14 @@ def train(words: list[str]) -> str:
     """
     quiet_lightning()
     keep_freed_memory()
-    return _fit(parse(words))
+    cli = parse(words)
+    card = fit(cli)
+    if card is not None:
+        _tell(card, cli.config.output)
+    elif cli.trainer.fast_dev_run:  # type: ignore[attr-defined]
+        print("the dry run went well; it wrote nothing")
+        return ""
+    return str(cli.config.output)
 
 
 def parse(words: list[str]) -> TrainCLI:
@@ -182,52 +168,8 @@ def _cli(words: list[str]) -> TrainCLI:
             "description": "Trains a network on a style, for real-time use on any photo.",
             "default_env": False,
         },
-        trainer_defaults={
-            "precision": "bf16-mixed" if gains_from_bf16(pick_device()) else "32-true",
-            "max_steps": -1,
-            "max_epochs": -1,
-            "val_check_interval": 500,
-            "check_val_every_n_epoch": None,
-            "num_sanity_val_steps": 0,
-            "gradient_clip_val": 1.0,
-            "log_every_n_steps": 10,
-            "enable_model_summary": False,
-        },
+        trainer_defaults=trainer_defaults(),
     )
-
-
-def _fit(cli: TrainCLI) -> str:
-    module, data, trainer, config = cli.model, cli.datamodule, cli.trainer, cli.config
-    run, dry = Path(config.run), bool(cli.trainer.fast_dev_run)  # type: ignore[attr-defined]
-    checkpoint = find_checkpoint(config.ckpt_path, run) if config.ckpt_path else None
-    if checkpoint is None and not dry:
-        check_unused(run)
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except (SystemExit, KeyboardInterrupt) as error:  # Lightning makes one of the other, after the callbacks had their say
-        raise KeyboardInterrupt(_how_to_go_on(run)) from error
-    if dry:
-        print("the dry run went well; it wrote nothing")
-        return ""
-    try:
-        metrics = _measure(cli)
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise KeyboardInterrupt(f"interrupted: {config.output} is written, but was not measured") from error
-    if trainer.is_global_zero:
-        _tell(add_metrics(config.output, metrics), config.output)
-    return str(config.output)
-
-
-def _how_to_go_on(run: Path) -> str:
-    if not (run / "checkpoints" / LAST).is_file():
-        return "interrupted: nothing was kept"
-    return f"interrupted: go on with --run {run} --ckpt_path last"
-
-
-def _measure(cli: TrainCLI) -> dict[str, float]:
-    """Return the metrics of the result, if held-out photos are looked at."""
-    found = cli.trainer.validate(cli.model, datamodule=cli.datamodule, verbose=False) if cli.trainer.limit_val_batches else []
-    return {name: round(float(value), 5) for name, value in found[0].items()} if found else {}
 
 
 def _tell(card: Card, path: str) -> None:
@@ -236,50 +178,6 @@ def _tell(card: Card, path: str) -> None:
     print(f"{path}: {', '.join([length, *_summary(card.metrics)])}")
     if training.get("ended"):
         raise RunError(f"{training['ended']} ({path})")
-
-
-def _save(cli: TrainCLI) -> None:
-    """Write what was learnt: a look, or a network with its looks, if it has any."""
-    module, card, path = cli.model, _card(cli), cli.config.output
-    learns = module.hparams["learns"]
-    if learns != "all" and module.init is not None:
-        save_look(module.network, learns, module.init, card, path)
-    else:
-        save_style(module.worn_network(), card, path, grams=module.style_grams(), looks=module.looks)
-
-
-def _card(cli: TrainCLI) -> Card:
-    module, data, trainer, config = cli.model, cli.datamodule, cli.trainer, cli.config
-    return Card(
-        name=config.name,
-        style=module.style_files,
-        credit=config.credit,
-        loss=asdict(module.loss_settings),
-        training={
-            "steps": trainer.global_step,
-            "batch": photos_a_step(trainer),
-            "size": data.size,
-            "coarse_share": module.hparams["coarse_share"],
-            "margin": module.hparams["margin"],
-            "init": Path(module.init).stem if module.init else None,  # no path of this machine
-            "nearest": module.nearest,
-            "learns": module.hparams["learns"],
-            "style_size": module.hparams["style_size"],
-            "optimizer": module.hparams["optimizer"],
-            "learning_rate": module.learning_rate,
-            "schedule": module.schedule,
-            "ema": config.ema,
-            "precision": str(trainer.precision),
-            "device": trainer.strategy.root_device.type,
-            "seconds": round(module.seconds),
-            "skipped_steps": module.bad_steps,
-            **({"changes": module.changes} if module.changes else {}),
-            **({"ended": module.broken} if module.broken else {}),
-        },
-        data=data.fingerprint,
-        versions=versions(),
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-    )
 
 
 def _summary(metrics: dict[str, float]) -> list[str]:

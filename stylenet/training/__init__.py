@@ -1,7 +1,7 @@
 """Engine 2: the weights of a network are the variables (Johnson, Alahi & Fei-Fei, ECCV 2016).
 
 The room owns photos and their loading, the LightningModule, the optimizer and the callbacks, and the download of COCO.
-It exports the module, the data module and the optimizer.
+It exports ``train``, the module, the data module and the optimizer.
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stylenet.training.muon import Muon as Muon
     from stylenet.training.photos import Photo as Photo
     from stylenet.training.photos import find_photos as find_photos
+    from stylenet.training.run import train as train
 
 __all__ = [
     "Muon",
@@ -21,6 +22,7 @@ __all__ = [
     "PhotoDataModule",
     "StyleTraining",
     "find_photos",
+    "train",
 ]
 
 __getattr__ = exporter(
@@ -30,5 +32,6 @@ __getattr__ = exporter(
         "module": ["StyleTraining"],
         "muon": ["Muon"],
         "photos": ["Photo", "find_photos"],
+        "run": ["train"],
     },
 )

@@ -19,12 +19,13 @@ from training_kit import PAINTING, make_photos
 
 from stylenet.commands.cli import main
 from stylenet.commands.recipes import list_recipes, recipe_path
-from stylenet.commands.train import DEFAULT_STEPS, parse
+from stylenet.commands.train import parse
 from stylenet.files import sha256
 from stylenet.losses.perceptual import LossSettings
 from stylenet.network.styles import load_style
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining
+from stylenet.training.run import DEFAULT_STEPS
 
 # Each process has one thread: two of them share the machine in some tests.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
