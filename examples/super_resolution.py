@@ -1,9 +1,9 @@
-"""Train a small super-resolution network with a perceptual loss, in about a minute on a laptop (Johnson et al., ECCV 2016, 4.2).
+"""Train a small super-resolution network with a perceptual loss, in about a minute (Johnson et al., ECCV 2016, section 4.2).
 
     python examples/super_resolution.py examples/browser/example.jpg --output larger.png
 
-The network learns from crops of one picture to bring back what a reduction to half the size took away. It begins as plain bicubic
-interpolation and adds to that. The picture that it writes is twice as large as the one that was given.
+The network learns from crops of one picture to bring back what a reduction to half the size took away. It begins as plain
+bicubic interpolation and adds to that. The picture that it writes is twice as large as the one that was given.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def look_names(net: TransformNet, learns: Learns) -> list[str]:
     return norm_names(net) + (ends if learns == "norms+ends" else [])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Looks:
     """The looks of a body, as its file holds them.
 

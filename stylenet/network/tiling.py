@@ -163,7 +163,7 @@ def style_in_strips(
         return work.run()[..., :height, :width]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Work:
     net: TransformNet
     picture: Tensor

@@ -208,7 +208,7 @@ class _KnownGradient(torch.autograd.Function):
         return gradient.mul_(outer), None, None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Slopes:
     """The sums that an objective depends on; each tensor's ``grad`` is the derivative with respect to it."""
 
@@ -220,7 +220,7 @@ class _Slopes:
         return _slope(self.terms[name])
 
 
-@dataclass
+@dataclass(eq=False)
 class _StyleSum:
     """Gram matrix and mean of parts as those of the whole."""
 
@@ -244,7 +244,7 @@ class _StyleSum:
         return GramTarget((self.matrix / self.positions).float(), self.positions, (self.mean / self.positions).float())
 
 
-@dataclass
+@dataclass(eq=False)
 class _Spread:
     """The statistics of a photo's activations that :meth:`PerceptualLoss.calibrated` wants, from parts."""
 

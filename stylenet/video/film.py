@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import av
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """A picture and when it is shown.
 
