@@ -24,6 +24,7 @@ from stylenet.images.decoding import HUGE
 from stylenet.images.fetching import Source
 from stylenet.images.inputs import check_range, check_shape, check_tensor, to_tensors
 from stylenet.images.sizes import SizeRule
+from stylenet.modes import guest
 
 _BAND = 256  # rows
 _SHOWN = 1024  # pixels of the longest side in a notebook
@@ -165,6 +166,7 @@ def resize(tensor: Tensor, height: int, width: int) -> Tensor:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
+@guest
 def read_image(
     source: PictureLike, size: str | int | SizeRule = "full", *, upscale: bool = False, allow_huge: bool = False
 ) -> Picture:
@@ -257,6 +259,7 @@ def check_format(path: str | Path, bits: int = 8) -> str:
     return WRITTEN_PICTURES[suffix]
 
 
+@guest
 def write_image(
     picture: PictureLike, path: str | Path, *, quality: int = 95, bits: int = 8, alpha: Tensor | None = None
 ) -> Path:

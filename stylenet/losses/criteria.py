@@ -16,7 +16,7 @@ from stylenet.losses.perceptual import (
     LossSettings,
     PerceptualLoss,
     StyleForm,
-    check_pair,
+    check_output,
     style_loss,
 )
 from stylenet.losses.vgg import Architecture, Pooling
@@ -108,7 +108,7 @@ class StyleLoss(nn.Module):
         Raises:
             InputError: for a tensor of another shape or type.
         """
-        output, _ = check_pair(output)
+        output = check_output(output)
         features, targets = self.vgg(output), self.painting.grams()
         pixels = output.shape[-2] * output.shape[-1]
         terms = []

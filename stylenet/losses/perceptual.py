@@ -595,21 +595,28 @@ def _style_picture(painting: PictureLike | Grams, vgg: VGG) -> Tensor | Grams:
     return moved(painting if isinstance(painting, dict) else as_picture(painting, "the painting").pixels, device)
 
 
-def check_pair(output: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def check_output(output: Tensor) -> Tensor:
+    """Return the output of a network as ``[B, 3, H, W]``. Its range is that network's affair.
+
+    Raises:
+        InputError: for another shape, or what is no tensor of floats.
+    """
+    if not isinstance(output, Tensor) or not output.is_floating_point():
+        kind = str(output.dtype) if isinstance(output, Tensor) else type(output).__name__
+        raise InputError(f"the output is {kind}: a loss compares tensors [B, 3, H, W] of floats in 0..1")
+    return check_shape(output, "the output")
+
+
+def check_pair(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return an output and its target as ``[B, 3, H, W]``, both of floats and the target in 0..1.
 
-    The range of an output is its network's affair. That of a target is looked at where that is possible: not while a program is
+    The range of a target is looked at where that is possible: not while a program is
     compiled, and not under ``torch.func``.
 
     Raises:
         InputError: for what cannot be compared.
     """
-    if not isinstance(output, Tensor) or not output.is_floating_point():
-        kind = str(output.dtype) if isinstance(output, Tensor) else type(output).__name__
-        raise InputError(f"the output is {kind}: a loss compares tensors [B, 3, H, W] of floats in 0..1")
-    output = check_shape(output, "the output")
-    if target is None:
-        return output, output
+    output = check_output(output)
     if not isinstance(target, Tensor):
         raise InputError(f"the target is of type {type(target).__name__}: give a tensor like the output, [B, 3, H, W] in 0..1")
     readable = not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(target)

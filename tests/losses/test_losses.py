@@ -68,7 +68,7 @@ def test_gram_matrix() -> None:
 @pytest.mark.parametrize("part", [1, 4, 7, 100])
 def test_gram_matrix_part_by_part(monkeypatch: pytest.MonkeyPatch, layout: torch.memory_format, part: int) -> None:
     """With its gradient, against loops and autograd of the plain product in float64."""
-    monkeypatch.setattr("stylenet.losses.perceptual._GRAM_PART", part)
+    monkeypatch.setattr("stylenet.losses.gram._PART", part)
     features = features_like(2, 4, 3, 5, seed=1).contiguous(memory_format=layout).requires_grad_()
     weights = features_like(2, 4, 4, seed=2)
     flat = features.detach().double().flatten(2).requires_grad_()
