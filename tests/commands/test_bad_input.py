@@ -116,7 +116,7 @@ OPTIONS = [
     (["--content_layers", "{}", "--style_layers", "{}"], "nothing to minimise"),
     (["--device", "nonsense"], "device 'nonsense' is not to be had"),
     (["--vgg_weights", "none.pth"], r"no VGG weights 'none\.pth'"),
-    (["--vgg_weights", "broken.pth"], r"broken\.pth is not a readable state dict"),
+    (["--vgg_weights", "broken.pth"], r"broken\.pth cannot be read as weights alone: .* it is text"),
     (["--vgg", "vgg16", "--vgg_weights", "caffe"], "'caffe' weights exist for vgg19 alone"),
     (["--recipe", "nonsense"], "no recipe 'nonsense': use one of .*gatys2016"),
     (["--recipe"], "no recipe|--recipe"),

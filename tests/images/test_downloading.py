@@ -270,7 +270,7 @@ def test_other_threads_are_let_go(raw: Start) -> None:
 def test_interrupted(tmp_path: Path, raw: Start, phase: str, count: int) -> None:
     """Ctrl-C ends a command that waits for a server: at once for one address, and beside the threads that read a folder."""
     server = raw(*ENDLESS[phase], 0.02)
-    addresses = [f"{server.address}?{number}.png" for number in range(count)]
+    addresses = [server.address.replace("x.png", f"{number}.png") for number in range(count)]
     words = ["features", *addresses, "--output", "out.png"]
     if count > 1:
         words = ["stylize", *addresses, "--style", "udnie", "--output", "out"]
