@@ -14,6 +14,7 @@ from stylenet.commands.telling import INTERRUPTED
 from stylenet.errors import InputError, RunError, one_line
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NAMES = {errno.ENAMETOOLONG, errno.ELOOP}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 # What torch says when a file cannot be written to its end, and when one cannot be read: it has no classes for these.
@@ -42,7 +43,7 @@ def explain(error: BaseException) -> tuple[str, int]:
         case UnicodeEncodeError():
             return "the terminal or file that is written to cannot show all characters: set PYTHONIOENCODING=utf-8", 1
         case OSError():
-            return _of_system(error), 1
+            return _of_system(error), 2 if error.errno in _NAMES else 1
         case RecursionError():
             return "something is nested too deeply to be read", 2
         case pickle.UnpicklingError():

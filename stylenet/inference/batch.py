@@ -19,10 +19,14 @@ from stylenet.images.picture import Picture, check_format, check_output, encode_
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.folders import STREAM, Job
 from stylenet.inference.stylizer import Stylizer
+from stylenet.memory import free_main_memory
 
 # Pictures that are read ahead, and that wait to be written; of large ones, in pixels, there is one at a time.
 _AHEAD = 2
 _LARGE = 32_000_000
+
+# An allowance for each pixel while pictures are read ahead, styled and written: 12 bytes in each of eight copies.
+_BYTES_A_PIXEL = 100
 
 
 @dataclass(frozen=True)
@@ -215,7 +219,9 @@ Read = Picture | str | None
 
 
 def _is_large(picture: Read) -> bool:
-    return isinstance(picture, Picture) and picture.width * picture.height > _LARGE
+    """Return whether there is room for one such picture at a time alone."""
+    most = min(_LARGE, free_main_memory() // _BYTES_A_PIXEL)
+    return isinstance(picture, Picture) and picture.width * picture.height > most
 
 
 def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) -> Iterator[tuple[Job, list[Read]]]:
@@ -225,7 +231,7 @@ def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) 
         return
     waiting: deque[tuple[Job, Future[Read]]] = deque()
     coming = iter(jobs)
-    ahead = _AHEAD
+    ahead = 0  # how large they are is known after the first
     while True:
         while len(waiting) <= ahead and (job := next(coming, None)) is not None:
             waiting.append((job, readers.submit(try_to_read, job, files)))

@@ -50,6 +50,10 @@ _WHOLE_VALUES = 8.0
 # Maps beyond this go to a file, which is hardly slower as long as the system has memory to cache it.
 _IN_MEMORY = 2**30
 
+# Maps of a strip for which there should be room at the same time. It is an allowance, not a measurement: a convolution reads
+# one, pads it, may unfold it nine times, and gives one.
+_STRIP_MAPS = 16
+
 Tile = int | Literal["auto"]
 
 
@@ -110,12 +114,20 @@ def style_picture(
     room = free_memory(device) // 2
     if tile == "auto" and batch * height * width * net.settings.width * _WHOLE_VALUES * dtype.itemsize < room:
         return _whole(net, picture, dtype, pools)
-    folder = None if map_bytes(net, height, width, dtype) < _IN_MEMORY else scratch_folder()
-    strip = None if tile == "auto" else tile
+    folder = None if map_bytes(net, height, width, dtype) < min(_IN_MEMORY, room) else scratch_folder()
+    strip = _fitting_strip(net, width, dtype, room) if tile == "auto" else tile
     results = [
         style_in_strips(net, single, strip, folder, dtype, pools, observe).clamp_(0, 1) for single in torch.split(picture, 1)
     ]
     return joined(results)
+
+
+def _fitting_strip(net: TransformNet, width: int, dtype: torch.dtype, room: int) -> int | None:
+    """Return the rows of a strip where memory is scarcer than strips of the usual size want; None where it is not."""
+    row = width * net.settings.width * dtype.itemsize
+    rows = int(room // (_STRIP_MAPS * row))
+    usual = max(16, _STRIP_VALUES // (net.settings.width * width))
+    return None if rows >= usual else max(16, rows)
 
 
 def _whole(net: TransformNet, picture: Tensor, dtype: torch.dtype, pools: Sequence[Pool] | None) -> Tensor:

@@ -62,7 +62,7 @@ def check(words: list[str], message: str, folder: Path, capfd: pytest.CaptureFix
 
 PICTURES = {
     "missing": ("none.png", r"none\.png does not exist"),
-    "a folder": ("folder.png", r"folder\.png is a folder, not a picture"),
+    "a folder": ("folder.png", r"folder\.png (is a folder, not a picture|holds no pictures)"),
     "empty": ("empty.png", r"empty\.png is empty \(0 bytes\)"),
     "cut short": ("cut.jpg", r"cut\.jpg is cut short"),
     "text": ("text.jpg", r"text\.jpg is not a picture .*it looks like text"),

@@ -129,7 +129,7 @@ def test_which_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tiling, "free_memory", lambda device, free=free: int(free))
         monkeypatch.setattr(tiling, "_IN_MEMORY", memory)
         style_picture(net, photo, tile)
-    assert taken == ["whole", "None None", "None /tmp", "whole", "16 None", "16 /tmp"]
+    assert taken == ["whole", "16 /tmp", "16 /tmp", "whole", "16 None", "16 /tmp"]
 
 
 def test_a_style_takes_strips_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,3 +197,33 @@ def test_progress_ends_at_the_end() -> None:
     style_in_strips(network(), picture(40, 24), 8, observe=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("room", "rows"), [(2**34, None), (2**27, 84), (2**20, 16)])
+def test_strips_fit_into_what_memory_there_is(monkeypatch: pytest.MonkeyPatch, room: int, rows: int | None) -> None:
+    """Where a container has less than strips of the usual size want, strips are lower and maps go to a file."""
+    taken = {}
+
+    def strips(net: TransformNet, picture: torch.Tensor, strip: int | None, folder: object, *_: object) -> torch.Tensor:
+        taken.update(strip=strip, folder=folder)
+        return torch.zeros(1, 3, 8, 8)
+
+    monkeypatch.setattr(tiling, "free_memory", lambda device: 2 * room)
+    monkeypatch.setattr(tiling, "style_in_strips", strips)
+    net = TransformNet(NetSettings(width=8, residual_blocks=1))
+    # Seen as large without being so: a row of 3,100 pixels and many of them.
+    picture = torch.zeros(1, 3, 1, 1).expand(1, 3, 200_000, 3100)
+    style_picture(net, picture, "auto")
+    assert taken["strip"] == rows
+    assert taken["folder"] is not None
+
+
+def test_a_small_room_sends_maps_to_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = []
+    monkeypatch.setattr(tiling, "style_in_strips", lambda net, picture, strip, folder, *_: folders.append(folder) or picture)
+    net, picture = TransformNet(NetSettings(width=8, residual_blocks=1)), torch.rand(1, 3, 64, 64)
+    for free in (2**32, 2**10):
+        monkeypatch.setattr(tiling, "free_memory", lambda device, free=free: free)
+        style_picture(net, picture, 16)
+    assert folders[0] is None
+    assert folders[1] is not None
