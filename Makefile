@@ -4,7 +4,7 @@ SHELL := bash
 SETUP := source scripts/setup.sh dev &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test quick slow lint docs
+.PHONY: help setup test quick slow fuzz lint docs
 
 help:  ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/'
@@ -20,6 +20,9 @@ quick:  ## run the tests that take no longer than a moment each
 
 slow:  ## run the whole test suite and note which tests are too slow for `make quick`
 	@$(SETUP) python -m pytest --measure
+
+fuzz:  ## read damaged pictures, styles and films for ten minutes
+	@$(SETUP) python scripts/fuzz.py
 
 lint:  ## check style, formatting and types
 	@$(SETUP) ruff check . && ruff format --check . && mypy && lint-imports

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,9 @@ def read_weights(path: Path) -> object:
 
             return load_file(path)
         _check_archive(path)
-        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles of another version, and of sparse tensors
+            loaded: object = torch.load(path, map_location="cpu", weights_only=True)
         return loaded
     except InputError:
         raise

@@ -4,6 +4,7 @@ told."""
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import struct
@@ -37,7 +38,7 @@ MOST_SCANS = 100
 _COUNTED = 1_000_000
 
 # What Pillow's readers raise on bytes that make no sense.
-_DAMAGE = (
+DAMAGE = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, ArithmeticError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
@@ -78,7 +79,7 @@ def decode_opened(name: str, image: Image.Image, allow_huge: bool = False) -> tu
         colours, alpha, notes = _to_arrays(name, b"", image)
     except InputError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(f"{name} cannot be read ({error})") from error
     orientation = _orientation(image)
     return _oriented(colours, orientation), None if alpha is None else _oriented(alpha, orientation), notes
@@ -129,7 +130,7 @@ def opened(name: str, data: bytes, allow_huge: bool = False, can_allow: bool = T
         raise InputError(f"{name} is not a picture in a format that is known here{hint(data)}") from error
     except InputError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         kind = "cut short" if "truncated" in str(error).lower() else "damaged"
         raise InputError(f"{name} is {kind} ({error})") from error
 
@@ -180,6 +181,9 @@ def _quiet() -> Iterator[None]:
 def register_formats() -> None:
     """Let Pillow know its formats, and HEIC where the package ``pillow-heif`` is installed."""
     Image.init()
+    # What Pillow logs comes as an error too; without a handler Python would write it to stderr.
+    if not (logger := logging.getLogger("PIL")).handlers:
+        logger.addHandler(logging.NullHandler())
     try:
         import pillow_heif
     except ImportError:
@@ -324,7 +328,7 @@ def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, or 1 (upright) where the EXIF data are damaged."""
     try:
         value = image.getexif().get(0x0112, 1)
-    except _DAMAGE:
+    except DAMAGE:
         return 1
     return value if isinstance(value, int) else 1
 

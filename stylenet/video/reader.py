@@ -18,7 +18,7 @@ import torch
 from stylenet.errors import InputError
 from stylenet.files import open_regular
 from stylenet.formats import WRITTEN_FILMS, ending, is_picture
-from stylenet.images.decoding import HUGE, is_known, opened
+from stylenet.images.decoding import DAMAGE, HUGE, is_known, opened
 from stylenet.images.fetching import read_picture_bytes
 from stylenet.images.picture import Picture
 from stylenet.video.film import Film, Frame, import_av
@@ -142,7 +142,9 @@ class Recording(Film):
     def _open(self, path: Path) -> InputContainer:
         try:
             options = {"format_whitelist": self._whitelist(), "protocol_whitelist": "file"}
-            container: InputContainer = self._av.open(str(path.absolute()), container_options=options)
+            container: InputContainer = self._av.open(
+                str(path.absolute()), container_options=options, metadata_errors="replace"
+            )
         except self._av.FFmpegError as error:
             reason = error.strerror or error
             raise InputError(f"{path} is no film that can be read, or was not downloaded to its end ({reason})") from error
@@ -175,12 +177,15 @@ class Recording(Film):
         """Read a GIF to its end first, as its writer wants to know beforehand what only the last frame tells."""
         from PIL import Image
 
-        with self.path.open("rb") as file:
-            self._check_size(*struct.unpack("<HH", file.read(10)[6:]))
         try:
+            with self.path.open("rb") as file:
+                width, height = struct.unpack("<HH", file.read(10)[6:])
+            self._check_size(width, height)
             with Image.open(self.path, formats=["GIF"]) as image:
                 self.loops = image.info.get("loop", -1)
-        except OSError as error:
+        except InputError:
+            raise
+        except DAMAGE as error:
             raise InputError(f"{self.path} is no GIF that can be read, or was not downloaded to its end") from error
         with self.path.open("rb") as file:
             file.seek(max(0, self.path.stat().st_size - 4096))
