@@ -170,7 +170,7 @@ def test_a_file_in_the_making_is_no_leftover(tmp_path: Path) -> None:
         ("//[x", "does not exist"),
         ("no\0thing", "cannot read"),
         ("n" * 300, "File name too long"),
-        ("", "is a folder"),
+        ("", "has an empty path"),
     ],
 )
 def test_bad_addresses(address: str, message: str) -> None:

@@ -101,7 +101,6 @@ def limited(words: list[str], folder: Path, most: int) -> subprocess.CompletedPr
 @pytest.mark.parametrize(
     "words",
     [
-        ["features", "content.png", "--output", "out.png", "--vgg_weights", "caffe", "--size", "48"],
         ["stylize", "content.png", "--style", "udnie", "--output", "out.png"],
         ["optimize", "content.png", "content.png", "--output", "out.png", "--steps", "0", "--device", "cpu"],
     ],
