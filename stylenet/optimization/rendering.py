@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
+from stylenet.deprecation import renamed
 from stylenet.errors import InputError, Interrupted, argument
 from stylenet.files import check_writable
 from stylenet.images.color import KeepColors, exchange_luminance, luminance, match_colors
@@ -72,6 +73,7 @@ class OptimizeResult:
         return self.picture._repr_png_()
 
 
+@renamed(style_weights="style_shares")
 @guest
 def optimize(
     photo: PictureLike,

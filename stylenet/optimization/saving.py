@@ -32,7 +32,7 @@ _PART = 2**24
 _KEY = "stylenet.search"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SearchState:
     """A search between two steps: tensors by name, and all else as JSON knows it."""
 

@@ -215,7 +215,11 @@ def train(
     with _isolated(seed):
         module = StyleTraining(several or _style_file(cast(PictureLike, style), config), **arguments)
         datamodule = PhotoDataModule(sources, **{"size": size, "batch_size": batch_size, "seed": seed, **(data or {})})
-        card = fit(_Session(module, datamodule, config, options))
+        try:
+            card = fit(_Session(module, datamodule, config, options))
+        except Interrupted as error:
+            message = str(error).replace(argument("ckpt_path", "last"), "resume=True")
+            raise Interrupted(message) from error
     if card is not None and card.training.get("ended"):
         raise RunError(f"{card.training['ended']} ({config.output})")
     if not Path(str(config.output)).is_file():
