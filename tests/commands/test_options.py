@@ -18,6 +18,7 @@ from PIL import Image
 
 from stylenet.commands import train
 from stylenet.commands.cli import VERBS, main
+from stylenet.training import run as training_run
 
 # The function that each verb calls with all its options, and words that it can be called with.
 CALLS = {
@@ -157,10 +158,11 @@ def test_a_parameter_that_no_command_knows_is_an_error() -> None:
 
 
 def test_own_options_of_train_are_read() -> None:
-    """Lightning hands on what belongs to model, data and trainer; the rest is read by the command."""
+    """Lightning hands on what belongs to model, data and trainer; the rest is read by the command, or by the training."""
     groups = {"model", "data", "trainer", "recipe", "seed_everything"}
     own = {action.dest for action in options("train") if "." not in action.dest} - groups
-    read = {node.attr for node in ast.walk(ast.parse(inspect.getsource(train))) if isinstance(node, ast.Attribute)}
+    sources = (inspect.getsource(module) for module in (train, training_run))
+    read = {node.attr for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
     assert own >= {"name", "output", "run", "ckpt_path", "ema"}
     assert own <= read
 

@@ -287,7 +287,7 @@ def wrong_shape() -> object:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda: {"features.0.weight": Code()}, "not a readable state dict"),
+        (lambda: {"features.0.weight": Code()}, "cannot be read as weights alone"),
         (lambda: reference.small_state("vgg16"), "holds no features.16.weight"),
         (lambda: {}, "holds no features.0.weight"),
         (missing_key, "holds no features.28.bias"),
@@ -312,7 +312,7 @@ def test_wrong_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: st
     monkeypatch.chdir(tmp_path)
     path = Path(f"weights{ending}")
     path.write_bytes(content)
-    with pytest.raises(InputError, match="not a readable state dict"):
+    with pytest.raises(InputError, match="cannot be read as weights alone"):
         load_weights(str(path))
     assert not Path("opened").exists()
 

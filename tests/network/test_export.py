@@ -112,7 +112,9 @@ def test_values_of_half_are_rounded() -> None:
     half.load_state_dict(net.state_dict())
     for layer in (*half.down, *half.blocks, *half.up, half.last):
         values = layer(values)
-    wanted, ours, exact = half.leave(values), export._rounded(net)(photo), net(photo)
+    wanted, exact = half.leave(values), net(photo)
+    with export._NarrowValues():
+        ours = export._rounded(net)(photo)
     rounding = float((wanted - exact).abs().mean())
     assert rounding > 0
     assert float((ours - exact).abs().mean()) == pytest.approx(rounding, rel=0.3)
@@ -221,7 +223,6 @@ def test_command(tmp_path: Path) -> None:
         (["a.safetensors", "-o", "a.safetensors/a.onnx"], "a part of that path is a file"),
         (["a.safetensors", "-o", "a.onnx", "--precision", "8"], "precision"),
         (["a.safetensors", "-o", "a.onnx", "--format", "coreml"], "format"),
-        (["a.safetensors"], "output"),
         (["monet", "-o", "a.onnx"], "no style 'monet'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
