@@ -4,7 +4,7 @@ SHELL := bash
 SETUP := source scripts/setup.sh dev &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test quick slow fuzz lint docs
+.PHONY: help setup test quick slow browser fuzz lint docs
 
 help:  ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/'
@@ -23,6 +23,8 @@ slow:  ## run the whole test suite and note which tests are too slow for `make q
 
 fuzz:  ## read damaged pictures, styles and films for ten minutes
 	@$(SETUP) python scripts/fuzz.py
+browser:  ## test the pages in Chromium, on a machine with nothing else to do
+	@$(SETUP) python -m pytest -m browser
 
 lint:  ## check style, formatting and types
 	@$(SETUP) ruff check . && ruff format --check . && mypy && lint-imports
