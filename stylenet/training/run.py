@@ -40,7 +40,7 @@ DEFAULT_STEPS = 4000
 
 
 class Session(Protocol):
-    """What a training consists of: the command line makes one, and so does :func:`train`."""
+    """The parts of a training: the command line makes one, and so does :func:`train`."""
 
     @property
     def model(self) -> StyleTraining: ...
@@ -53,7 +53,7 @@ class Session(Protocol):
 
     @property
     def config(self) -> Any:
-        """Names and folders: the fields of :class:`RunSettings`."""
+        """Return names and folders: the fields of :class:`RunSettings`."""
         ...
 
 
@@ -232,7 +232,7 @@ def _text(path: str | Path | None) -> str | None:
 
 
 def _style_file(style: PictureLike, settings: RunSettings) -> str:
-    """The path of the painting; one that is in memory is kept in the folder of the run, where a resume finds it."""
+    """Return the path of the painting; one in memory is kept in the folder of the run, where a resume finds it."""
     if isinstance(style, str | Path):
         return str(style)
     return str(write_image(as_picture(style, "the style picture"), Path(str(settings.run)) / "style.png"))

@@ -13,10 +13,10 @@ from stop_kit import same
 from test_trainer_flags import words
 from training_kit import PAINTING, make_photos
 
-from stylenet.commands import train as command
 from stylenet.commands.cli import main
 from stylenet.errors import RunError
 from stylenet.network.styles import load_style
+from stylenet.training import run as training_run
 from stylenet.training.steps import FinishedSteps
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -85,7 +85,7 @@ def test_the_style_is_there_before_it_is_measured(
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(command, "_measure", fail)
+    monkeypatch.setattr(training_run, "_measure", fail)
     code = main(words(folder, tmp_path / "run", {"max_steps": "1"}))
     assert code == (1 if isinstance(error, RunError) else 130)
     assert load_style(tmp_path / "run" / "a.safetensors").card.training["steps"] == 1

@@ -84,7 +84,8 @@ def test_a_style_with_its_card(words: list[str], tmp_path: Path) -> None:
 def test_the_same_seed_is_the_same_style(words: list[str], tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         seed = ["--seed_everything", "7" if name == "c" else "0"]
-        assert main([*words, "--output", str(tmp_path / f"{name}.safetensors"), "--steps", "3", *seed]) == 0
+        output = ["--output", str(tmp_path / f"{name}.safetensors"), "--run", str(tmp_path / f"run {name}")]
+        assert main([*words, *output, "--steps", "3", *seed]) == 0
     a, b, c = (load_file(tmp_path / f"{name}.safetensors") for name in "abc")
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not all(torch.equal(a[name], c[name]) for name in a)
