@@ -227,7 +227,7 @@ def _to_multiples_of_4(picture: Tensor) -> Tensor:
 
 
 def _cropped(picture: Tensor, height: int, width: int) -> Tensor:
-    """Return the upper left of a picture by looking pixels up: exporters want proof that a slice is no longer than its source."""
+    """Return the upper left of a picture by looking pixels up: exporters want proof that a slice is not too long."""
     for dim, side in ((2, height), (3, width)):
         picture = picture.index_select(dim, torch.arange(side, device=picture.device))
     return picture
