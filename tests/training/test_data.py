@@ -250,7 +250,7 @@ def test_what_was_skipped_is_said_once(spoilt: Path, workers: int) -> None:
             for batch in loader:
                 assert data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0).shape == (2, 3, 16, 16)
     said = sorted(str(warning.message) for warning in caught)
-    reasons = ["002.png: .*(truncated|broken)", "003.png: not a picture", "007.png: 9 x 1 pixels"]
+    reasons = ["002.png: .*(truncated|broken)", "003.png: it is not a picture", "007.png: it is 9 x 1 pixels"]
     assert len(said) == len(data.unreadable) == 3
     for text, name, reason in zip(said, sorted(data.unreadable), reasons, strict=True):
         assert text == f"skipped a photo that cannot be read: {name}"
