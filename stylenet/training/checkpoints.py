@@ -16,7 +16,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from stylenet.errors import InputError, RunError
+from stylenet.errors import InputError, RunError, argument
 from stylenet.files import replacing
 from stylenet.training.steps import FinishedSteps
 
@@ -82,7 +82,7 @@ def find_checkpoint(name: str, run: Path) -> Path:
         return path
     path = run / "checkpoints" / f"{name}.ckpt"
     if not path.is_file():
-        raise InputError(f"nothing to resume: there is no {path}; --run names the folder of the run")
+        raise InputError(f"nothing to resume: there is no {path}; {argument('run')} names the folder of the run")
     return path
 
 
@@ -112,8 +112,8 @@ def check_unused(run: Path) -> None:
     """
     if _is_used(run):
         raise InputError(
-            f"{run} holds a training already: go on with it by --ckpt_path last, or name another folder"
-            " for the new one by --run"
+            f"{run} holds a training already: go on with it by {argument('ckpt_path', 'last')}, or name another folder"
+            f" for the new one by {argument('run')}"
         )
 
 
@@ -147,7 +147,7 @@ def _advice(path: Path) -> str:
     older = path.with_name(BEFORE_LAST)
     if path.name != LAST or not older.is_file():
         return ""
-    return f"; there is an older one: --ckpt_path {older}"
+    return f"; there is an older one: {argument('ckpt_path', str(older))}"
 
 
 class BestCheckpoint(ModelCheckpoint):

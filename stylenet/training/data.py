@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
-from stylenet.errors import InputError, RunError
+from stylenet.errors import InputError, RunError, argument
 from stylenet.training.notes import say
 from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo, survey_photos
 
@@ -174,8 +174,8 @@ def _in_own_words(error: Exception) -> Exception:
     if isinstance(error, InputError):
         return InputError(last.removeprefix(f"{InputError.__module__}.{InputError.__name__}: "))
     if "timed out" in str(error) or "DataLoader worker" in str(error):
-        advice = "their memory, or that of /dev/shm, may be full, or the disk does not answer: try --data.workers 0"
-        return RunError(f"the processes that read photos have ended or hang ({last}); {advice}")
+        advice = f"/dev/shm or their memory may be full, or the disk does not answer: try {argument('workers', 0, 'data')}"
+        return RunError(f"the processes that read photos have ended or hang ({last}): {advice}")
     return error
 
 
@@ -347,7 +347,7 @@ class PhotoDataModule(LightningDataModule):
         if workers and free is not None and free < needed:
             say(
                 f"photos are read without other processes: /dev/shm has {free / 1e6:.0f} MB free, and {needed / 1e6:.0f} are"
-                " needed (in a container, --shm-size)"
+                " needed (a container's is set when it is started)"
             )
             return 0
         return workers

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from lightning.pytorch import Trainer
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, argument
 from stylenet.files import sha256
 from stylenet.training.averaging import AveragedWeights
 from stylenet.training.notes import say
@@ -75,9 +75,10 @@ def compare_settings(before: Mapping[str, Any], now: Mapping[str, Any], step: in
 
 
 def _refusal(name: str, before: Any, now: Any) -> str:
-    ways = "go on with what it had, or begin anew with another --run (and --model.init for what was learnt)"
+    ways = "go on with what it had, or begin anew with another"
+    ways += f" {argument('run')} (and {argument('init', None, 'model')} for what was learnt)"
     if name == "averaged":
-        return f"the checkpoint's training had {'an' if before else 'no'} average of weights (--ema): {ways}"
+        return f"the checkpoint's training had {'an' if before else 'no'} average of weights ({argument('ema')}): {ways}"
     if name == "model.style":
         return f"the checkpoint is of a training on other style pictures: {ways}"
     if name == "data.photos":

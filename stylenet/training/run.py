@@ -212,19 +212,24 @@ def train(
     if style_weight is not None:
         arguments["loss"] = replace(arguments.get("loss", TRAINING_LOSS), style_weight=style_weight)
     sources = [str(one) for one in photos] if isinstance(photos, list | tuple) else str(photos)
-    with _isolated(seed):
+    with _isolated(seed), _words_of_train():
         module = StyleTraining(several or _style_file(cast(PictureLike, style), config), **arguments)
         datamodule = PhotoDataModule(sources, **{"size": size, "batch_size": batch_size, "seed": seed, **(data or {})})
-        try:
-            card = fit(_Session(module, datamodule, config, options))
-        except Interrupted as error:
-            message = str(error).replace(argument("ckpt_path", "last"), "resume=True")
-            raise Interrupted(message) from error
+        card = fit(_Session(module, datamodule, config, options))
     if card is not None and card.training.get("ended"):
         raise RunError(f"{card.training['ended']} ({config.output})")
     if not Path(str(config.output)).is_file():
         raise InputError("a dry run writes no style: leave fast_dev_run out")
     return load_style(str(config.output))
+
+
+@contextmanager
+def _words_of_train() -> Iterator[None]:
+    """Name :func:`train`'s own argument where the rooms of training name the trainer's."""
+    try:
+        yield
+    except (InputError, Interrupted) as error:
+        raise type(error)(str(error).replace(argument("ckpt_path", "last"), "resume=True")) from error
 
 
 def _text(path: str | Path | None) -> str | None:

@@ -107,7 +107,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        raise InputError(f"cannot listen at {host}:{port} ({error.strerror}): choose another --port") from error
+        raise InputError(f"cannot listen at {host}:{port} ({error.strerror}): choose another port") from error
     return listening
 
 

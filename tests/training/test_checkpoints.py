@@ -103,7 +103,7 @@ def test_what_is_no_checkpoint(tmp_path: Path, kind: str, older: bool) -> None:
     text = str(caught.value)
     assert text.startswith(str(path))
     assert "\n" not in text
-    assert text.endswith(f"there is an older one: --ckpt_path {tmp_path / 'last-1.ckpt'}") is older
+    assert text.endswith(f"there is an older one: ckpt_path={str(tmp_path / 'last-1.ckpt')!r}") is older
 
 
 def test_which_file_is_meant(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_which_file_is_meant(tmp_path: Path) -> None:
     for name in ("last", "best"):
         (folder / f"{name}.ckpt").write_bytes(b"")
         assert find_checkpoint(name, tmp_path) == folder / f"{name}.ckpt"
-        with pytest.raises(InputError, match=r"holds a training already: .*--ckpt_path last, .*--run"):
+        with pytest.raises(InputError, match=r"holds a training already: .*ckpt_path='last', .* run"):
             check_unused(tmp_path)
 
 
