@@ -44,7 +44,8 @@ from stylenet.evaluation.measures import (
     trained_on,
 )
 from stylenet.images.picture import read_image
-from stylenet.losses.perceptual import Grams, PerceptualLoss, moved
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.terms import Grams, moved
 from stylenet.network.styles import Style, load_style
 from stylenet.training.photos import Photo, find_photos, photo_source
 

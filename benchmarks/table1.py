@@ -37,7 +37,8 @@ from machine import SECONDS_BY_SIZE, convolutions, megapixels, plot, record_name
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.evaluation.measures import PLAIN_LBFGS
 from stylenet.images.picture import read_image
-from stylenet.losses.perceptual import LossSettings, PerceptualLoss
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
 from stylenet.network.transform_net import PRESETS
 from stylenet.optimization.descent import Descent
 from stylenet.optimization.planning import short_of_memory

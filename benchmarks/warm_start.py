@@ -23,7 +23,8 @@ from torch import Tensor
 from stylenet.devices import keep_freed_memory, pick_device
 from stylenet.evaluation.measures import iterations_to, objective_curve, quartiles, spread, trained_on
 from stylenet.images.picture import read_image
-from stylenet.losses.perceptual import Grams, LossSettings
+from stylenet.losses.settings import LossSettings
+from stylenet.losses.terms import Grams
 from stylenet.network.styles import Style, load_style
 from stylenet.optimization.engine import optimize_pixels
 from stylenet.optimization.settings import OptimizeSettings

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from stylenet.inference.stylizer import stylize as stylize
     from stylenet.losses.criteria import ContentLoss as ContentLoss
     from stylenet.losses.criteria import StyleLoss as StyleLoss
-    from stylenet.losses.perceptual import LossSettings as LossSettings
     from stylenet.losses.perceptual import PerceptualLoss as PerceptualLoss
+    from stylenet.losses.settings import LossSettings as LossSettings
     from stylenet.losses.vgg import VGG as VGG
     from stylenet.network.cards import Card as Card
     from stylenet.network.cards import list_styles as list_styles
@@ -93,7 +93,7 @@ _HOME = {
     "Finish": "inference.finish.Finish",
     "InputError": "errors.InputError",
     "Interrupted": "errors.Interrupted",
-    "LossSettings": "losses.perceptual.LossSettings",
+    "LossSettings": "losses.settings.LossSettings",
     "NetSettings": "network.transform_net.NetSettings",
     "OptimizeResult": "optimization.rendering.OptimizeResult",
     "OptimizeSettings": "optimization.settings.OptimizeSettings",

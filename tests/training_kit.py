@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from PIL import Image
 from skimage import data
 
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.network.transform_net import NetSettings
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining

@@ -15,7 +15,7 @@ from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
 from stylenet.errors import InputError, Interrupted, RunError, one_line
 from stylenet.inference.folders import Job, plan_jobs
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.optimization.observers import SearchLine
 from stylenet.optimization.rendering import OptimizeResult, optimize
 from stylenet.optimization.series import optimize_series

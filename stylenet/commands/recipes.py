@@ -11,7 +11,7 @@ from typing import Any, Literal
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 
 from stylenet.errors import InputError
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.optimization.settings import OptimizeSettings
 from stylenet.resources import shipped_folder
 

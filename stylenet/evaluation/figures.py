@@ -11,7 +11,7 @@ from torch import Tensor
 from stylenet.deprecation import renamed
 from stylenet.images.picture import PictureLike, as_picture, check_single
 from stylenet.images.sheets import contact_sheet
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import VGG, Architecture, Pooling, layer_names, smallest_side
 from stylenet.modes import guest
 from stylenet.optimization.engine import optimize_pixels

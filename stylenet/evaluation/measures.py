@@ -19,7 +19,9 @@ from stylenet.files import sha256
 from stylenet.images.picture import PictureLike, read_image
 from stylenet.losses.gram import gram_matrix
 from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
-from stylenet.losses.perceptual import Grams, GramTarget, LossSettings, PerceptualLoss, moved
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
+from stylenet.losses.terms import Grams, GramTarget, moved
 from stylenet.losses.vgg import VGG
 from stylenet.modes import guest
 from stylenet.network.cards import typed

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from stylenet.losses.metrics import content_lost as content_lost
     from stylenet.losses.metrics import saturation as saturation
     from stylenet.losses.metrics import style_errors as style_errors
-    from stylenet.losses.perceptual import Grams as Grams
-    from stylenet.losses.perceptual import GramTarget as GramTarget
-    from stylenet.losses.perceptual import Losses as Losses
-    from stylenet.losses.perceptual import LossSettings as LossSettings
     from stylenet.losses.perceptual import PerceptualLoss as PerceptualLoss
-    from stylenet.losses.perceptual import Targets as Targets
-    from stylenet.losses.perceptual import content_loss as content_loss
-    from stylenet.losses.perceptual import style_loss as style_loss
-    from stylenet.losses.perceptual import total_variation as total_variation
+    from stylenet.losses.settings import LossSettings as LossSettings
+    from stylenet.losses.targets import Losses as Losses
+    from stylenet.losses.targets import Targets as Targets
+    from stylenet.losses.terms import Grams as Grams
+    from stylenet.losses.terms import GramTarget as GramTarget
+    from stylenet.losses.terms import content_loss as content_loss
+    from stylenet.losses.terms import style_loss as style_loss
+    from stylenet.losses.terms import total_variation as total_variation
     from stylenet.losses.vgg import VGG as VGG
     from stylenet.losses.vgg import layer_names as layer_names
 
@@ -57,17 +57,10 @@ __getattr__ = exporter(
         "criteria": ["ContentLoss", "StyleLoss"],
         "gram": ["gram_matrix"],
         "metrics": ["border_index", "checkerboard_index", "content_lost", "saturation", "style_errors"],
-        "perceptual": [
-            "GramTarget",
-            "Grams",
-            "Losses",
-            "LossSettings",
-            "PerceptualLoss",
-            "Targets",
-            "content_loss",
-            "style_loss",
-            "total_variation",
-        ],
+        "perceptual": ["PerceptualLoss"],
+        "settings": ["LossSettings"],
+        "targets": ["Losses", "Targets"],
+        "terms": ["GramTarget", "Grams", "content_loss", "style_loss", "total_variation"],
         "vgg": ["VGG", "layer_names"],
     },
 )

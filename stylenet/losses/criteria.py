@@ -10,15 +10,10 @@ from torch import Tensor, nn
 
 from stylenet.errors import InputError
 from stylenet.images.picture import PictureLike
-from stylenet.losses.perceptual import (
-    ContentForm,
-    Grams,
-    LossSettings,
-    PerceptualLoss,
-    StyleForm,
-    check_output,
-    style_loss,
-)
+from stylenet.losses.checks import check_output
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
+from stylenet.losses.terms import ContentForm, Grams, StyleForm, style_loss
 from stylenet.losses.vgg import Architecture, Pooling
 
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

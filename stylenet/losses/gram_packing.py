@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from stylenet.losses.perceptual import Grams, GramTarget
+from stylenet.losses.terms import Grams, GramTarget
 
 _SCALE, _MEAN = ".scale", ".mean"
 

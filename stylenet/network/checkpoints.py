@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from stylenet.errors import InputError
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.network.cards import Card, typed
 from stylenet.network.looks import wear_look
 from stylenet.network.transform_net import PRESETS, NetSettings, TransformNet

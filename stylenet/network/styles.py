@@ -27,7 +27,7 @@ from stylenet.files import write_atomic
 from stylenet.images.fetching import Source
 from stylenet.images.picture import Picture, PictureLike, as_picture
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
-from stylenet.losses.perceptual import Grams
+from stylenet.losses.terms import Grams
 from stylenet.modes import guest
 from stylenet.network.cards import CARD_KEY, Card, find_body, find_style, read_card, typed
 from stylenet.network.checkpoints import from_checkpoint, is_checkpoint

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from stylenet.devices import free_memory
 from stylenet.errors import RunError, argument
-from stylenet.losses.perceptual import Losses, PerceptualLoss, Targets
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.targets import Losses, Targets
 from stylenet.losses.vgg import INPUT_SPACES
 from stylenet.optimization.lbfgs import CompactLBFGS
 from stylenet.optimization.saving import SearchState, pack_optimizer, unpack_optimizer

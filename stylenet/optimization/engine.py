@@ -21,7 +21,10 @@ from stylenet.devices import pick_device, pick_loss_precision
 from stylenet.durations import parse_seconds
 from stylenet.errors import InputError, Interrupted
 from stylenet.images.picture import resize
-from stylenet.losses.perceptual import Grams, Losses, LossSettings, PerceptualLoss, Targets, moved
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
+from stylenet.losses.targets import Losses, Targets
+from stylenet.losses.terms import Grams, moved
 from stylenet.losses.vgg import VGG
 from stylenet.modes import guest
 from stylenet.optimization.descent import Descent, NotFinite

@@ -28,7 +28,7 @@ from stylenet.images.picture import (
 from stylenet.images.sheets import contact_sheet
 from stylenet.inference.finish import Finish
 from stylenet.inference.stylizer import Stylizer
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import VGG
 from stylenet.modes import guest
 from stylenet.network.cards import shipped_styles

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stylenet.errors import InputError, Interrupted, RunError
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.optimization.observers import SearchLine
 from stylenet.optimization.rendering import OptimizeResult, optimize
 from stylenet.optimization.saving import state_path

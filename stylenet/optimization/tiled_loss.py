@@ -17,17 +17,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from stylenet.losses.gram import gram_matrix
-from stylenet.losses.perceptual import (
-    ContentForm,
-    Grams,
-    GramTarget,
-    Losses,
-    LossSettings,
-    PerceptualLoss,
-    Targets,
-    lattice,
-    shares,
-)
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings, shares
+from stylenet.losses.targets import Losses, Targets
+from stylenet.losses.terms import ContentForm, Grams, GramTarget, lattice
 from stylenet.losses.vgg import VGG, layer_stride
 from stylenet.optimization.scratch import new_tensor
 from stylenet.optimization.tiles import Tile, plan_tiles

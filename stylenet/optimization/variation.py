@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.optimization.tiles import Tile
 
 
 class VariationSums:
-    """:func:`~stylenet.losses.perceptual.total_variation` of one picture ``[1, 3, H, W]``, tile by tile.
+    """:func:`~stylenet.losses.terms.total_variation` of one picture ``[1, 3, H, W]``, tile by tile.
 
     A difference of neighbours belongs to the tile of its left or upper pixel.
     """

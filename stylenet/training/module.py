@@ -23,7 +23,9 @@ from stylenet.errors import InputError, argument
 from stylenet.formats import is_picture, picture_endings
 from stylenet.images.picture import read_image
 from stylenet.losses.metrics import saturation
-from stylenet.losses.perceptual import Grams, Losses, LossSettings
+from stylenet.losses.settings import LossSettings
+from stylenet.losses.targets import Losses
+from stylenet.losses.terms import Grams
 from stylenet.network.cards import BODY_PREFIX, shipped_bodies
 from stylenet.network.looks import Learns, LookTable, look_names, norm_names, wear_look
 from stylenet.network.styles import load_looks, load_style

@@ -11,7 +11,10 @@ from torch.nn import functional as F
 
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
-from stylenet.losses.perceptual import Grams, Losses, LossSettings, PerceptualLoss, Targets, gram_target
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
+from stylenet.losses.targets import Losses, Targets
+from stylenet.losses.terms import Grams, gram_target
 from stylenet.losses.vgg import VGG
 
 # Layers to measure the style at that no default trains on.

@@ -16,7 +16,7 @@ from stylenet.commands.optimize import make_parser
 from stylenet.commands.recipes import list_recipes, load_recipe, recipe_folder
 from stylenet.errors import InputError
 from stylenet.images.picture import read_image
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import layer_names
 from stylenet.optimization.rendering import optimize
 from stylenet.optimization.settings import OptimizeSettings

@@ -21,7 +21,7 @@ from stylenet.commands.cli import main
 from stylenet.commands.recipes import list_recipes, recipe_path
 from stylenet.commands.train import parse
 from stylenet.files import sha256
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.network.styles import load_style
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining

@@ -16,7 +16,8 @@ from stylenet.commands.cli import main
 from stylenet.evaluation.measures import STYLE_LAYERS, SizeResult, as_dictionary, as_table, equivalent_iterations, evaluate
 from stylenet.files import sha256
 from stylenet.images.picture import read_image
-from stylenet.losses.perceptual import LossSettings, PerceptualLoss
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import VGG
 from stylenet.network.cards import Card
 from stylenet.network.styles import load_grams, load_style, save_style

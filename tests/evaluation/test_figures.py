@@ -16,7 +16,7 @@ from stylenet.errors import InputError
 from stylenet.evaluation import figures
 from stylenet.evaluation.figures import features, reconstruct
 from stylenet.images.sheets import contact_sheet
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import VGG, layer_names
 from stylenet.optimization.engine import Result
 from stylenet.optimization.settings import OptimizeSettings

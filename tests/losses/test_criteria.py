@@ -14,7 +14,8 @@ import stylenet
 from stylenet.errors import InputError
 from stylenet.losses.criteria import ContentLoss, StyleLoss
 from stylenet.losses.gram import gram_matrix
-from stylenet.losses.perceptual import LossSettings, PerceptualLoss
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
 from stylenet.losses.style_terms import wasserstein_distance
 from stylenet.losses.vgg import VGG
 

@@ -17,20 +17,15 @@ from torch import Tensor
 from stylenet.commands.recipes import load_recipe
 from stylenet.errors import InputError
 from stylenet.losses import perceptual as losses_module
+from stylenet.losses import terms
 from stylenet.losses.gram import gram_matrix
-from stylenet.losses.perceptual import (
-    GramTarget,
-    LossSettings,
-    PerceptualLoss,
-    content_loss,
-    lattice,
-    style_loss,
-    total_variation,
-)
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
+from stylenet.losses.terms import GramTarget, content_loss, lattice, style_loss, total_variation
 from stylenet.losses.vgg import VGG
 from stylenet.optimization.engine import optimize_pixels
 
-FORMS = get_args(losses_module.StyleForm)
+FORMS = get_args(terms.StyleForm)
 SMALL = LossSettings(
     vgg_weights="random", content_layers={"relu2_2": 1.0}, style_layers={"relu1_1": 0.5, "relu2_1": 0.25}, style_weight=3.0
 )

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from stylenet.errors import InputError
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
-from stylenet.losses.perceptual import GramTarget, LossSettings, PerceptualLoss, gram_target
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
 from stylenet.losses.style_terms import moments_distance, wasserstein_distance
+from stylenet.losses.terms import GramTarget, gram_target
 from stylenet.losses.vgg import VGG
 
 TERMS = {"moments": moments_distance, "wasserstein": wasserstein_distance}

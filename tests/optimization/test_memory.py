@@ -14,7 +14,7 @@ from stylenet.optimization.settings import OptimizeSettings
 PROGRAM = """
 import json, resource, torch
 from stylenet.optimization.engine import optimize_pixels
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 import pytest
 
 from stylenet.optimization.settings import OptimizeSettings

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from stylenet.images.picture import read_image
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.optimization.engine import Iterate, Result
 from stylenet.optimization.observers import RunLog, SearchLine, Snapshots, loss_plot, share, together
 from stylenet.optimization.rendering import optimize

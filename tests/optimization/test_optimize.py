@@ -24,7 +24,8 @@ from stylenet.commands.cli import main
 from stylenet.devices import free_memory, pick_device, pick_precision
 from stylenet.durations import parse_seconds
 from stylenet.errors import InputError, Interrupted
-from stylenet.losses.perceptual import LossSettings, PerceptualLoss
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import INPUT_SPACES, VGG
 from stylenet.optimization import engine as optimize_module
 from stylenet.optimization import planning

@@ -16,7 +16,7 @@ from torch import Tensor
 from stylenet.commands.cli import main
 from stylenet.errors import InputError
 from stylenet.images.picture import read_image, write_image
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.network import cards
 from stylenet.network.cards import Card
 from stylenet.network.styles import load_style, save_style

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from stylenet.errors import InputError
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import VGG
 from stylenet.optimization import descent as descent_module
 from stylenet.optimization import saving

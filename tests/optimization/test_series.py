@@ -10,7 +10,7 @@ import reference
 from PIL import Image
 
 from stylenet.commands.cli import main
-from stylenet.losses.perceptual import LossSettings
+from stylenet.losses.settings import LossSettings
 from stylenet.optimization import observers, saving
 from stylenet.optimization.engine import Iterate
 from stylenet.optimization.rendering import optimize

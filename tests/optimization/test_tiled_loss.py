@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from stylenet.errors import InputError
-from stylenet.losses import perceptual
-from stylenet.losses.perceptual import Losses, LossSettings, PerceptualLoss, Targets, total_variation
+from stylenet.losses import terms
+from stylenet.losses.perceptual import PerceptualLoss
+from stylenet.losses.settings import LossSettings
+from stylenet.losses.targets import Losses, Targets
+from stylenet.losses.terms import total_variation
 from stylenet.losses.vgg import VGG, layer_stride
 from stylenet.optimization import scratch
 from stylenet.optimization.tiled_loss import TiledLoss
@@ -76,19 +79,11 @@ def check_same(
 
 
 FORMS: list[dict[str, Any]] = [
-    *[
-        {"style_form": form, "calibrated": calibrated}
-        for form in get_args(perceptual.StyleForm)
-        for calibrated in (True, False)
-    ],
-    *[
-        {"content_form": form, "calibrated": calibrated}
-        for form in get_args(perceptual.ContentForm)
-        for calibrated in (True, False)
-    ],
+    *[{"style_form": form, "calibrated": calibrated} for form in get_args(terms.StyleForm) for calibrated in (True, False)],
+    *[{"content_form": form, "calibrated": calibrated} for form in get_args(terms.ContentForm) for calibrated in (True, False)],
     *[
         {"tv_weight": 3.0, "tv_form": form, "tv_reduction": how, "tv_range": size}
-        for form in get_args(perceptual.VariationForm)
+        for form in get_args(terms.VariationForm)
         for how, size in (("mean", 1.0), ("sum", 255.0))
     ],
     {"lattice_weight": 2.0},
@@ -220,7 +215,7 @@ def test_reach_and_stride_of_layers(layer: str) -> None:
     assert network.stride == stride
 
 
-@pytest.mark.parametrize("form", get_args(perceptual.VariationForm))
+@pytest.mark.parametrize("form", get_args(terms.VariationForm))
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_variation_of_tiles(form: str, reduction: str) -> None:
     """Against loops over every pixel."""
