@@ -19,7 +19,7 @@ from torch import Tensor
 
 from stylenet.devices import pick_device, pick_precision, versions
 from stylenet.files import sha256
-from stylenet.network.cards import find_style
+from stylenet.network.shipped import find_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import PRESETS, TransformNet
 

@@ -19,7 +19,7 @@ from machine import convolutions, file_hash, plot, record_name, setting, write_r
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.evaluation.measures import as_table, evaluate, spread
 from stylenet.images.picture import read_image
-from stylenet.network.cards import shipped_styles
+from stylenet.network.shipped import shipped_styles
 from stylenet.network.styles import load_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import TransformNet

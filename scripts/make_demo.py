@@ -25,7 +25,7 @@ from stylenet.inference.batch import Files
 from stylenet.inference.folders import Job
 from stylenet.inference.sheets import contact_sheet_of
 from stylenet.inference.stylizer import Stylizer
-from stylenet.network.cards import list_styles
+from stylenet.network.shipped import list_styles
 from stylenet.network.styles import load_style
 from stylenet.optimization.engine import optimize_pixels
 from stylenet.optimization.observers import SearchLine

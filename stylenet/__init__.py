@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from stylenet.losses.settings import LossSettings as LossSettings
     from stylenet.losses.vgg import VGG as VGG
     from stylenet.network.cards import Card as Card
-    from stylenet.network.cards import list_styles as list_styles
     from stylenet.network.export import export_style as export
     from stylenet.network.look_blends import blend_styles as blend_styles
+    from stylenet.network.shipped import list_styles as list_styles
     from stylenet.network.styles import Style as Style
     from stylenet.network.styles import load_style as load_style
     from stylenet.network.styles import save_style as save_style
@@ -110,7 +110,7 @@ _HOME = {
     "evaluate": "evaluation.measures.evaluate",
     "export": "network.export.export_style",
     "features": "evaluation.figures.features",
-    "list_styles": "network.cards.list_styles",
+    "list_styles": "network.shipped.list_styles",
     "load_recipe": "commands.recipes.load_recipe",
     "load_style": "network.styles.load_style",
     "optimize": "optimization.rendering.optimize",

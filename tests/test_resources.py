@@ -14,7 +14,7 @@ import pytest
 from stylenet import resources
 from stylenet.commands.recipes import list_recipes
 from stylenet.errors import RunError
-from stylenet.network.cards import shipped_styles
+from stylenet.network.shipped import shipped_styles
 from stylenet.resources import shipped_folder
 
 ROOT = Path(__file__).resolve().parents[1]

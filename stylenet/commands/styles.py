@@ -7,7 +7,7 @@ import json
 
 from stylenet.commands.parsing import VerbParser, parse, verb_parser
 from stylenet.errors import one_line
-from stylenet.network.cards import list_styles
+from stylenet.network.shipped import list_styles
 
 
 def make_parser() -> VerbParser:

@@ -18,7 +18,7 @@ from stylenet.images.picture import encode_image, read_image
 from stylenet.inference.stylizer import Stylizer
 from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.losses.vgg import on_this_machine
-from stylenet.network.cards import shipped_styles
+from stylenet.network.shipped import shipped_styles
 from stylenet.network.styles import load_style
 
 # The packages of each extra, by the names that they are imported by.

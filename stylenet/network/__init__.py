@@ -11,10 +11,10 @@ from stylenet.lazy import exporter
 
 if TYPE_CHECKING:
     from stylenet.network.cards import Card as Card
-    from stylenet.network.cards import list_styles as list_styles
-    from stylenet.network.cards import shipped_styles as shipped_styles
     from stylenet.network.export import export_style as export_style
     from stylenet.network.look_blends import blend_styles as blend_styles
+    from stylenet.network.shipped import list_styles as list_styles
+    from stylenet.network.shipped import shipped_styles as shipped_styles
     from stylenet.network.styles import Style as Style
     from stylenet.network.styles import load_style as load_style
     from stylenet.network.styles import save_style as save_style
@@ -40,7 +40,8 @@ __getattr__ = exporter(
     __name__,
     {
         "look_blends": ["blend_styles"],
-        "cards": ["Card", "list_styles", "shipped_styles"],
+        "cards": ["Card"],
+        "shipped": ["list_styles", "shipped_styles"],
         "export": ["export_style"],
         "styles": ["Style", "load_style", "save_style"],
         "tiling": ["style_picture"],

@@ -1,5 +1,4 @@
-"""Read what is known about trained styles, and list those that come with stylenet; torch is not needed, so that a list is
-quick."""
+"""Read what is known about a trained style. Torch is not needed, so that a list of styles is quick."""
 
 from __future__ import annotations
 
@@ -14,10 +13,6 @@ from safetensors import SafetensorError, safe_open
 
 from stylenet.errors import InputError, one_line
 from stylenet.recognition import also, what_is
-from stylenet.resources import shipped_folder
-
-# How the names of files begin that hold a body, for styles to be trained on.
-BODY_PREFIX = "body_"
 
 # Where a style file's metadata hold the card.
 CARD_KEY = "stylenet"
@@ -62,61 +57,6 @@ class Card:
     source: str = "stylenet"
     body: dict[str, str] = field(default_factory=dict)
     looks: list[str] = field(default_factory=list)
-
-
-def find_style(style: str | Path) -> Path:
-    """Return the file of a style by name or path."""
-    path = Path(style)
-    try:
-        if path.is_file():
-            return path
-    except OSError as error:  # such as a name that is too long
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    shipped = _shipped_files()
-    if str(style) in shipped:
-        return shipped[str(style)]
-    names = ", ".join(shipped_styles()) or "none"
-    raise InputError(f"no style {str(style)!r}: give the path of a style file, or one that comes with stylenet: {names}")
-
-
-def find_body(card: Card, look: Path) -> Path:
-    """Return the file of the body that a look was made on: beside the look, or among those that come with stylenet.
-
-    Raises:
-        InputError: if there is none of that name.
-    """
-    name = str(card.body.get("name", ""))
-    beside = look.parent / f"{Path(name).name[:200]}.safetensors"
-    if name and beside.is_file():
-        return beside
-    if name in _shipped_files():
-        return _shipped_files()[name]
-    raise InputError(f"{look} is a look on the body {name!r}, which is not here: put {name}.safetensors beside it")
-
-
-def style_folder() -> Path:
-    """Return the folder of the styles that come with stylenet."""
-    return shipped_folder("checkpoints")
-
-
-def shipped_styles() -> dict[str, Path]:
-    """Return the files of the styles that come with stylenet, by name. Bodies are no styles, and left out."""
-    return {name: path for name, path in _shipped_files().items() if not name.startswith(BODY_PREFIX)}
-
-
-def shipped_bodies() -> list[str]:
-    """Return the names of the bodies that come with stylenet."""
-    return [name for name in _shipped_files() if name.startswith(BODY_PREFIX)]
-
-
-def _shipped_files() -> dict[str, Path]:
-    return {path.stem: path for path in sorted(style_folder().glob("*.safetensors"))}
-
-
-def list_styles() -> list[Card]:
-    """Return the cards of the styles that come with stylenet."""
-    cards = [read_card(path) for path in shipped_styles().values()]
-    return [card for card in cards if card is not None]
 
 
 def read_card(path: Path) -> Card | None:

@@ -29,10 +29,11 @@ from stylenet.images.picture import Picture, PictureLike, as_picture
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.terms import Grams
 from stylenet.modes import guest
-from stylenet.network.cards import CARD_KEY, Card, find_body, find_style, read_card, typed
+from stylenet.network.cards import CARD_KEY, Card, read_card, typed
 from stylenet.network.checkpoints import from_checkpoint, is_checkpoint
 from stylenet.network.foreign import from_foreign
 from stylenet.network.looks import LEARNS, Learns, Looks, LookTable, read_look, wear_look
+from stylenet.network.shipped import find_body, find_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.weights import check_tensors, read_weights

@@ -31,7 +31,7 @@ from stylenet.inference.stylizer import Stylizer
 from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import VGG
 from stylenet.modes import guest
-from stylenet.network.cards import shipped_styles
+from stylenet.network.shipped import shipped_styles
 from stylenet.network.styles import Style
 from stylenet.optimization.engine import Iterate, Observer, Result, Stopped, optimize_pixels
 from stylenet.optimization.observers import RunLog, Snapshots, together

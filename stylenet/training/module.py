@@ -26,8 +26,8 @@ from stylenet.losses.metrics import saturation
 from stylenet.losses.settings import LossSettings
 from stylenet.losses.targets import Losses
 from stylenet.losses.terms import Grams
-from stylenet.network.cards import BODY_PREFIX, shipped_bodies
 from stylenet.network.looks import Learns, LookTable, look_names, norm_names, wear_look
+from stylenet.network.shipped import BODY_PREFIX, shipped_bodies
 from stylenet.network.styles import load_looks, load_style
 from stylenet.network.transform_net import PRESETS, NetSettings, Preset, TransformNet
 from stylenet.training.muon import Muon

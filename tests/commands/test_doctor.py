@@ -12,7 +12,7 @@ import torch
 from stylenet.commands.cli import main
 from stylenet.errors import InputError
 from stylenet.evaluation import diagnosis
-from stylenet.network.cards import shipped_styles
+from stylenet.network.shipped import shipped_styles
 
 
 def test_as_a_program(tmp_path: Path) -> None:

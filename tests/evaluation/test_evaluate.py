@@ -211,6 +211,6 @@ def test_styles_shows_a_card(style: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_styles_lists(style: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("stylenet.network.cards.style_folder", lambda: style.parent)
+    monkeypatch.setattr("stylenet.network.shipped.style_folder", lambda: style.parent)
     assert main(["styles"]) == 0
     assert capsys.readouterr().out.split() == ["brushes"]

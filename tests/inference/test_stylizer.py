@@ -15,7 +15,8 @@ from stylenet.errors import InputError
 from stylenet.images.picture import Picture, read_image, write_image
 from stylenet.inference.finish import Finish
 from stylenet.inference.stylizer import Stylizer, stylize
-from stylenet.network.cards import Card, shipped_styles
+from stylenet.network.cards import Card
+from stylenet.network.shipped import shipped_styles
 from stylenet.network.styles import Style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
 

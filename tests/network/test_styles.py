@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 
 from stylenet.errors import InputError
 from stylenet.images.picture import Picture
-from stylenet.network import cards
-from stylenet.network.cards import Card, list_styles
+from stylenet.network import shipped
+from stylenet.network.cards import Card
+from stylenet.network.shipped import list_styles
 from stylenet.network.styles import Bits, load_style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
 
@@ -97,7 +98,7 @@ def test_broken_weights_are_not_written(tmp_path: Path, value: float, bits: Bits
 
 
 def test_shipped_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards, "style_folder", lambda: tmp_path)
+    monkeypatch.setattr(shipped, "style_folder", lambda: tmp_path)
     for name in ("waves", "amber"):
         save_style(network(), Card(name), tmp_path / f"{name}.safetensors")
     assert [card.name for card in list_styles()] == ["amber", "waves"]

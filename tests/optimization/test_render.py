@@ -17,7 +17,7 @@ from stylenet.commands.cli import main
 from stylenet.errors import InputError
 from stylenet.images.picture import read_image, write_image
 from stylenet.losses.settings import LossSettings
-from stylenet.network import cards
+from stylenet.network import shipped
 from stylenet.network.cards import Card
 from stylenet.network.styles import load_style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
@@ -152,7 +152,7 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Tensor:
     torch.manual_seed(0)
     net = randomised(TransformNet(NetSettings(width=4, residual_blocks=1)))
     (folder / "shipped").mkdir()
-    monkeypatch.setattr(cards, "style_folder", lambda: folder / "shipped")
+    monkeypatch.setattr(shipped, "style_folder", lambda: folder / "shipped")
     for path in ("shipped/waves.safetensors", "mine.safetensors"):
         save_style(net, Card("waves"), path)
     return load_style("waves").net(read_image("photo.png").pixels).clamp(0, 1)
