@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = """
 import stylenet
 from stylenet.commands.recipes import list_recipes, recipe_path
-from stylenet.network.cards import shipped_styles
+from stylenet.network.shipped import shipped_styles
 assert all(recipe_path(name, engine).is_file() for engine in ("optimize", "train") for name in list_recipes(engine))
 print(stylenet.__file__, *list_recipes("train"), *shipped_styles(), *(card.name for card in stylenet.list_styles()), sep="|")
 """
