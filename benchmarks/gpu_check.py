@@ -1,4 +1,4 @@
-"""Everything that needs a GPU, by one call and within a few minutes: tests, speeds, a training, a film.
+"""Everything that needs a GPU, by one call and within a few minutes: tests, speeds, a training, a video.
 
     scripts/gpu_check FOLDER [--minutes 9] [--only inference style ...] [--photos FOLDER_OR_ZIP] [--tiny]
     scripts/gpu_check FOLDER --train_body 25m --pack PACK.zip [--resume FOLDER_BEFORE]

@@ -380,5 +380,5 @@ CHECKS = (
     Check("table1", "Table 1 of Johnson et al.", 2, measure_table1),
     Check("fig5", "Figure 5 of Johnson et al. at 512 pixels", 3, measure_fig5),
     Check("memory", "Memory by size", 1, measure_memory),
-    Check("video", "A film from file to file", 1.5, measure_video),
+    Check("video", "A video from file to file", 1.5, measure_video),
 )

@@ -4,7 +4,7 @@ as the field runs it (``baseline.py``: float32, eager, channels first, ``nn.Inst
     python benchmarks/inference.py [--sizes 256x256 512x512 1024x1024 1920x1080] [--repeats 5] [--compile standard swift]
         [--output benchmarks/results]
 
-``--compile`` measures presets as long films run them, too: compiled for each size, which is not timed.
+``--compile`` measures presets as long videos run them, too: compiled for each size, which is not timed.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """Measure how much a styled video flickers, and how fast it is made: frames by themselves against ``--smooth``, ``--steady``
 and both.
 
-    python benchmarks/video.py STYLE --sintel FOLDER --film FILM [--size 512] [--count 40] [--output benchmarks/results]
+    python benchmarks/video.py STYLE --sintel FOLDER --video VIDEO [--size 512] [--count 40] [--output benchmarks/results]
 
 Warping error: mean squared difference of two neighbouring styled frames, one brought to the other by the true motion, where it
 is neither hidden nor outside (Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018). The folder holds frames of
 MPI Sintel named ``frame_0001.png``, ..., with the flow from one of them to the next, its hidden and its invalid pixels:
 ``flow_0002_to_0003.npz`` (``flow``, ``[H, W, 2]``), ``occlusions_0002.png``, ``invalid_0002.png``.
 
-Flicker: the same on a film whose motion is not known, by the flow that ``--steady`` uses too, where it can be trusted; the
+Flicker: the same on a video whose motion is not known, by the flow that ``--steady`` uses too, where it can be trusted; the
 first column is therefore the fairer one. Detail: mean squared slope of the styled frames over that of the plain variant, which
-blur lowers. ``film`` as a variant is the film itself: what a flow by itself leaves.
+blur lowers. ``video`` as a variant is the video itself: what a flow by itself leaves.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from torch import Tensor
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.images.picture import read_image
 from stylenet.network.styles import Style, load_style
-from stylenet.video.film import Frame
-from stylenet.video.reader import open_film
+from stylenet.video.frames import Frame
+from stylenet.video.reader import open_video
 from stylenet.video.steady import Steadied, alike, optical_flow, to_grey, trusted, warp
 from stylenet.video.stylize import StyleEngine
 
@@ -46,31 +46,31 @@ def main() -> None:
     arguments = _arguments()
     keep_freed_memory()
     style = load_style(arguments.style, pick_device())
-    film = list(islice(_frames(arguments.film, arguments.size), arguments.count))
-    rows = {"film": _row(arguments, film, film, None)}
+    video = list(islice(_frames(arguments.video, arguments.size), arguments.count))
+    rows = {"video": _row(arguments, video, video, None)}
     for name, (smooth, steady) in VARIANTS.items():
-        styled, rate = _style(style, film, smooth, steady)
-        rows[name] = {**_row(arguments, film, styled, _engine(style, smooth, steady)), "frames_per_second": rate}
+        styled, rate = _style(style, video, smooth, steady)
+        rows[name] = {**_row(arguments, video, styled, _engine(style, smooth, steady)), "frames_per_second": rate}
     plain = rows["plain"]["slope"]
     for row in rows.values():
         row["detail"] = row.pop("slope") / plain
-    _report(arguments, style, film, rows)
+    _report(arguments, style, video, rows)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("style", help="name or file")
     parser.add_argument("--sintel", type=Path, required=True, help="folder with frames and their true flow")
-    parser.add_argument("--film", type=Path, required=True, help="film or folder of frames")
-    parser.add_argument("--size", default="512", help="of the film's frames; Sintel's are as they are")
-    parser.add_argument("--count", type=int, default=40, help="frames of the film")
+    parser.add_argument("--video", type=Path, required=True, help="video or folder of frames")
+    parser.add_argument("--size", default="512", help="of the video's frames; Sintel's are as they are")
+    parser.add_argument("--count", type=int, default=40, help="frames of the video")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     return parser.parse_args()
 
 
 def _frames(path: Path, size: str) -> Iterator[Tensor]:
-    with open_film(path) as film:
-        for part in film:
+    with open_video(path) as video:
+        for part in video:
             if isinstance(part, Frame):
                 yield part.picture.resized(size).pixels
 
@@ -92,11 +92,11 @@ def _style(style: Style, frames: Sequence[Tensor], smooth: float, steady: float)
 
 
 def _row(
-    arguments: argparse.Namespace, film: Sequence[Tensor], styled: Sequence[Tensor], engine: Steadied | None
+    arguments: argparse.Namespace, video: Sequence[Tensor], styled: Sequence[Tensor], engine: Steadied | None
 ) -> dict[str, float]:
     return {
         "warping_error": _true_error(arguments.sintel, engine),
-        "flicker": statistics.fmean(_flicker(film, styled)),
+        "flicker": statistics.fmean(_flicker(video, styled)),
         "slope": statistics.fmean(_slope(frame) for frame in styled),
     }
 
@@ -126,9 +126,9 @@ def _inside(flow: np.ndarray) -> np.ndarray:
     return np.asarray((right >= 0) & (right <= width - 1) & (down >= 0) & (down <= height - 1))
 
 
-def _flicker(film: Sequence[Tensor], styled: Sequence[Tensor]) -> Iterator[float]:
-    greys = [to_grey(frame) for frame in film]
-    for index in range(1, len(film)):
+def _flicker(video: Sequence[Tensor], styled: Sequence[Tensor]) -> Iterator[float]:
+    greys = [to_grey(frame) for frame in video]
+    for index in range(1, len(video)):
         before, now = greys[index - 1], greys[index]
         backward = optical_flow(now, before)
         usable = trusted(backward, optical_flow(before, now)) * alike(before, now, backward) > 0
@@ -144,7 +144,7 @@ def _slope(frame: Tensor) -> float:
     return float(frame.diff(dim=2).square().mean() + frame.diff(dim=3).square().mean())
 
 
-def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor], rows: dict[str, dict[str, float]]) -> None:
+def _report(arguments: argparse.Namespace, style: Style, video: Sequence[Tensor], rows: dict[str, dict[str, float]]) -> None:
     print(f"{'':<8}{'warping error':>15}{'flicker':>11}{'detail':>9}{'frames/s':>10}")
     for name, row in rows.items():
         speed = f"{row['frames_per_second']:.1f}" if "frames_per_second" in row else ""
@@ -155,9 +155,9 @@ def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor],
         "style": style.card.name,
         "network": style.card.network,
         "sintel": arguments.sintel.name,
-        "film": arguments.film.name,
-        "frames": len(film),
-        "size": [film[0].shape[3], film[0].shape[2]],
+        "video": arguments.video.name,
+        "frames": len(video),
+        "size": [video[0].shape[3], video[0].shape[2]],
         "options": {name: {"smooth": smooth, "steady": steady} for name, (smooth, steady) in VARIANTS.items()},
         "results": rows,
     }
@@ -169,7 +169,7 @@ def _report(arguments: argparse.Namespace, style: Style, film: Sequence[Tensor],
 def draw(path: Path, record: dict[str, Any]) -> None:
     """Draw what steadiness costs in detail."""
     with plot(
-        path, xlabel="warping error", ylabel="detail", xscale="log", title=f"{record['style']}, {record['film']}"
+        path, xlabel="warping error", ylabel="detail", xscale="log", title=f"{record['style']}, {record['video']}"
     ) as axes:
         for name, row in record["results"].items():
             axes.plot(row["warping_error"], row["detail"], "o", label=name)

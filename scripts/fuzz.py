@@ -1,4 +1,4 @@
-"""Damages pictures, styles, checkpoints and films at random, for as long as is wanted, and reads them.
+"""Damages pictures, styles, checkpoints and videos at random, for as long as is wanted, and reads them.
 
 Each must be read, or be refused in one line, within seconds. What does otherwise is kept in a folder, with its seed.
 
@@ -25,7 +25,7 @@ from stylenet.network.cards import Card
 from stylenet.network.styles import load_grams, load_looks, load_style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.training.photos import Photo, Unreadable, open_photo
-from stylenet.video.reader import open_film
+from stylenet.video.reader import open_video
 
 # Refusals, which are what damage should end in.
 REFUSED = (InputError, RunError, Unreadable)
@@ -108,21 +108,25 @@ def make_kinds(folder: Path) -> list[tuple[str, bytes, Reader]]:
         ("style.safetensors", (folder / "whole.safetensors").read_bytes(), _style),
         ("checkpoint.pth", checkpoint.getvalue(), _style),
     ]
-    for name, container, codec in (("film.mp4", "mp4", "mpeg4"), ("film.mkv", "matroska", "mpeg4"), ("film.gif", "gif", "gif")):
-        kinds.append((name, _film(folder / name, container, codec, pixels), _frames))
+    for name, container, codec in (
+        ("video.mp4", "mp4", "mpeg4"),
+        ("video.mkv", "matroska", "mpeg4"),
+        ("video.gif", "gif", "gif"),
+    ):
+        kinds.append((name, _video(folder / name, container, codec, pixels), _frames))
     return kinds
 
 
-def _film(path: Path, container: str, codec: str, pixels: np.ndarray) -> bytes:
+def _video(path: Path, kind: str, codec: str, pixels: np.ndarray) -> bytes:
     import av
 
-    with av.open(str(path), "w", format=container) as film:
-        video = film.add_stream(codec, rate=25)
+    with av.open(str(path), "w", format=kind) as container:
+        video = container.add_stream(codec, rate=25)
         video.width, video.height = pixels.shape[1], pixels.shape[0]
         video.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
         for shift in range(5):
-            film.mux(video.encode(av.VideoFrame.from_ndarray(np.roll(pixels, shift, axis=1), format="rgb24")))
-        film.mux(video.encode(None))
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.roll(pixels, shift, axis=1), format="rgb24")))
+        container.mux(video.encode(None))
     return path.read_bytes()
 
 
@@ -139,8 +143,8 @@ def _style(path: Path) -> object:
 
 
 def _frames(path: Path) -> object:
-    with open_film(path) as film:
-        return sum(1 for _, _ in zip(film, range(50), strict=False))
+    with open_video(path) as video:
+        return sum(1 for _, _ in zip(video, range(50), strict=False))
 
 
 if __name__ == "__main__":

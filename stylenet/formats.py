@@ -1,4 +1,4 @@
-"""The endings of files: which pictures and films are read, and which are written. Every room asks here."""
+"""The endings of files: which pictures and videos are read, and which are written. Every room asks here."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ WRITTEN_PICTURES = {
 # Pictures that are read: to be styled, learned from, or used as frames. HEIC needs the package pillow-heif.
 READ_PICTURES = frozenset({*WRITTEN_PICTURES, ".gif", ".heic", ".heif"})
 
-# Films that are written: FFmpeg's name of the container, and the codec of its pictures. Whatever FFmpeg knows is read.
-WRITTEN_FILMS = {
+# Videos that are written: FFmpeg's name of the container, and the codec of its pictures. Whatever FFmpeg knows is read.
+WRITTEN_VIDEOS = {
     ".mp4": ("mp4", "libx264"),
     ".m4v": ("mp4", "libx264"),
     ".mov": ("mov", "libx264"),

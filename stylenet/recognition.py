@@ -12,7 +12,7 @@ _BEGINNINGS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     ((b"\xff\xd8\xff",), "a picture (JPEG)"),
     ((b"GIF87a", b"GIF89a"), "a picture (GIF)"),
     ((b"II*\0", b"MM\0*"), "a picture (TIFF)"),
-    ((b"\x1a\x45\xdf\xa3",), "a film (Matroska or WebM)"),
+    ((b"\x1a\x45\xdf\xa3",), "a video (Matroska or WebM)"),
     ((b"%!PS", b"\xc5\xd0\xd3\xc6"), "PostScript"),
     ((b"%PDF",), "a PDF"),
     ((b"version https://git-lfs",), "a pointer of Git LFS, not the file itself, which  git lfs pull  fetches"),
@@ -52,9 +52,9 @@ def what_begins(head: bytes) -> str:
         if head.startswith(beginnings):
             return what
     if head[4:8] == b"ftyp":
-        return _STILL.get(head[8:12], "a film (MP4)")
+        return _STILL.get(head[8:12], "a video (MP4)")
     if head[:4] == b"RIFF":
-        return "a picture (WebP)" if head[8:12] == b"WEBP" else "a film (AVI) or sound"
+        return "a picture (WebP)" if head[8:12] == b"WEBP" else "a video (AVI) or sound"
     if head[6:9] == b"\0\0{":  # a length of eight bytes, then JSON
         return "a safetensors file"
     if head[257:262] == b"ustar":

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import noise
-from film_kit import make_film
 from foreign_nets import randomised
 from PIL import Image
 from torch import Tensor
 from training_kit import PAINTING, make_photos
+from video_kit import make_video
 
 import stylenet
 from stylenet.errors import InputError
@@ -242,7 +242,7 @@ def modes() -> dict[str, Any]:
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kit")
     make_photos(folder / "photos", 6)
-    make_film(folder / "film.mp4")
+    make_video(folder / "video.mp4")
     stylenet.save_style(STYLE.net, STYLE.card, folder / "tiny.safetensors")
     stylenet.write_image(ARRAY, folder / "photo.png")
     return folder
@@ -278,8 +278,8 @@ CALLS: dict[str, Callable[[Path], Any]] = {
     "features": lambda _: stylenet.features(PHOTO),
     "reconstruct": lambda _: stylenet.reconstruct(PHOTO, steps=1, device="cpu"),
     "stylize_video": lambda kit: (
-        stylenet.stylize_video(kit / "film.mp4", STYLE, kit / "film.gif", overwrite=True, precision="32", device="cpu"),
-        stylenet.read_image(kit / "film.gif").pixels,
+        stylenet.stylize_video(kit / "video.mp4", STYLE, kit / "video.gif", overwrite=True, precision="32", device="cpu"),
+        stylenet.read_image(kit / "video.gif").pixels,
     )[1],
     "export": lambda kit: [one.maximum for one in stylenet.export(STYLE, kit / "a.onnx")],
     "train": train,

@@ -14,7 +14,7 @@ from stylenet.images.picture import read_image, write_image
 from stylenet.inference.folders import plan_jobs
 from stylenet.training.module import find_pictures
 from stylenet.training.photos import find_photos, open_photo
-from stylenet.video.reader import PictureFolder, open_film, parse_rate
+from stylenet.video.reader import PictureFolder, open_video, parse_rate
 
 ENDINGS = sorted(formats.READ_PICTURES)
 NO_AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
@@ -46,8 +46,8 @@ def test_all_rooms_open_what_is_written(ending: str, tmp_path: Path) -> None:
     assert torch.equal(frame.picture.pixels, wanted)
 
 
-@pytest.mark.parametrize("ending", [ending for ending in ENDINGS if ending not in formats.WRITTEN_FILMS])
-def test_a_picture_is_no_film(ending: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [ending for ending in ENDINGS if ending not in formats.WRITTEN_VIDEOS])
+def test_a_picture_is_no_video(ending: str, tmp_path: Path) -> None:
     (tmp_path / f"a{ending}").touch()
     with pytest.raises(InputError, match="is a single picture"):
-        open_film(tmp_path / f"a{ending}")
+        open_video(tmp_path / f"a{ending}")

@@ -1,4 +1,4 @@
-"""What the documents take for granted that a reader has: photos, a painting, an archive, a style, a film."""
+"""What the documents take for granted that a reader has: photos, a painting, an archive, a style, a video."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from film_kit import make_film
 from skimage import data
 from training_kit import make_photos
+from video_kit import make_video
 
 from stylenet.images.picture import read_image, write_image
 from stylenet.network.cards import Card
@@ -30,11 +30,11 @@ def make_world(folder: Path) -> None:
         for path in sorted((folder / "photos").iterdir()):
             archive.write(path, f"train2017/{path.name}")
     save_style(TransformNet(NetSettings(width=4, residual_blocks=1)), Card("my_style"), folder / "my_style.safetensors")
-    make_film(folder / "holiday.mp4")
+    make_video(folder / "holiday.mp4")
 
 
 def make_frames(folder: Path) -> None:
-    """Write three frames of a film as pictures."""
+    """Write three frames of a video as pictures."""
     folder.mkdir()
     for index in range(3):
         cv2.imwrite(str(folder / f"{index:04d}.png"), np.full((32, 48, 3), 60 * index, np.uint8))

@@ -52,7 +52,7 @@ class FrameLine(ProgressLine):
 
         Args:
             done: frames that are finished.
-            frames: that the film has, or None where it does not say.
+            frames: that the video has, or None where it does not say.
         """
         now = time.monotonic()
         if self.begun is None:  # the first frame carries what is done once, so that the speed is counted from it

@@ -7,7 +7,7 @@ from collections.abc import Container, Sequence
 from glob import has_magic
 from pathlib import Path, PurePosixPath
 
-from stylenet.formats import WRITTEN_FILMS, WRITTEN_PICTURES, ending
+from stylenet.formats import WRITTEN_PICTURES, WRITTEN_VIDEOS, ending
 from stylenet.inference.folders import STREAM
 from stylenet.network.look_blends import parse_blend
 
@@ -21,7 +21,7 @@ def default_picture(photo: str, label: str) -> str:
 
 def default_video(source: str, styles: Sequence[str]) -> str:
     """Return the same for a video and a style, or a blend; for a folder of frames the name of a folder."""
-    return _free(f"{_stem(source)}_{_label(styles)}", "" if Path(source).is_dir() else _kept(source, WRITTEN_FILMS, ".mp4"))
+    return _free(f"{_stem(source)}_{_label(styles)}", "" if Path(source).is_dir() else _kept(source, WRITTEN_VIDEOS, ".mp4"))
 
 
 def default_results(inputs: Sequence[str], styles: Sequence[str], sheet: bool) -> str:

@@ -130,7 +130,7 @@ class TransformNet(nn.Module):
         Args:
             picture: ``[B, 3, H, W]``, RGB, sRGB-encoded, 0..1.
             statistics: mean and variance for every instance normalisation in order (:attr:`norm_count` of them), instead of the
-                picture's own, or functions that work them out from the values: a tile wants those of the whole picture, a film
+                picture's own, or functions that work them out from the values: a tile wants those of the whole picture, a video
                 those of its neighbours.
 
         Raises:

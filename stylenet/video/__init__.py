@@ -1,7 +1,7 @@
-"""Films through a trained style: frames in constant memory, steadier than the frames by themselves.
+"""Videos through a trained style: frames in constant memory, steadier than the frames by themselves.
 
-The room owns films as streams of frames, their files and folders, and what keeps neighbouring frames alike.
-It exports ``stylize_video`` and its result, and what opens films for reading and writing.
+The room owns videos as streams of frames, their files and folders, and what keeps neighbouring frames alike.
+It exports ``stylize_video`` and its result, and what opens videos for reading and writing.
 """
 
 from typing import TYPE_CHECKING
@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 from stylenet.lazy import exporter
 
 if TYPE_CHECKING:
-    from stylenet.video.film import Film as Film
-    from stylenet.video.film import FilmWriter as FilmWriter
-    from stylenet.video.film import Frame as Frame
-    from stylenet.video.reader import open_film as open_film
+    from stylenet.video.frames import Frame as Frame
+    from stylenet.video.frames import Video as Video
+    from stylenet.video.frames import VideoWriter as VideoWriter
+    from stylenet.video.reader import open_video as open_video
     from stylenet.video.stylize import VideoResult as VideoResult
     from stylenet.video.stylize import stylize_video as stylize_video
     from stylenet.video.writer import open_writer as open_writer
 
 __all__ = [
-    "Film",
-    "FilmWriter",
     "Frame",
+    "Video",
     "VideoResult",
-    "open_film",
+    "VideoWriter",
+    "open_video",
     "open_writer",
     "stylize_video",
 ]
@@ -30,8 +30,8 @@ __all__ = [
 __getattr__ = exporter(
     __name__,
     {
-        "film": ["Film", "FilmWriter", "Frame"],
-        "reader": ["open_film"],
+        "frames": ["Video", "VideoWriter", "Frame"],
+        "reader": ["open_video"],
         "stylize": ["VideoResult", "stylize_video"],
         "writer": ["open_writer"],
     },

@@ -18,9 +18,9 @@ import numpy as np
 
 from stylenet.errors import InputError, RunError
 from stylenet.files import replacing
-from stylenet.formats import WRITTEN_FILMS, ending
+from stylenet.formats import WRITTEN_VIDEOS, ending
 from stylenet.images.picture import Picture
-from stylenet.video.film import Film, FilmWriter, Frame, import_av, uninterrupted
+from stylenet.video.frames import Frame, Video, VideoWriter, import_av, uninterrupted
 
 if TYPE_CHECKING:
     import av
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 _BT709, _LIMITED = 1, 1  # AVCOL_SPC_BT709 and its twins for primaries and transfer; AVCOL_RANGE_MPEG
 
 
-class FilmFile(FilmWriter):
-    """A container with one stream of pictures, and the sound and subtitles of the film it is made from."""
+class VideoFile(VideoWriter):
+    """A container with one stream of pictures, and the sound and subtitles of the video it is made from."""
 
     one_size = True
     even = True
 
-    def __init__(self, path: Path, film: Film, crf: int = 18) -> None:
+    def __init__(self, path: Path, video: Video, crf: int = 18) -> None:
         super().__init__(path)
         self._av = import_av()
-        self.film = film
-        self.time_base = film.time_base
-        self._format, self._codec = WRITTEN_FILMS[ending(path)]
+        self.video = video
+        self.time_base = video.time_base
+        self._format, self._codec = WRITTEN_VIDEOS[ending(path)]
         if self._codec not in self._av.codecs_available:
             raise InputError(f"cannot write {path}: this PyAV has no {self._codec}; use another ending")
         self.crf = crf
@@ -54,12 +54,12 @@ class FilmFile(FilmWriter):
         self._last: Frame | None = None
         self._now = Fraction(0)
 
-    def __enter__(self) -> FilmFile:
+    def __enter__(self) -> VideoFile:
         self._temporary = self._replacing.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        with uninterrupted():  # Ctrl-C before the file is in its place would lose all of the film
+        with uninterrupted():  # Ctrl-C before the file is in its place would lose all of the video
             try:
                 if error is None:
                     self._finish()
@@ -81,7 +81,7 @@ class FilmFile(FilmWriter):
         self._release(self._now)
 
     def copy(self, packet: av.Packet) -> None:
-        # Packets wait until the pictures have come as far, so that an interrupted film ends everywhere at once.
+        # Packets wait until the pictures have come as far, so that an interrupted video ends everywhere at once.
         self._waiting.append(packet)
         if self._container is not None:
             self._release(self._now)
@@ -103,8 +103,8 @@ class FilmFile(FilmWriter):
     def _begin(self, picture: Picture) -> None:
         self._container = self._av.open(str(self._temporary), "w", format=self._format, options=self._options())
         assert self._container is not None
-        self._container.metadata.update(self.film.metadata)
-        video = self._container.add_stream(self._codec, rate=self.film.rate, options=self._codec_options())
+        self._container.metadata.update(self.video.metadata)
+        video = self._container.add_stream(self._codec, rate=self.video.rate, options=self._codec_options())
         video.width, video.height = picture.width, picture.height
         video.pix_fmt = self._pixel_format(picture.width, picture.height)
         video.codec_context.time_base = self.time_base
@@ -137,11 +137,11 @@ class FilmFile(FilmWriter):
         context = video.codec_context
         context.color_range = _LIMITED
         context.colorspace = context.color_primaries = context.color_trc = _BT709
-        if self.film.aspect != 1:
-            context.sample_aspect_ratio = self.film.aspect
+        if self.video.aspect != 1:
+            context.sample_aspect_ratio = self.video.aspect
 
     def _add_others(self, container: OutputContainer) -> None:
-        for stream in self.film.others:
+        for stream in self.video.others:
             # A kind of stream that no decoder knows has no context.
             name = "an unknown coding" if stream.codec_context is None else stream.codec_context.codec.canonical_name
             if name in container.supported_codecs:
@@ -160,7 +160,7 @@ class FilmFile(FilmWriter):
             for packet in packets:
                 # How long a frame stays is known by when the next one appears; the last has to say it.
                 if self._last is not None and packet.pts == self._last.pts:
-                    packet.duration = self.film.last_duration or self._last.duration
+                    packet.duration = self.video.last_duration or self._last.duration
             self._mux(packets)
             self._container.close()
 
@@ -190,7 +190,7 @@ class FilmFile(FilmWriter):
         """Return a frame as bytes ``[H, W, 3]``."""
         pixels = picture.pixels
         if picture.alpha is not None:
-            note = "a film has no transparency: it is laid on white"
+            note = "a video has no transparency: it is laid on white"
             self.notes += [] if note in self.notes else [note]
             pixels = pixels * picture.alpha + (1 - picture.alpha)
         array: np.ndarray = (pixels[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()

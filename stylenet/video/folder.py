@@ -1,4 +1,4 @@
-"""A folder of pictures as a film: a frame a picture, in natural order."""
+"""A folder of pictures as a video: a frame a picture, in natural order."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from stylenet.errors import InputError
 from stylenet.formats import is_picture, picture_endings
 from stylenet.images.picture import read_image
-from stylenet.video.film import Film, Frame
+from stylenet.video.frames import Frame, Video
 
 
-class PictureFolder(Film):
+class PictureFolder(Video):
     """The pictures of a folder (not of folders in it) as frames: ``2.png`` before ``10.png``.
 
     Raises:

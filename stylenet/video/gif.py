@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from stylenet.images.picture import Picture
-from stylenet.video.encoder import FilmFile
-from stylenet.video.film import Film, Frame
+from stylenet.video.encoder import VideoFile
+from stylenet.video.frames import Frame, Video
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -21,19 +21,19 @@ _HUNDREDTH = Fraction(1, 100)  # of a second: what a GIF counts in
 _SHORTEST = 2  # of those: viewers slow down whatever is shorter
 
 
-class GifFile(FilmFile):
+class GifFile(VideoFile):
     """An animated GIF, with a palette for each frame. Times are whole hundredths of a second."""
 
     even = False
 
-    def __init__(self, path: Path, film: Film) -> None:
-        super().__init__(path, film)
+    def __init__(self, path: Path, video: Video) -> None:
+        super().__init__(path, video)
         self.time_base = _HUNDREDTH
         self._graph: Graph | None = None
         self._dropped = False
 
     def write(self, frame: Frame) -> None:
-        scale = self.film.time_base / _HUNDREDTH
+        scale = self.video.time_base / _HUNDREDTH
         pts = round(frame.pts * scale)
         if self._last is not None and pts - self._last.pts < _SHORTEST:
             if not self._dropped:
@@ -43,9 +43,9 @@ class GifFile(FilmFile):
         super().write(Frame(frame.picture, pts, round(frame.duration * scale)))
 
     def _options(self) -> dict[str, str]:
-        last = self.film.last_duration
-        length = 1 / self.film.rate if last is None else last * self.film.time_base
-        return {"loop": str(self.film.loops), "final_delay": str(round(length / _HUNDREDTH))}
+        last = self.video.last_duration
+        length = 1 / self.video.rate if last is None else last * self.video.time_base
+        return {"loop": str(self.video.loops), "final_delay": str(round(length / _HUNDREDTH))}
 
     def _codec_options(self) -> dict[str, str]:
         return {}

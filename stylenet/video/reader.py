@@ -17,12 +17,12 @@ import torch
 
 from stylenet.errors import InputError
 from stylenet.files import open_regular
-from stylenet.formats import WRITTEN_FILMS, ending, is_picture
+from stylenet.formats import WRITTEN_VIDEOS, ending, is_picture
 from stylenet.images.decoding import DAMAGE, HUGE, is_known, opened
 from stylenet.images.fetching import read_picture_bytes
 from stylenet.images.picture import Picture
-from stylenet.video.film import Film, Frame, import_av
 from stylenet.video.folder import PictureFolder
+from stylenet.video.frames import Frame, Video, import_av
 from stylenet.video.tone import TRANSFERS, ToneMap
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ _BT709, _BT601 = 1, 5  # as swscale counts them
 _HIGH_DEFINITION = 720
 
 # Containers that are read, as FFmpeg names them. Others are not tried: a playlist or a script of `concat` in a file that is
-# named as a film would have any other file read.
+# named as a video would have any other file read.
 CONTAINERS = (
     *("mov", "matroska", "avi", "gif", "apng", "mpegts", "mpeg", "mpegvideo", "m4v", "flv", "asf", "ogg", "mxf", "nut", "ivf"),
     *("dv", "h264", "hevc", "av1", "obu", "vc1", "yuv4mpegpipe", "rm", "wtv", "gxf"),
 )
 
 
-def open_film(path: str | Path, fps: float | str | Fraction = 25) -> Film:
+def open_video(path: str | Path, fps: float | str | Fraction = 25) -> Video:
     """Open a file that FFmpeg can read, an animated GIF, or a folder of pictures in natural order.
 
     Args:
@@ -59,14 +59,14 @@ def open_film(path: str | Path, fps: float | str | Fraction = 25) -> Film:
     if source.is_dir():
         return PictureFolder(source, parse_rate(fps))
     if not source.is_file():
-        raise InputError(f"no film at {str(path)!r}: there is no such file or folder")
-    if is_picture(source) and ending(source) not in WRITTEN_FILMS:  # an animated GIF is both
+        raise InputError(f"no video at {str(path)!r}: there is no such file or folder")
+    if is_picture(source) and ending(source) not in WRITTEN_VIDEOS:  # an animated GIF is both
         _check_moves(source)
     return Recording(source)
 
 
 def _check_moves(path: Path) -> None:
-    """Refuse a file that has the ending of a picture, unless FFmpeg reads it as a film: an animated PNG, or one misnamed.
+    """Refuse a file that has the ending of a picture, unless FFmpeg reads it as a video: an animated PNG, or one misnamed.
 
     Raises:
         InputError: for a single picture, and an animated one of another format.
@@ -77,9 +77,9 @@ def _check_moves(path: Path) -> None:
         with opened(str(path), data) as image:
             moves, kind = getattr(image, "is_animated", False), image.format
         if not moves:
-            raise InputError(f"{path} is a single picture: give a film, an animated GIF or a folder of frames")
+            raise InputError(f"{path} is a single picture: give a video, an animated GIF or a folder of frames")
         if kind not in ("GIF", "PNG"):
-            raise InputError(f"{path} is an animated {kind}, which is not read: save it as a GIF or a film")
+            raise InputError(f"{path} is an animated {kind}, which is not read: save it as a GIF or a video")
 
 
 def parse_rate(fps: float | str | Fraction) -> Fraction:
@@ -100,11 +100,11 @@ def parse_rate(fps: float | str | Fraction) -> Fraction:
 # --- containers -------------------------------------------------------------------------------------------------------
 
 
-class Recording(Film):
-    """A container with one film in it: the one that FFmpeg thinks best.
+class Recording(Video):
+    """A container with one video in it: the one that FFmpeg thinks best.
 
     Raises:
-        InputError: if it cannot be read, or holds no film.
+        InputError: if it cannot be read, or holds no video.
     """
 
     def __init__(self, path: Path) -> None:
@@ -115,7 +115,7 @@ class Recording(Film):
         if video is None:
             found = ", ".join(stream.type for stream in streams) or "nothing"
             self._container.close()
-            raise InputError(f"{path} holds no film, only {found}")
+            raise InputError(f"{path} holds no video, only {found}")
         video.thread_type = "AUTO"
         if video.codec_context is not None:
             video.codec_context.options = {"max_pixels": str(HUGE)}  # before FFmpeg makes room for a frame
@@ -128,7 +128,7 @@ class Recording(Film):
         self._last_pts: int | None = None
         if video.codec_context is None:
             self._container.close()
-            raise InputError(f"{path} holds a film in a coding that is not known here")
+            raise InputError(f"{path} holds a video in a coding that is not known here")
         self._check_size(video.codec_context.width, video.codec_context.height)
         if self._container.format.name == "gif":
             self._read_gif()
@@ -147,7 +147,7 @@ class Recording(Film):
             )
         except self._av.FFmpegError as error:
             reason = error.strerror or error
-            raise InputError(f"{path} is no film that can be read, or was not downloaded to its end ({reason})") from error
+            raise InputError(f"{path} is no video that can be read, or was not downloaded to its end ({reason})") from error
         return container
 
     def _whitelist(self) -> str:
@@ -292,7 +292,7 @@ class Recording(Film):
 def _picture(frame: av.VideoFrame, turns: int, name: str) -> Picture:
     """Return a decoded frame upright, after quarter turns counter-clockwise."""
     transparent = any(component.is_alpha for component in frame.format.components)
-    # Players take the matrix of high definition for large films that do not name one; swscale alone does not.
+    # Players take the matrix of high definition for large videos that do not name one; swscale alone does not.
     guess = _BT709 if frame.height >= _HIGH_DEFINITION else _BT601
     matrix = guess if frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb else None
     array = frame.reformat(format="rgba" if transparent else "rgb24", src_colorspace=matrix).to_ndarray()

@@ -18,7 +18,7 @@ from torch import Tensor
 from stylenet.images.color import luminance
 from stylenet.network.transform_net import Statistics, instance_statistics
 
-# Mean absolute difference, in 0..1, of thumbnails of neighbouring frames above which a new scene begins. In fast films it
+# Mean absolute difference, in 0..1, of thumbnails of neighbouring frames above which a new scene begins. In fast videos it
 # reached 0.072 (a BMX race) and 0.058 (a fox); of 1711 pairs of unrelated photos none came below 0.103.
 _CUT = 0.09
 _THUMBNAIL = (32, 18)
@@ -71,7 +71,7 @@ class PooledStatistics:
 
 
 class Steadied:
-    """An engine whose output follows the motion of the film.
+    """An engine whose output follows the motion of the video.
 
     Args:
         engine: what styles a frame; told of every new scene.
@@ -131,7 +131,7 @@ def optical_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def trusted(backward: np.ndarray, forward: np.ndarray) -> np.ndarray:
     """Return 1 where the way back and forth ends where it began, inside the picture, and not at the edge of a motion; else 0.
 
-    The thresholds are those of Sundaram, Brox & Keutzer (ECCV 2010), which Ruder et al. use for films too.
+    The thresholds are those of Sundaram, Brox & Keutzer (ECCV 2010), which Ruder et al. use for videos too.
 
     Args:
         backward: flow from the present frame to the one before, ``[H, W, 2]``.

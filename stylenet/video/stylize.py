@@ -25,8 +25,8 @@ from stylenet.modes import guest
 from stylenet.network.styles import Style, as_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import TransformNet
-from stylenet.video.film import Film, FilmWriter, Frame, uninterrupted
-from stylenet.video.reader import open_film
+from stylenet.video.frames import Frame, Video, VideoWriter, uninterrupted
+from stylenet.video.reader import open_video
 from stylenet.video.steady import PooledStatistics, Steadied
 from stylenet.video.writer import open_writer
 
@@ -53,7 +53,7 @@ class VideoResult:
         seconds: seconds that it took in all.
         scenes: number of scenes that were told apart.
         notes: what a person should know: what was left out or changed.
-        stopped: ``done``; ``damaged``, if not all of the film could be read; ``observer``, by what watched; or
+        stopped: ``done``; ``damaged``, if not all of the video could be read; ``observer``, by what watched; or
             ``interrupted``, by Ctrl-C. What was finished
             is in the output whichever it is.
         message: why it is not ``done``, in one line.
@@ -106,8 +106,8 @@ class StyleEngine:
 
     def _compiled(self, frame: Tensor) -> Tensor:
         """Style the first frame by a compiled network, and keep that for those to come if compiling goes well."""
-        compiled = FixedSizeNetwork(cast(TransformNet, torch.compile(self.net, dynamic=False)), self.dtype)
         try:
+            compiled = FixedSizeNetwork(cast(TransformNet, torch.compile(self.net, dynamic=False)), self.dtype)
             styled = compiled(frame)
         except Exception as error:  # a compiler that does not work raises what it likes
             _logger.info("the network is not compiled (%s): frames take longer", type(error).__name__)
@@ -136,7 +136,7 @@ def stylize_video(
     """Style a video. Times, sound and subtitles are carried over as they are; rotated videos are written upright.
 
     Args:
-        source: a film, an animated GIF, or a folder of pictures.
+        source: a video, an animated GIF, or a folder of pictures.
         style: name or file of a style.
         output: file to write (.mp4, .m4v, .mov, .mkv, .webm or .gif), or a folder for PNGs.
         size: size of the frames: 512 (longest side), short:400, 640x480, 0.25mp or full. All but the last and an exact one give
@@ -145,23 +145,23 @@ def stylize_video(
             light that changes; try 0.8.
         steady: blend the styled frame before in, moved by optical flow: its share where the flow can be trusted, 0 (off) to 1.
             Try 0.7; more holds the strokes better, and blurs them.
-        crf: CRF of the film: 0 (lossless in H.264) to 51 (worst).
+        crf: CRF of the video: 0 (lossless in H.264) to 51 (worst).
         fps: frames a second of a folder of pictures, such as 25 or 30000/1001.
         overwrite: replace an output that exists.
         device: ``auto``, ``cpu``, ``cuda``, ...
         precision: ``auto`` (bf16 or fp16 where the device gains from it), ``32``, ``bf16`` or ``fp16``.
-        compile: compile the network: quicker frames after half a minute of waiting. ``auto``: for long films, where a
+        compile: compile the network: quicker frames after half a minute of waiting. ``auto``: for long videos, where a
             compiler is at hand. Not together with ``smooth``.
-        observe: called after each frame with the number done and the number there are, or None; False ends the film there.
+        observe: called after each frame with the number done and the number there are, or None; False ends the video there.
 
     Raises:
-        InputError: for a film, style, option or output that cannot be.
+        InputError: for a video, style, option or output that cannot be.
         RunError: if the output cannot be written; nothing is then left of it.
         Interrupted: after Ctrl-C, with the result so far; what was finished is in the output.
     """
     if not isinstance(source, str | Path) or not isinstance(output, str | Path):
         kinds = " and ".join(sorted({type(one).__name__ for one in (source, output)}))
-        raise InputError(f"a film is read from a path and written to one, not from or to {kinds}")
+        raise InputError(f"a video is read from a path and written to one, not from or to {kinds}")
     _check(smooth, steady, crf)
     if compile == "true" and smooth:
         raise InputError("compile and smooth do not go together: leave one of them out")
@@ -169,16 +169,16 @@ def stylize_video(
     loaded = as_style(style, where)
     styling = StyleEngine(loaded, smooth, where, pick_precision(precision, where))
     engine = Steadied(styling, steady)
-    with open_film(source, fps) as film:
-        styling.coming = {"true": math.inf, "auto": film.frames or 0, "false": 0}[compile]
+    with open_video(source, fps) as video:
+        styling.coming = {"true": math.inf, "auto": video.frames or 0, "false": 0}[compile]
         if rule.kind == "exact":  # the pixels that were asked for, as they are
-            film.aspect = Fraction(1)
-        with open_writer(output, film, crf, overwrite) as writer:
-            stopped = _run(film, writer, engine, rule, observe)
+            video.aspect = Fraction(1)
+        with open_writer(output, video, crf, overwrite) as writer:
+            stopped = _run(video, writer, engine, rule, observe)
         if smooth and not loaded.net.norm_count:
             writer.notes.append(f"smooth changes nothing: the style {loaded.card.name} has no instance normalisation")
-        result = VideoResult(writer.count, time.monotonic() - begun, engine.scenes, (*film.notes, *writer.notes))
-        judged = _judged(result, film, output, stopped)
+        result = VideoResult(writer.count, time.monotonic() - begun, engine.scenes, (*video.notes, *writer.notes))
+        judged = _judged(result, video, output, stopped)
     if judged.stopped == "interrupted":
         raise Interrupted(judged.message, judged)
     return judged
@@ -193,11 +193,11 @@ def _check(smooth: float, steady: float, crf: int) -> None:
         raise InputError(f"crf is {crf}: it goes from 0 (lossless) to {_LARGEST_CRF} (worst)")
 
 
-def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, observe: Progress | None) -> Stopped:
+def _run(video: Video, writer: VideoWriter, engine: Steadied, rule: SizeRule, observe: Progress | None) -> Stopped:
     """Style frame after frame; return whether a person stopped it."""
     resize = _Resizer(rule, writer)
     try:
-        for part in film:
+        for part in video:
             if not isinstance(part, Frame):
                 with uninterrupted():
                     writer.copy(part)
@@ -206,7 +206,7 @@ def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, obser
             styled = dataclasses.replace(picture, pixels=engine(picture.pixels))
             with uninterrupted():
                 writer.write(dataclasses.replace(part, picture=styled))
-            if observe is not None and observe(writer.count, film.frames) is False:
+            if observe is not None and observe(writer.count, video.frames) is False:
                 return "observer"
     except KeyboardInterrupt:
         if not writer.count:
@@ -214,14 +214,14 @@ def _run(film: Film, writer: FilmWriter, engine: Steadied, rule: SizeRule, obser
         writer.interrupt()
         return "interrupted"
     if not writer.count:
-        raise InputError(f"{film.path} holds no frame that can be read" + "".join(f"; {loss}" for loss in film.losses[:1]))
+        raise InputError(f"{video.path} holds no frame that can be read" + "".join(f"; {loss}" for loss in video.losses[:1]))
     return "done"
 
 
 class _Resizer:
     """Brings frames to a size: those of a container all to that of the first."""
 
-    def __init__(self, rule: SizeRule, writer: FilmWriter) -> None:
+    def __init__(self, rule: SizeRule, writer: VideoWriter) -> None:
         self.rule, self.writer = rule, writer
         self.fixed: SizeRule | None = None
         self.first: Picture | None = None
@@ -250,16 +250,16 @@ class _Resizer:
         return SizeRule("exact", width, height)
 
 
-def _judged(result: VideoResult, film: Film, output: str | Path, stopped: Stopped) -> VideoResult:
+def _judged(result: VideoResult, video: Video, output: str | Path, stopped: Stopped) -> VideoResult:
     """Add what a person should hear of a video that is not whole."""
     held = f"{output} holds the first {result.frames}"
-    of = f" of {film.frames} frames" if film.frames else " frames"
+    of = f" of {video.frames} frames" if video.frames else " frames"
     if stopped == "observer":
         return dataclasses.replace(result, stopped="observer", message=f"stopped by the observer: {held}{of}")
     if stopped == "interrupted":
         return dataclasses.replace(result, stopped="interrupted", message=f"interrupted: {held}{of}")
-    if film.losses:
-        more = f" and {len(film.losses) - 1} more" if len(film.losses) > 1 else ""
-        message = f"{film.losses[0]}{more}: {output} holds the {result.frames} frames that could be read"
+    if video.losses:
+        more = f" and {len(video.losses) - 1} more" if len(video.losses) > 1 else ""
+        message = f"{video.losses[0]}{more}: {output} holds the {result.frames} frames that could be read"
         return dataclasses.replace(result, stopped="damaged", message=message)
     return result

@@ -1,4 +1,4 @@
-"""Films of high dynamic range (PQ, HLG) as pictures for ordinary screens, tone-mapped by FFmpeg's own filter ``scale``."""
+"""Videos of high dynamic range (PQ, HLG) as pictures for ordinary screens, tone-mapped by FFmpeg's own filter ``scale``."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 # AVColorTransferCharacteristic: what FFmpeg calls it, and what people do.
 TRANSFERS = {16: ("smpte2084", "PQ"), 18: ("arib-std-b67", "HLG")}
 
-# AVColorSpace and AVColorPrimaries; where a film does not say, it is BT.2020, which comes with both transfers.
+# AVColorSpace and AVColorPrimaries; where a video does not say, it is BT.2020, which comes with both transfers.
 _SPACES = {1: "bt709", 9: "bt2020nc", 10: "bt2020c"}
 _PRIMARIES = {1: "bt709", 9: "bt2020", 12: "smpte432"}
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
 class ToneMap:
-    """Frames of one film brought to BT.709, one after the other.
+    """Frames of one video brought to BT.709, one after the other.
 
     Args:
         av: the package.
-        transfer: number of the film's transfer characteristic, a key of :data:`TRANSFERS`.
+        transfer: number of the video's transfer characteristic, a key of :data:`TRANSFERS`.
     """
 
     def __init__(self, av: Any, transfer: int) -> None:

@@ -142,7 +142,7 @@ def test_from_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.Capt
     assert main(["stylize", str(photo), "--style", shares[0], path(folder, "b"), "--output", str(tmp_path / "no.png")]) == 2
     assert "has no share beside styles that have one" in capsys.readouterr().err
     both = [path(folder, "a"), path(folder, "b")]
-    assert main(["video", str(photo.parent), "--style", *both, "-o", str(tmp_path / "film")]) == 2
+    assert main(["video", str(photo.parent), "--style", *both, "-o", str(tmp_path / "video")]) == 2
     assert "there is room for one style here, and 2 are named" in capsys.readouterr().err
     onnx_file = str(tmp_path / "ab.onnx")
     assert main(["export", "--styles", *both, "-o", onnx_file]) == 0

@@ -457,7 +457,7 @@ def test_heic_is_read(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
-    for name in ("a.jpg", "b.heic", "deep/c.jfif", ".hidden.jpg", ".thumbnails/d.jpg", "notes.txt", "film.mp4", "README"):
+    for name in ("a.jpg", "b.heic", "deep/c.jfif", ".hidden.jpg", ".thumbnails/d.jpg", "notes.txt", "video.mp4", "README"):
         put(tmp_path / "in" / name, b"")
     photos, left_out = survey_photos(tmp_path / "in")
     assert [Path(photo.path).name for photo in photos] == ["a.jpg", "b.heic", "c.jfif"]

@@ -1,4 +1,4 @@
-"""A style on whole films: what goes in against what comes out, steadiness, damage, and the command line."""
+"""A style on whole videos: what goes in against what comes out, steadiness, damage, and the command line."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from film_kit import EVEN, UNEVEN, look, make_film, scene, tiny_style, turn
 from PIL import Image
+from video_kit import EVEN, UNEVEN, look, make_video, scene, tiny_style, turn
 
 import stylenet
 from stylenet.commands.cli import main
 from stylenet.devices import can_compile
 from stylenet.errors import InputError, Interrupted
 from stylenet.network.styles import Style
-from stylenet.video.encoder import FilmFile
+from stylenet.video.encoder import VideoFile
 from stylenet.video.stylize import StyleEngine, VideoResult, stylize_video
 
 PLAIN: dict[str, Any] = {"smooth": 0.0, "device": "cpu", "precision": "32", "crf": 0}
@@ -60,16 +60,16 @@ def test_a_gif_that_breaks_off(tmp_path: Path, style: Style) -> None:
         stylize_video(tmp_path / "head.gif", style, tmp_path / "none", **PLAIN)
 
 
-def test_ctrl_c_while_the_film_is_closed(tmp_path: Path, style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_the_video_is_closed(tmp_path: Path, style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is put in its place first."""
-    finish = FilmFile._finish
+    finish = VideoFile._finish
 
-    def interrupted(film: FilmFile) -> None:
+    def interrupted(video: VideoFile) -> None:
         signal.raise_signal(signal.SIGINT)
-        finish(film)
+        finish(video)
 
-    monkeypatch.setattr(FilmFile, "_finish", interrupted)
-    source = make_film(tmp_path / "a.mp4")
+    monkeypatch.setattr(VideoFile, "_finish", interrupted)
+    source = make_video(tmp_path / "a.mp4")
     with pytest.raises(KeyboardInterrupt):
         stylize_video(source, style, tmp_path / "b.mp4", **PLAIN)
     assert len(look(tmp_path / "b.mp4").pictures) == len(look(source).pictures)
@@ -80,7 +80,7 @@ def test_ctrl_c_while_the_film_is_closed(tmp_path: Path, style: Style, monkeypat
 
 
 def test_frames_are_those_of_the_network(tmp_path: Path, style: Style) -> None:
-    source = make_film(tmp_path / "a.mp4", EVEN[:4])
+    source = make_video(tmp_path / "a.mp4", EVEN[:4])
     result = stylize_video(source, style, tmp_path / "out", **PLAIN)
     assert (result.frames, result.stopped, result.scenes) == (4, "done", 1)
     for index, picture in enumerate(look(source).pictures, 1):
@@ -94,7 +94,7 @@ def test_frames_are_those_of_the_network(tmp_path: Path, style: Style) -> None:
 @pytest.mark.parametrize("pts", [EVEN, UNEVEN], ids=["even", "uneven"])
 @pytest.mark.parametrize("options", [{}, {"steady": 0.7}, {"smooth": 0.0, "precision": "bf16"}], ids=str)
 def test_times_and_sound(tmp_path: Path, style: Style, pts: tuple[int, ...], options: dict[str, Any]) -> None:
-    source = make_film(tmp_path / "a.mp4", pts, sound=True, title="Waves")
+    source = make_video(tmp_path / "a.mp4", pts, sound=True, title="Waves")
     result = stylize_video(source, style, tmp_path / "b.mp4", device="cpu", **options)
     before, after = look(source), look(tmp_path / "b.mp4")
     assert (after.pts, after.rate, after.time_base) == (before.pts, before.rate, before.time_base)
@@ -116,13 +116,13 @@ def test_times_and_sound(tmp_path: Path, style: Style, pts: tuple[int, ...], opt
 )
 def test_sizes(tmp_path: Path, style: Style, size: str, shape: tuple[int, int]) -> None:
     """Even where the rule leaves a choice, and never larger unless exactly so."""
-    source = make_film(tmp_path / "a.mp4", EVEN[:2], width=63, height=47)
+    source = make_video(tmp_path / "a.mp4", EVEN[:2], width=63, height=47)
     stylize_video(source, style, tmp_path / "b.mp4", size, device="cpu")
     assert look(tmp_path / "b.mp4").pictures[0].shape[:2] == shape
 
 
 def test_rotated(tmp_path: Path, style: Style) -> None:
-    source = make_film(tmp_path / "a.mp4", EVEN[:3])
+    source = make_video(tmp_path / "a.mp4", EVEN[:3])
     stylize_video(source, style, tmp_path / "upright.mkv", **PLAIN)
     with torch.no_grad():
         expected = style.net(to_tensor(np.rot90(look(source).pictures[0], -1))).clamp(0, 1)
@@ -197,14 +197,14 @@ def test_smooth_leaves_the_first_frame_of_a_scene(style: Style) -> None:
 
 def test_batch_normalisation_has_nothing_to_smooth(tmp_path: Path) -> None:
     style = tiny_style(tmp_path / "batch.safetensors", norm="batch")
-    result = stylize_video(make_film(tmp_path / "a.mp4", EVEN[:2]), style, tmp_path / "b.mp4", device="cpu", smooth=0.5)
+    result = stylize_video(make_video(tmp_path / "a.mp4", EVEN[:2]), style, tmp_path / "b.mp4", device="cpu", smooth=0.5)
     assert result.notes == ("smooth changes nothing: the style tiny has no instance normalisation",)
 
 
 @pytest.mark.parametrize(
     ("coming", "smooth", "compiled"), [(200_000, 0.0, True), (100, 0.0, False), (200_000, 0.5, False), (math.inf, 0.0, True)]
 )
-def test_long_films_are_compiled(
+def test_long_videos_are_compiled(
     style: Style, monkeypatch: pytest.MonkeyPatch, coming: float, smooth: float, compiled: bool
 ) -> None:
     asked = []
@@ -240,7 +240,7 @@ def test_no_compiler_no_compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_cut_short(tmp_path: Path, style: Style, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    source = make_film(tmp_path / name, sound=True)
+    source = make_video(tmp_path / name, sound=True)
     source.write_bytes(source.read_bytes()[: int(source.stat().st_size * 0.6)])
     words = ["video", str(source), "--style", str(tmp_path / "tiny.safetensors"), "--device", "cpu"]
     assert main([*words, "-o", str(tmp_path / "b.mp4")]) == 1
@@ -263,12 +263,12 @@ def test_cut_short(tmp_path: Path, style: Style, name: str, capsys: pytest.Captu
         ({"size": "6"}, "too small"),
         ({"device": "quantum"}, "device 'quantum'"),
         ({"output": "b.avi"}, "its ending must be one of"),
-        ({"source": "none.mp4"}, "no film at"),
+        ({"source": "none.mp4"}, "no video at"),
     ],
     ids=str,
 )
 def test_bad_options(tmp_path: Path, style: Style, options: dict[str, Any], message: str) -> None:
-    given = {"source": make_film(tmp_path / "a.mp4", EVEN[:2]), "output": tmp_path / "b.mp4", **options}
+    given = {"source": make_video(tmp_path / "a.mp4", EVEN[:2]), "output": tmp_path / "b.mp4", **options}
     given["output"] = tmp_path / given["output"]
     with pytest.raises(InputError, match=message):
         stylize_video(style=style, **{"device": "cpu", **given})
@@ -276,7 +276,7 @@ def test_bad_options(tmp_path: Path, style: Style, options: dict[str, Any], mess
 
 
 def test_overwrite(tmp_path: Path, style: Style) -> None:
-    source = make_film(tmp_path / "a.mp4", EVEN[:2])
+    source = make_video(tmp_path / "a.mp4", EVEN[:2])
     (tmp_path / "b.mp4").write_bytes(b"old")
     with pytest.raises(InputError, match="overwrite=True"):
         stylize_video(source, style, tmp_path / "b.mp4", device="cpu")
@@ -289,7 +289,7 @@ def test_overwrite(tmp_path: Path, style: Style) -> None:
 
 
 def test_interrupted_in_the_network(tmp_path: Path, style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = make_film(tmp_path / "a.mp4", sound=True)
+    source = make_video(tmp_path / "a.mp4", sound=True)
     calls = 0
 
     def stop_at_six(self: StyleEngine, frame: torch.Tensor) -> torch.Tensor:
@@ -311,8 +311,8 @@ def test_interrupted_in_the_network(tmp_path: Path, style: Style, monkeypatch: p
     assert seen.length == pytest.approx(0.2, abs=0.03)  # the sound ends with the pictures
 
 
-def test_observer_ends_the_film(tmp_path: Path, style: Style) -> None:
-    source = make_film(tmp_path / "a.mp4")
+def test_observer_ends_the_video(tmp_path: Path, style: Style) -> None:
+    source = make_video(tmp_path / "a.mp4")
     result = stylize_video(source, style, tmp_path / "b.mp4", device="cpu", observe=lambda done, _: done < 3)
     assert (result.stopped, result.frames) == ("observer", 3)
     assert look(tmp_path / "b.mp4").pts == list(EVEN[:3])
@@ -320,15 +320,15 @@ def test_observer_ends_the_film(tmp_path: Path, style: Style) -> None:
 
 def test_interrupted_while_writing(tmp_path: Path, style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal between the encoder and the file waits, or a packet would be lost."""
-    source = make_film(tmp_path / "a.mp4")
-    mux = FilmFile._mux
+    source = make_video(tmp_path / "a.mp4")
+    mux = VideoFile._mux
 
-    def interrupted_mux(self: FilmFile, packets: list[Any]) -> None:
+    def interrupted_mux(self: VideoFile, packets: list[Any]) -> None:
         if self.count == 3:
             signal.raise_signal(signal.SIGINT)
         mux(self, packets)
 
-    monkeypatch.setattr(FilmFile, "_mux", interrupted_mux)
+    monkeypatch.setattr(VideoFile, "_mux", interrupted_mux)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(Interrupted) as caught:
@@ -346,7 +346,7 @@ def test_interrupted_before_the_first_frame(tmp_path: Path, style: Style, monkey
 
     monkeypatch.setattr(StyleEngine, "__call__", stop)
     with pytest.raises(KeyboardInterrupt, match="nothing is written"):
-        stylize_video(make_film(tmp_path / "a.mp4", EVEN[:3]), style, tmp_path / "b.mp4", device="cpu")
+        stylize_video(make_video(tmp_path / "a.mp4", EVEN[:3]), style, tmp_path / "b.mp4", device="cpu")
     assert names(tmp_path) == ["a.mp4", "tiny.safetensors"]
 
 
@@ -366,7 +366,7 @@ def running(words: list[str]) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["b.mp4", "b.gif", "out"])
 def test_ctrl_c(tmp_path: Path, style: Style, name: str) -> None:
-    source = make_film(tmp_path / "a.mp4", [512 * index for index in range(90)], sound=True)
+    source = make_video(tmp_path / "a.mp4", [512 * index for index in range(90)], sound=True)
     words = [str(source), "--style", str(tmp_path / "tiny.safetensors"), "-o", str(tmp_path / name)]
     with running([*words, "--size", "640x480", "--device", "cpu"]) as process:
         assert process.stderr is not None
@@ -390,7 +390,7 @@ def test_ctrl_c(tmp_path: Path, style: Style, name: str) -> None:
 
 
 def test_command(tmp_path: Path, style: Style, capsys: pytest.CaptureFixture[str]) -> None:
-    source = make_film(tmp_path / "a.mp4", EVEN[:4], sound=True)
+    source = make_video(tmp_path / "a.mp4", EVEN[:4], sound=True)
     words = ["video", str(source), "--style", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--smooth", "0.5"]
     assert main([*words, "--output", str(tmp_path / "b.webm"), "--steady", "0.5", "--size", "32"]) == 0
     out, err = capsys.readouterr()
@@ -403,14 +403,14 @@ def test_command(tmp_path: Path, style: Style, capsys: pytest.CaptureFixture[str
     assert main([*words, "-o", str(tmp_path / "b.webm"), "--overwrite"]) == 0
 
 
-@pytest.mark.parametrize("output", ["film.mp4", "frames", "film.gif"])
+@pytest.mark.parametrize("output", ["video.mp4", "frames", "video.gif"])
 def test_a_full_disk(tmp_path: Path, style: Style, output: str, capsys: pytest.CaptureFixture[str]) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], capture_output=True, check=False).returncode:
         pytest.skip("no right to mount")
     try:
-        make_film(tmp_path / "a.mp4", range(0, 30 * 512, 512))
+        make_video(tmp_path / "a.mp4", range(0, 30 * 512, 512))
         words = ["video", str(tmp_path / "a.mp4"), "--style", str(tmp_path / "tiny.safetensors"), "--quality", "0"]
         assert main([*words, "--output", str(disk / output)]) == 1
         told = capsys.readouterr().err.strip().splitlines()[-1]

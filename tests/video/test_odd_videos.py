@@ -1,4 +1,4 @@
-"""Films that lie, point elsewhere, change their shape, are transparent, or brighter than screens."""
+"""Videos that lie, point elsewhere, change their shape, are transparent, or brighter than screens."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from film_kit import make_film, scene, tiny_style
 from PIL import Image
+from video_kit import make_video, scene, tiny_style
 
 from stylenet.errors import InputError
-from stylenet.video.reader import open_film
+from stylenet.video.reader import open_video
 from stylenet.video.stylize import stylize_video
 from stylenet.video.tone import TRANSFERS
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
-    with open_film(path) as film:
-        return [part.picture.pixels[0].permute(1, 2, 0).numpy() for part in film if hasattr(part, "picture")]
+    with open_video(path) as video:
+        return [part.picture.pixels[0].permute(1, 2, 0).numpy() for part in video if hasattr(part, "picture")]
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------
@@ -39,22 +39,22 @@ def frames_of(path: Path) -> list[np.ndarray]:
     ids=["concat", "hls", "dash", "sdp"],
 )
 def test_scripts_read_no_other_file(tmp_path: Path, ending: str, text: str) -> None:
-    make_film(tmp_path / "secret.mp4")
+    make_video(tmp_path / "secret.mp4")
     (tmp_path / f"a{ending}").write_text(text)
-    with pytest.raises(InputError, match="no film that can be read"):
-        open_film(tmp_path / f"a{ending}")
+    with pytest.raises(InputError, match="no video that can be read"):
+        open_video(tmp_path / f"a{ending}")
 
 
 @pytest.mark.parametrize("kind", ["mp4", "matroska", "avi", "mpegts", "nut", "flv"])
 def test_containers(tmp_path: Path, kind: str) -> None:
     """The name does not matter."""
-    with av.open(str(tmp_path / "a.film"), "w", format=kind) as film:
-        video = film.add_stream("mpeg4" if kind != "flv" else "flv", rate=25)
+    with av.open(str(tmp_path / "a.video"), "w", format=kind) as container:
+        video = container.add_stream("mpeg4" if kind != "flv" else "flv", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         for index in range(25):
-            film.mux(video.encode(av.VideoFrame.from_ndarray(scene(index), format="rgb24")))
-        film.mux(video.encode(None))
-    assert len(frames_of(tmp_path / "a.film")) == 25
+            container.mux(video.encode(av.VideoFrame.from_ndarray(scene(index), format="rgb24")))
+        container.mux(video.encode(None))
+    assert len(frames_of(tmp_path / "a.video")) == 25
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_containers(tmp_path: Path, kind: str) -> None:
         ("a.jpg", {}, r"a\.jpg is a single picture"),
         ("a.avif", {}, r"a\.avif is a single picture"),
         ("a.webp", {}, r"a\.webp is a single picture"),
-        ("a.webp", {"save_all": True}, r"a\.webp is an animated WEBP, which is not read: save it as a GIF or a film"),
+        ("a.webp", {"save_all": True}, r"a\.webp is an animated WEBP, which is not read: save it as a GIF or a video"),
     ],
 )
 def test_single_pictures(tmp_path: Path, name: str, options: dict[str, bool], message: str) -> None:
@@ -72,17 +72,17 @@ def test_single_pictures(tmp_path: Path, name: str, options: dict[str, bool], me
     more = {"append_images": images[1:]} if options else {}
     images[0].save(tmp_path / name, **options, **more)
     with pytest.raises(InputError, match=message):
-        open_film(tmp_path / name)
+        open_video(tmp_path / name)
 
 
-def test_an_animated_png_is_a_film(tmp_path: Path) -> None:
+def test_an_animated_png_is_a_video(tmp_path: Path) -> None:
     images = [Image.fromarray(scene(index)) for index in range(3)]
     images[0].save(tmp_path / "a.png", save_all=True, append_images=images[1:], duration=100)
     assert len(frames_of(tmp_path / "a.png")) == 3
 
 
-def test_a_film_that_is_named_as_a_picture_is_read(tmp_path: Path) -> None:
-    make_film(tmp_path / "a.mp4").rename(tmp_path / "a.jpg")
+def test_a_video_that_is_named_as_a_picture_is_read(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4").rename(tmp_path / "a.jpg")
     assert len(frames_of(tmp_path / "a.jpg")) == 12
 
 
@@ -93,8 +93,8 @@ def test_huge_frames(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "a.gif").read_bytes())
     data[6:10] = struct.pack("<HH", 65535, 65535)
     (tmp_path / "a.gif").write_bytes(data)
-    with pytest.raises(InputError, match=r"65535 x 65535 pixels: at most 89 million|no film that can be read"):
-        open_film(tmp_path / "a.gif")
+    with pytest.raises(InputError, match=r"65535 x 65535 pixels: at most 89 million|no video that can be read"):
+        open_video(tmp_path / "a.gif")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link to itself", "link to nothing"])
@@ -160,8 +160,8 @@ def test_high_dynamic_range(tmp_path: Path, transfer: int) -> None:
     signal = [pq(light) if transfer == 16 else hlg(light) for light in lights]
     codes = np.repeat(np.round(np.array(signal) * 876 + 64).astype(np.uint16), 16)
     path = tmp_path / "a.mkv"
-    with av.open(str(path), "w") as film:
-        video = film.add_stream("ffv1", rate=25)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("ffv1", rate=25)
         video.width, video.height, video.pix_fmt = len(codes), 32, "yuv420p10le"
         context = video.codec_context
         context.color_trc, context.color_primaries, context.colorspace, context.color_range = transfer, 9, 9, 1
@@ -171,10 +171,10 @@ def test_high_dynamic_range(tmp_path: Path, transfer: int) -> None:
             padded[:, : plane.width] = row
             plane.update(padded.tobytes())
         frame.pts, frame.time_base = 0, Fraction(1, 25)
-        film.mux(video.encode(frame))
-        film.mux(video.encode(None))
-    with open_film(path) as film:
-        assert film.notes == [f"{path} is HDR ({TRANSFERS[transfer][1]}): it is tone-mapped to BT.709"]
+        container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    with open_video(path) as video:
+        assert video.notes == [f"{path} is HDR ({TRANSFERS[transfer][1]}): it is tone-mapped to BT.709"]
     (picture,) = frames_of(path)
     levels = picture[16, 8::16].mean(axis=1)
     assert picture[16, 8::16].std(axis=1).max() < 0.02  # grey stays grey

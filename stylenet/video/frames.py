@@ -25,8 +25,8 @@ class Frame:
 
     Attributes:
         picture: upright, ``[1, 3, H, W]`` in 0..1.
-        pts: when it appears, in units of the film's ``time_base``.
-        duration: how long it stays, in the same units; 0 where the film does not say.
+        pts: when it appears, in units of the video's ``time_base``.
+        duration: how long it stays, in the same units; 0 where the video does not say.
     """
 
     picture: Picture
@@ -34,20 +34,20 @@ class Frame:
     duration: int
 
 
-class Film(ABC):
-    """A film that is read once, from its beginning; to be closed, or used in a ``with``.
+class Video(ABC):
+    """A video that is read once, from its beginning; to be closed, or used in a ``with``.
 
     Attributes:
         path: file or folder.
         rate: frames a second, on average.
         time_base: seconds that a unit of ``pts`` lasts.
-        frames: how many there are, or None where the film does not say.
+        frames: how many there are, or None where the video does not say.
         aspect: width of a pixel over its height, after rotation.
         loops: how often a GIF repeats: 0 is without end, -1 never.
         last_duration: how long the last frame stays, in units of ``time_base``, or None where that is not known: of a GIF from
             the beginning, of others after the last frame.
         notes: what a person should know about the reading.
-        losses: what could not be read, in words; empty for a film that is whole.
+        losses: what could not be read, in words; empty for a video that is whole.
     """
 
     def __init__(self, path: Path, rate: Fraction, time_base: Fraction, frames: int | None) -> None:
@@ -76,14 +76,14 @@ class Film(ABC):
     def close(self) -> None:
         """Close the file."""
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> Video:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class FilmWriter(ABC):
+class VideoWriter(ABC):
     """The place where frames go. Leaving its ``with`` after an exception discards the output; otherwise it is put in place.
 
     Attributes:
@@ -118,7 +118,7 @@ class FilmWriter(ABC):
     def interrupt(self) -> None:
         """Say that no more will come: sound beyond the last frame is left out."""
 
-    def __enter__(self) -> FilmWriter:
+    def __enter__(self) -> VideoWriter:
         return self
 
     @abstractmethod
@@ -134,7 +134,7 @@ def import_av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise InputError("films need PyAV: install it with  pip install 'stylenet[video]'") from error
+        raise InputError("videos need PyAV: install it with  pip install 'stylenet[video]'") from error
     return av
 
 

@@ -1,4 +1,4 @@
-"""Short films that tests make and look into, by PyAV alone."""
+"""Short videos that tests make and look into, by PyAV alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def scene(index: int, width: int = 64, height: int = 48, seed: int = 0) -> np.nd
     return frame
 
 
-def make_film(
+def make_video(
     path: Path,
     pts: Sequence[int] = EVEN,
     *,
@@ -43,39 +43,39 @@ def make_film(
     aspect: Fraction | None = None,
     last: int = 512,
 ) -> Path:
-    """Frames of :func:`scene` at given times, in units of a 12800th of a second; sound is a tone as long as the film."""
+    """Frames of :func:`scene` at given times, in units of a 12800th of a second; sound is a tone as long as the video."""
     codec = "libvpx-vp9" if path.suffix == ".webm" else "libx264"
     exact = {"video_track_timescale": "12800", "movie_timescale": "12800", "movflags": "faststart"}
     options = exact if path.suffix == ".mp4" else {}
-    with av.open(str(path), "w", options=options) as film:
-        video = film.add_stream(codec, rate=rate, options={"crf": "5", "g": "4", "bf": "1"} if codec == "libx264" else {})
+    with av.open(str(path), "w", options=options) as container:
+        video = container.add_stream(codec, rate=rate, options={"crf": "5", "g": "4", "bf": "1"} if codec == "libx264" else {})
         video.width, video.height = width, height
         video.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
         video.codec_context.time_base = BASE
         if aspect is not None:
             video.codec_context.sample_aspect_ratio = aspect
-        audio = film.add_stream("aac", rate=44100, layout="mono") if sound else None
+        audio = container.add_stream("aac", rate=44100, layout="mono") if sound else None
         if title:
-            film.metadata["title"] = title
+            container.metadata["title"] = title
         for index, at in enumerate(pts):
             frame = av.VideoFrame.from_ndarray(scene(index, width, height), format="rgb24")
             frame.pts, frame.time_base = at, BASE
-            film.mux(video.encode(frame))
+            container.mux(video.encode(frame))
         for packet in video.encode(None):
             packet.duration = last if packet.pts == pts[-1] else 0
-            film.mux(packet)
+            container.mux(packet)
         if audio is not None:
-            _sound(film, audio, int((pts[-1] + 512) * BASE * 44100))
+            _sound(container, audio, int((pts[-1] + 512) * BASE * 44100))
     return path
 
 
-def _sound(film: Any, audio: Any, samples: int) -> None:
+def _sound(container: Any, audio: Any, samples: int) -> None:
     tone = (np.sin(np.arange(samples) * 0.05) * 8000).astype(np.int16)[None]
     for start in range(0, samples, 1024):
         frame = av.AudioFrame.from_ndarray(tone[:, start : start + 1024], format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
-        film.mux(audio.encode(frame))
-    film.mux(audio.encode(None))
+        container.mux(audio.encode(frame))
+    container.mux(audio.encode(None))
 
 
 def turn(path: Path) -> Path:
@@ -91,7 +91,7 @@ def turn(path: Path) -> Path:
 
 @dataclass
 class Seen:
-    """What another program sees of a film."""
+    """What another program sees of a video."""
 
     pts: list[int]
     pictures: list[np.ndarray]
@@ -111,11 +111,11 @@ class Seen:
 
 
 def look(path: Path) -> Seen:
-    """Decodes all of a film; raises if any of it cannot be."""
-    with av.open(str(path)) as film:
-        video = film.streams.video[0]
+    """Decodes all of a video; raises if any of it cannot be."""
+    with av.open(str(path)) as container:
+        video = container.streams.video[0]
         frames, packets = [], []
-        for packet in film.demux():
+        for packet in container.demux():
             if packet.stream is video:
                 frames += packet.decode()
             elif packet.dts is not None:
@@ -127,11 +127,11 @@ def look(path: Path) -> Seen:
             rate=video.average_rate,
             sound=[bytes(packet) for packet in packets],
             sound_pts=[packet.pts for packet in packets],
-            streams=[stream.type for stream in film.streams],
+            streams=[stream.type for stream in container.streams],
             pix_fmt=video.codec_context.pix_fmt,
-            title=film.metadata.get("title", ""),
+            title=container.metadata.get("title", ""),
             aspect=video.sample_aspect_ratio,
-            length=film.duration / 1e6,
+            length=container.duration / 1e6,
         )
 
 
