@@ -54,8 +54,7 @@ _KEPT = ("bad_steps", "bad_in_a_row", "nearest", "changes")
 _SMALLEST_HALF = 96
 
 # Rates of the scales and shifts, as multiples of the learning rate: where they are learnt together with the body, and on a body
-# that stays as it is. From a body, five times the rate for them took the objective of two paintings after 50 steps from 0.95 to
-# 0.92 and from 1.18 to 1.11.
+# that stays as it is (docs/notes/training.md has what was tried).
 _TABLE_RATE, _LOOK_RATE = 5.0, 10.0
 
 # Held-out photos that looks are compared on.
