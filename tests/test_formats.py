@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import features
+from PIL import Image, features
 
 from stylenet import formats
 from stylenet.errors import InputError
@@ -48,6 +48,6 @@ def test_all_rooms_open_what_is_written(ending: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [ending for ending in ENDINGS if ending not in formats.WRITTEN_VIDEOS])
 def test_a_picture_is_no_video(ending: str, tmp_path: Path) -> None:
-    (tmp_path / f"a{ending}").touch()
+    Image.new("RGB", (16, 16)).save(tmp_path / f"a{ending}", "PNG")  # the bytes count, not the name
     with pytest.raises(InputError, match="is a single picture"):
         open_video(tmp_path / f"a{ending}")

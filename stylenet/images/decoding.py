@@ -26,7 +26,7 @@ HUGE = Image.MAX_IMAGE_PIXELS or 89_478_485
 _pillow_limit, _stderr_lock = threading.Lock(), threading.Lock()
 
 # What is read, as Pillow names it. An MPO is a JPEG with further pictures behind it.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "PPM")
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
 
 # Markers of JPEG (ITU T.81, table B.1): 0xFF and a byte, but for stuffed zeros and restarts inside of a scan.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")

@@ -170,7 +170,8 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
 
 def _in_own_words(error: Exception) -> Exception:
     """Return the error of a reading process without the traceback that torch puts around it."""
-    last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    told = str(error.args[0] if error.args else "").strip()  # an InputError's own str() is one line already
+    last = told.splitlines()[-1] if told else type(error).__name__
     if isinstance(error, InputError):
         return InputError(last.removeprefix(f"{InputError.__module__}.{InputError.__name__}: "))
     if "timed out" in str(error) or "DataLoader worker" in str(error):

@@ -80,6 +80,10 @@ class Painter:
         try:
             with Image.open(photo) as image:
                 width, height = image.size
+        except Image.DecompressionBombError as error:
+            raise InputError(
+                f"{photo.name} has too many pixels: {self.limits.megapixels:g} megapixels are the limit"
+            ) from error
         except Exception as error:  # Pillow raises nearly anything on bytes that make no sense
             raise InputError(f"{photo.name} is no picture that can be read: use a JPEG, PNG, WebP or TIFF") from error
         if width * height > self.limits.megapixels * 1e6:

@@ -295,7 +295,7 @@ def test_a_profile_that_does_not_fit_is_ignored(profile: bytes) -> None:
 # --- kinds of pixels --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "PPM"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
 @pytest.mark.parametrize("array", [BASE, RGB], ids=["grey", "colour"])
 def test_8_bits(kind: str, array: np.ndarray) -> None:
     picture = read_image(encoded(array, kind))

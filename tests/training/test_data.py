@@ -284,7 +284,7 @@ def test_none_readable_is_known_at_once(tmp_path: Path, folder: Path, which: str
     good_and_bad = (
         {"photos": bad, "val_photos": str(folder)} if which == "photos" else {"photos": folder, "val_photos": str(bad)}
     )
-    with pytest.raises(InputError, match=r"none of 2 photos can be read, for example .*a\.jpg: not a picture") as caught:
+    with pytest.raises(InputError, match=r"none of 2 photos can be read, for example .*a\.jpg: it is not a picture") as caught:
         module(**good_and_bad)
     assert "\n" not in str(caught.value)
 
@@ -738,5 +738,5 @@ def test_processes_that_are_killed_are_told(folder: Path) -> None:
     next(batches)
     for process in multiprocessing.active_children():
         process.kill()
-    with pytest.raises(RunError, match=r"have ended or hang .* try --data\.workers 0"):
+    with pytest.raises(RunError, match=r"have ended or hang .* try workers=0"):
         list(batches)
