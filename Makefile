@@ -16,14 +16,15 @@ test:  ## run the whole test suite
 	@scripts/test
 
 quick:  ## run the tests that take no longer than a moment each
-	@$(SETUP) python -m pytest -m "not slow"
+	@$(SETUP) OMP_NUM_THREADS=1 python -m pytest -n logical -m "not slow"
 
 slow:  ## run the whole test suite and note which tests are too slow for `make quick`
 	@$(SETUP) python -m pytest --measure
 
 fuzz:  ## read damaged pictures, styles and films for ten minutes
 	@$(SETUP) python scripts/fuzz.py
-browser:  ## test the pages in Chromium, on a machine with nothing else to do
+
+browser:  ## test the pages in Chromium
 	@$(SETUP) python -m pytest -m browser
 
 lint:  ## check style, formatting and types
