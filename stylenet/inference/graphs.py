@@ -58,7 +58,7 @@ class FixedSizeNetwork:
             return None
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _record(net: TransformNet, picture: Tensor, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Return a function that replays the network for pictures of this size."""
     source = picture.to(device).contiguous(memory_format=torch.channels_last).clone()
@@ -74,7 +74,7 @@ def _record(net: TransformNet, picture: Tensor, dtype: torch.dtype, device: torc
     staged = torch.empty(picture.shape, pin_memory=True)
 
     def replay(photo: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with torch.no_grad():  # results are ordinary tensors
             if photo.device.type == "cpu":
                 torch.cuda.current_stream(device).synchronize()  # the copy before has left the staging memory
                 staged.copy_(photo)

@@ -22,9 +22,14 @@ from stylenet.images.masks import load_mask, soften
 from stylenet.images.picture import Picture, PictureLike, check_output, check_single, read_image, resize, write_image
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.finish import Finish
+from stylenet.inference.graphs import FixedSizeNetwork
 from stylenet.modes import guest
 from stylenet.network.styles import Style, as_style, restyle
 from stylenet.network.tiling import Tile, check_tile, style_picture
+from stylenet.network.transform_net import TransformNet
+
+# Pictures up to this size are recorded as CUDA graphs, which hold their memory; a call is short beside the work of larger ones.
+_RECORDED_PIXELS = 2**22
 
 
 class Stylizer:
@@ -65,10 +70,12 @@ class Stylizer:
         self._mask = None if self.finish.mask is None else load_mask(self.finish.mask)
         self.style = as_style(style, self.device)
         self.outside = None if outside is None else as_style(outside, self.device)
+        self._recorded: dict[TransformNet, FixedSizeNetwork] = {}
 
     def move_to(self, device: torch.device) -> None:
         """Work on another device from now on."""
         self.device = device
+        self._recorded.clear()
         for style in (self.style, self.outside):
             if style is not None:
                 style.net.to(device)
@@ -122,7 +129,15 @@ class Stylizer:
         return restore_detail(photo, styled) if self.finish.scale > 1 else resize(styled, height, width)
 
     def _network(self, style: Style, photo: Tensor) -> Tensor:
+        if self.tile == "auto" and self.device.type == "cuda" and photo.shape[-2] * photo.shape[-1] <= _RECORDED_PIXELS:
+            return self._of_one_size(style.net, photo)
         return style_picture(style.net, photo, self.tile, self.dtype, observe=self.observe)
+
+    def _of_one_size(self, net: TransformNet, photo: Tensor) -> Tensor:
+        """Style a picture of moderate size: those that follow in the same size, as from a camera, replay what this one did."""
+        if net not in self._recorded:
+            self._recorded[net] = FixedSizeNetwork(net, self.dtype)
+        return self._recorded[net](photo)
 
 
 @renamed(look="finish")

@@ -106,6 +106,16 @@ def test_looks() -> None:
     assert torch.allclose(found.cpu(), expected, atol=1e-4)
 
 
+def test_pictures_of_one_size() -> None:
+    """A stylizer gives ordinary tensors, the same ones when it replays."""
+    stylizer = Stylizer("starry_night_swift", device="cuda", precision="32")
+    photos = [torch.rand(1, 3, 64, 48, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1, 2, 0)]
+    styled = [stylizer(photo) for photo in photos]
+    assert torch.allclose(styled[0], styled[3], atol=1e-4)
+    assert not torch.allclose(styled[1], styled[2], atol=1e-2)
+    assert not any(one.is_inference() for one in styled)
+
+
 def test_optimize() -> None:
     settings = OptimizeSettings(size=128, steps=10, device="cuda")
     result = optimize_pixels(picture(128, 128), [read_image(PAINTING, 128).pixels], LOSS, settings)

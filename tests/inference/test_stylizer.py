@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import stylenet
 from stylenet.errors import InputError
 from stylenet.images.picture import Picture, read_image, write_image
 from stylenet.inference.finish import Finish
+from stylenet.inference.graphs import FixedSizeNetwork
 from stylenet.inference.stylizer import Stylizer, stylize
 from stylenet.network.cards import Card
 from stylenet.network.shipped import shipped_styles
@@ -159,3 +161,19 @@ def test_from_python(tmp_path: Path) -> None:
 def test_an_output_that_cannot_be_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot write .*out\.xyz"):
         stylize(tmp_path / "missing.png", "no such style", tmp_path / "out.xyz")
+
+
+def test_pictures_of_one_size_are_recorded_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small ones are, large ones are not; the processor that stands in for the GPU cannot record, and styles as usual."""
+    style = Style(TransformNet(NetSettings(width=4, residual_blocks=1)), Card("a"))
+    photos = [torch.rand(1, 3, 16, 20), torch.rand(1, 3, 32, 20)]
+    expected = [Stylizer(style, device="cpu", precision="32")(photo) for photo in photos]
+    monkeypatch.setattr("stylenet.inference.stylizer._RECORDED_PIXELS", 16 * 20)
+    asked: list[torch.Size] = []
+    plain = FixedSizeNetwork.__call__
+    monkeypatch.setattr(FixedSizeNetwork, "__call__", lambda self, photo: asked.append(photo.shape) or plain(self, photo))
+    stylizer = Stylizer(style, device="cpu", precision="32")
+    stylizer.device = SimpleNamespace(type="cuda")  # type: ignore[assignment]
+    for photo, wanted in zip(photos, expected, strict=True):
+        assert torch.equal(stylizer(photo), wanted)
+    assert asked == [photos[0].shape]
