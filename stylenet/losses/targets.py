@@ -1,4 +1,4 @@
-"""What pictures are compared with, and what comes of it: targets with the units of every term, and the objective by parts."""
+"""Hold what pictures are compared with, and what comes of it: targets with the units of every term, the objective by parts."""
 
 from __future__ import annotations
 
