@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 
 class BatchLine(ProgressLine):
-    """A line with the pictures done, their rate and the time left."""
+    """A line with the pictures done, their rate and, where their number is known, the time left."""
 
     def __call__(self, summary: Summary, jobs: int) -> None:
         if not self.due(always=summary.tried == jobs):
             return
         rate = summary.done / summary.seconds if summary.seconds else 0.0
+        if not jobs:
+            self.show(f"{summary.tried} pictures  {rate:.2f} a second")
+            return
         left = clock((jobs - summary.tried) / rate) if rate else "?"
         self.show(f"{summary.tried}/{jobs} pictures  {rate:.2f} a second  {left} left", summary.tried / jobs)
         if summary.tried == jobs:

@@ -8,7 +8,7 @@ from glob import has_magic
 from pathlib import Path, PurePosixPath
 
 from stylenet.formats import WRITTEN_PICTURES, WRITTEN_VIDEOS, ending
-from stylenet.inference.folders import STREAM
+from stylenet.inference.folders import STREAM, names_several
 from stylenet.network.look_blends import parse_blend
 
 _SEVERAL = "styled"
@@ -29,7 +29,7 @@ def default_results(inputs: Sequence[str], styles: Sequence[str], sheet: bool) -
 
     A folder is the same in the next run, which then goes on where this one ends.
     """
-    single = len(inputs) == 1 and not Path(inputs[0]).is_dir() and not has_magic(inputs[0])
+    single = len(inputs) == 1 and not names_several(inputs[0])
     if sheet:
         return default_picture(inputs[0], "sheet")
     if single and _label(styles) != _SEVERAL:

@@ -9,14 +9,19 @@ from stylenet.commands.telling import INTERRUPTED, tell
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
 from stylenet.errors import InputError, Interrupted, RunError
+from stylenet.inference.at_scale import Scale
 from stylenet.inference.batch import Files, Summary
 from stylenet.inference.finish import Finish
+from stylenet.inference.manifest import FOLDER
 from stylenet.inference.stylize_files import stylize_files
+from stylenet.storage import join
 
 _COMMON = ("style", "output", "size", "strength", "keep_colors", "scale", "mask", "feather", "sheet", "overwrite", "device")
+_INPUTS = "Pictures, folders, zip archives, .txt lists, patterns like 'photos/*.jpg', addresses (http(s), s3://, ...), or -."
 _EXAMPLES = (
     "stylenet stylize photo.jpg --style starry_night",
     "stylenet stylize photos --style great_wave udnie --output styled --size 1024",
+    "stylenet stylize s3://bucket/photos --style great_wave --output s3://bucket/styled --shard 3/100 --resume",
 )
 
 
@@ -28,7 +33,7 @@ def make_parser() -> VerbParser:
         _COMMON,
         _EXAMPLES,
     )
-    parser.add_argument("inputs", nargs="+", help="Pictures, folders, patterns like 'photos/*.jpg', http(s) addresses, or -.")
+    parser.add_argument("inputs", nargs="+", help=_INPUTS)
     styles = "Name or file of a style, or of several; a:0.6 b:0.4 blends looks on one body."
     parser.add_argument("--style", "-s", nargs="+", required=True, help=styles)
     places = "File, folder for several pictures or styles, or - for stdout (default: PHOTO_STYLE.jpg)."
@@ -36,8 +41,9 @@ def make_parser() -> VerbParser:
     parser.add_class_arguments(Finish, skip={"mask"})
     parser.add_argument("--mask", help="Picture of where the style goes: white is style, black is not; any size.")
     parser.add_class_arguments(Files)
+    parser.add_class_arguments(Scale)
     parser.add_function_arguments(
-        stylize_files, skip={"inputs", "styles", "output", "finish", "files", "observe_share", "observe_picture"}
+        stylize_files, skip={"inputs", "styles", "output", "finish", "files", "scale", "observe_share", "observe_picture"}
     )
     return parser
 
@@ -47,13 +53,13 @@ def run(words: list[str]) -> int:
     keep_freed_memory()
     config = parse(make_parser(), words)
     config.output = config.output or default_results(config.inputs, config.style, config.sheet)
-    options = keywords(config, finish=Finish, files=Files)
+    options = keywords(config, finish=Finish, files=Files, scale=Scale)
     styles = options.pop("style")
     try:
         summary = stylize_files(styles=styles, **options, observe_share=PictureLine(), observe_picture=BatchLine())
     except Interrupted as interrupted:
         summary = interrupted.result
-    return 0 if summary is None else _tell(summary, config.output)
+    return _tell(summary, config.output)
 
 
 def _tell(summary: Summary, output: str) -> int:
@@ -66,6 +72,8 @@ def _tell(summary: Summary, output: str) -> int:
     tell(", ".join(told))
     for source, reason in summary.failures:
         tell(f"stylenet: not styled: {source}: {' '.join(reason.split())}")
+    if summary.unlisted:
+        tell(f"stylenet: {summary.unlisted} more are not styled: the files in {join(output, FOLDER)} name them all")
     if summary.message:
         tell(f"stylenet: stopped early, what is written is whole: {' '.join(summary.message.split())}")
     return INTERRUPTED if summary.interrupted else int(bool(summary.failures or summary.message))

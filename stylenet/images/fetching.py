@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, RunError
 from stylenet.files import open_regular
 from stylenet.images.decoding import is_known
+from stylenet.storage.archives import DAMAGE
+from stylenet.storage.reading import open_read
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
@@ -26,11 +28,12 @@ def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
     """Return a name for messages, and the bytes.
 
     Args:
-        source: path, http(s) address, bytes or binary file.
+        source: path, address (http(s), or of a store such as ``s3://``), bytes or binary file.
         name: name used in messages, where the source has none.
 
     Raises:
-        InputError: for what is missing, too large, too slow, or neither a file nor http(s).
+        InputError: for what is missing, too large, too slow, or neither a file nor an address that is known.
+        RunError: for a store that does not answer.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return name, bytes(source)
@@ -45,8 +48,8 @@ def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
         from stylenet.images.downloading import download  # aiohttp takes half a second
 
         return text, download(text)
-    if "://" in text:
-        raise InputError(f"{text}: only http and https addresses, and files, are read")
+    if isinstance(source, str) and "://" in text:
+        return text, _read_store(text)
     path = Path(text)
     try:
         with open_regular(path) as file:
@@ -63,6 +66,17 @@ def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
         raise InputError(f"{path} does not exist") from error
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {text!r}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _read_store(place: str) -> bytes:
+    """Return the bytes of a picture in a store, or in an archive."""
+    try:
+        with open_read(place) as file:
+            return read_picture_bytes(file, place)
+    except (InputError, RunError):
+        raise
+    except (*DAMAGE, NotImplementedError) as error:
+        raise InputError(f"{place} cannot be read ({error})") from error
 
 
 def _read_file(file: IO[bytes], name: str) -> tuple[str, bytes]:

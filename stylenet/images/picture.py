@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylenet.errors import InputError, argument
-from stylenet.files import check_writable, write_atomic
 from stylenet.formats import WRITTEN_PICTURES, ending
 from stylenet.images.decoding import HUGE
 from stylenet.images.fetching import Source
 from stylenet.images.inputs import check_range, check_shape, check_tensor, to_tensors
 from stylenet.images.sizes import SizeRule
 from stylenet.modes import guest
+from stylenet.storage import check_writable, is_address, write
 
 _BAND = 256  # rows
 _SHOWN = 1024  # pixels of the longest side in a notebook
@@ -170,7 +170,8 @@ def resize(tensor: Tensor, height: int, width: int) -> Tensor:
 def read_image(
     source: PictureLike, size: str | int | SizeRule = "full", *, upscale: bool = False, allow_huge: bool = False
 ) -> Picture:
-    """Read a picture from a path, an http(s) address, bytes or a binary file; or take one that is in memory.
+    """Read a picture from a path, an address (http(s), or of a store such as ``s3://``), bytes or a binary file; or take one
+    that is in memory.
 
     Args:
         source: PNG, JPEG, WebP, TIFF, BMP, GIF (first frame), AVIF, or HEIC where ``pillow-heif`` is installed; a PIL image, a
@@ -181,6 +182,7 @@ def read_image(
 
     Raises:
         InputError: in one line, for anything that is not a readable picture.
+        RunError: for a store that does not answer.
     """
     rule = SizeRule.parse(size)
     picture = as_picture(source, allow_huge=allow_huge)
@@ -240,7 +242,7 @@ def check_output(path: str | Path, bits: int = 8) -> None:
         InputError: if a picture could not be written there.
     """
     check_format(path, bits)
-    check_writable(Path(path))
+    check_writable(path)
 
 
 def check_format(path: str | Path, bits: int = 8) -> str:
@@ -259,19 +261,32 @@ def check_format(path: str | Path, bits: int = 8) -> str:
     return WRITTEN_PICTURES[suffix]
 
 
+@overload
+def write_image(picture: PictureLike, path: Path, *, quality: int = 95, bits: int = 8, alpha: Tensor | None = None) -> Path: ...
+
+
+@overload
+def write_image(
+    picture: PictureLike, path: str, *, quality: int = 95, bits: int = 8, alpha: Tensor | None = None
+) -> str | Path: ...
+
+
 @guest
 def write_image(
     picture: PictureLike, path: str | Path, *, quality: int = 95, bits: int = 8, alpha: Tensor | None = None
-) -> Path:
+) -> str | Path:
     """Write a picture, whole or not at all; the suffix picks the format.
 
     Args:
         picture: a :class:`Picture`, or whatever :func:`read_image` takes. Floats a little outside 0..1, as networks and
             interpolation leave them, are cut off; from -1 and to 2 at most.
-        path: ``.png .jpg .webp .tiff .bmp .avif``; missing folders are made.
+        path: ``.png .jpg .webp .tiff .bmp .avif``, on this machine or in a store; missing folders are made.
         quality: quality of JPEG (without chroma subsampling), WebP and AVIF.
         bits: 8, or 16 for PNG and TIFF.
         alpha: ``[1, 1, H, W]``; formats without transparency get the picture on white.
+
+    Returns:
+        The path; an address as it was given.
 
     Raises:
         InputError: for a suffix, depth or size that cannot be written, pixels that are not finite or in 0..255, a batch of
@@ -287,8 +302,8 @@ def write_image(
         content = encode_image(picture, kind, quality=quality, bits=bits)
     except ValueError as error:
         raise InputError(f"cannot write {path}: {error}") from error
-    write_atomic(Path(path), content)
-    return Path(path)
+    write(path, content)
+    return path if is_address(path) else Path(path)
 
 
 def _as_written(picture: PictureLike) -> Picture:

@@ -1,4 +1,4 @@
-"""Trained styles at work: one style on one device, many pictures, several devices.
+"""Trained styles at work: one style on one device, many pictures, sets of any size on machines of any number.
 
 The room owns what a person may want of a styled picture (``Finish``), the jobs that a command line means, and their running.
 It exports ``Stylizer`` and ``stylize``, and what styles many pictures.
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from stylenet.lazy import exporter
 
 if TYPE_CHECKING:
+    from stylenet.inference.at_scale import Scale as Scale
     from stylenet.inference.batch import Files as Files
     from stylenet.inference.batch import Summary as Summary
     from stylenet.inference.batch import stylize_many as stylize_many
-    from stylenet.inference.distributed import stylize_on_devices as stylize_on_devices
     from stylenet.inference.finish import Finish as Finish
     from stylenet.inference.folders import Job as Job
     from stylenet.inference.folders import plan_jobs as plan_jobs
@@ -23,19 +23,19 @@ __all__ = [
     "Files",
     "Finish",
     "Job",
+    "Scale",
     "Stylizer",
     "Summary",
     "plan_jobs",
     "stylize",
     "stylize_many",
-    "stylize_on_devices",
 ]
 
 __getattr__ = exporter(
     __name__,
     {
         "batch": ["Files", "Summary", "stylize_many"],
-        "distributed": ["stylize_on_devices"],
+        "at_scale": ["Scale"],
         "folders": ["Job", "plan_jobs"],
         "finish": ["Finish"],
         "stylizer": ["Look", "Stylizer", "stylize"],

@@ -9,17 +9,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from stylenet.deprecation import renamed
 from stylenet.devices import give_back_memory
 from stylenet.errors import InputError, Interrupted, RunError, argument
+from stylenet.formats import ending
 from stylenet.images.fetching import stop_waiting
 from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, write_image
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.folders import STREAM, Job
 from stylenet.inference.stylizer import Stylizer
 from stylenet.memory import free_main_memory
+from stylenet.storage import exists
+from stylenet.storage.stores import is_refusal
 
 # Pictures that are read ahead, and that wait to be written; of large ones, in pixels, there is one at a time.
 _AHEAD = 2
@@ -59,7 +61,7 @@ class Files:
             InputError: if a result could not be written.
         """
         outputs = [output for job in jobs for output in job.outputs if output != STREAM]
-        for example in {Path(output).suffix: output for output in outputs}.values():
+        for example in {ending(output): output for output in outputs}.values():
             check_format(example, self.bits)
         if outputs:
             check_output(outputs[0], self.bits)
@@ -67,14 +69,17 @@ class Files:
     def wanted(self, job: Job) -> bool:
         """Return whether a result of the job is missing. This is asked just before the work, so that two processes can share
         a folder."""
-        return self.overwrite or not all(output != STREAM and Path(output).exists() for output in job.outputs)
+        return self.overwrite or not all(output != STREAM and exists(output) for output in job.outputs)
 
     def read(self, job: Job) -> Picture:
         """Read the picture of a job.
 
         Raises:
             InputError: if it cannot be read.
+            RunError: if its store does not answer.
         """
+        if job.trouble:
+            raise InputError(job.trouble)
         source = sys.stdin.buffer if job.source == STREAM else job.source
         return read_image(source, self.size, allow_huge=self.allow_huge)
 
@@ -101,6 +106,7 @@ class Summary:
         done: pictures whose results are all written.
         skipped: pictures whose results were there already.
         failures: source and reason.
+        unlisted: pictures that failed beside these, in a set so large that not all are listed.
         notes: what a person should know about single pictures.
         seconds: seconds that everything took.
         message: why the rest was not tried, in one line; empty if all was.
@@ -112,6 +118,7 @@ class Summary:
     done: int = 0
     skipped: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    unlisted: int = 0
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     message: str = ""
@@ -121,7 +128,12 @@ class Summary:
     @property
     def tried(self) -> int:
         """Return how many pictures are dealt with, one way or the other."""
-        return self.done + self.skipped + len(self.failures)
+        return self.done + self.skipped + self.failed
+
+    @property
+    def failed(self) -> int:
+        """Return how many pictures failed."""
+        return len(self.failures) + self.unlisted
 
 
 @renamed(report="observe")
@@ -144,9 +156,21 @@ def stylize_many(
         InputError: if results could not be written there.
         Interrupted: after Ctrl-C, with the summary so far.
     """
-    files, summary, started = files or Files(), Summary(), time.monotonic()
-    tell = observe or (lambda *_: None)
+    files = files or Files()
     files.check(jobs)
+    return style_jobs(jobs, stylizers, files, observe)
+
+
+def style_jobs(
+    jobs: Sequence[Job], stylizers: Sequence[Stylizer], files: Files, observe: Callable[[Summary, int], None] | None = None
+) -> Summary:
+    """Do what :func:`stylize_many` does, where it was looked before whether results can be written.
+
+    Raises:
+        Interrupted: after Ctrl-C, with the summary so far.
+    """
+    summary, started = Summary(), time.monotonic()
+    tell = observe or (lambda *_: None)
     readers, writers = ThreadPoolExecutor(_AHEAD), ThreadPoolExecutor(_AHEAD)
     writing: deque[_Writing] = deque()
     try:
@@ -167,7 +191,7 @@ def stylize_many(
             tell(summary, len(jobs))
         while writing:
             writing.popleft().settle(summary)
-    except _DiskFullError as error:
+    except _HopelessError as error:
         summary.message = str(error)
     except KeyboardInterrupt:
         summary.message, summary.interrupted = "interrupted", True
@@ -183,8 +207,8 @@ def stylize_many(
     return summary
 
 
-class _DiskFullError(Exception):
-    """Raised when the disk is full, so that there is no point in going on."""
+class _HopelessError(Exception):
+    """Raised when the disk is full, or a store refuses what is written, so that there is no point in going on."""
 
 
 @dataclass
@@ -203,15 +227,17 @@ class _Writing:
                 summary.broke |= isinstance(error, RunError)
                 if all(self.source != source for source, _ in summary.failures):
                     summary.failures.append((self.source, str(error)))
-                if disk_is_full(error):
-                    raise _DiskFullError(str(error)) from error
+                if is_hopeless(error):
+                    raise _HopelessError(str(error)) from error
         if all(self.source != source for source, _ in summary.failures):
             summary.done += 1
 
 
-def disk_is_full(error: Exception) -> bool:
-    """Return whether a failure to write came from a full disk."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+def is_hopeless(error: Exception) -> bool:
+    """Return whether a failure to write will meet every other result too: a full disk, or a store that refuses access."""
+    return is_refusal(error) or (
+        isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    )
 
 
 # A picture, None where nothing is to do, or the reason why it cannot be read.
@@ -246,11 +272,9 @@ def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) 
 
 def try_to_read(job: Job, files: Files) -> Read:
     """Return the picture; None where nothing is to do; the reason where it cannot be read."""
-    if not files.wanted(job):
-        return None
     try:
-        return files.read(job)
-    except (InputError, MemoryError) as error:
+        return files.read(job) if files.wanted(job) else None
+    except (InputError, RunError, MemoryError) as error:
         return str(error) or "not enough memory to read it"
 
 

@@ -14,6 +14,7 @@ from stylenet.images.sheets import contact_sheet
 from stylenet.inference.batch import Files, Summary, try_to_read, try_to_style
 from stylenet.inference.folders import STREAM, Job
 from stylenet.inference.stylizer import Stylizer
+from stylenet.storage import exists
 
 # Rows of pixels that every format takes.
 _TALLEST = 16_000
@@ -36,7 +37,7 @@ def contact_sheet_of(
         InputError: if the sheet cannot be written there; if it exists and is not to be overwritten.
     """
     check_output(output, files.bits)
-    if Path(output).exists() and not files.overwrite:
+    if exists(output) and not files.overwrite:
         raise InputError(f"{output} exists: {argument('overwrite', True)} replaces it")
     if len(jobs) * height > _TALLEST:
         raise InputError(f"{len(jobs)} rows are too many for one sheet: {_TALLEST // height} fit")

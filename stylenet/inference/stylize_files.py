@@ -1,4 +1,4 @@
-"""Files in, files out: all that ``stylenet stylize`` does, for one picture or many, on one device or several."""
+"""Files in, files out: all that ``stylenet stylize`` does, for one picture or millions, on one device or a cluster."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from stylenet.devices import Precision
-from stylenet.errors import InputError, Interrupted
+from stylenet.errors import InputError, Interrupted, argument
+from stylenet.inference.at_scale import Observe, Scale, jobs_at_scale, style_blocks
 from stylenet.inference.batch import Files, Summary, stylize_many
-from stylenet.inference.distributed import stylize_on_devices
 from stylenet.inference.finish import Finish
-from stylenet.inference.folders import Job, plan_jobs
+from stylenet.inference.folders import STREAM, names_several, plan_jobs
+from stylenet.inference.manifest import Manifest
 from stylenet.inference.sheets import contact_sheet_of
 from stylenet.inference.stylizer import Stylizer
 from stylenet.modes import guest
 from stylenet.network.look_blends import choose_styles
+from stylenet.network.styles import Style
 from stylenet.network.tiling import Tile
 
 
@@ -25,46 +27,53 @@ def stylize_files(
     output: str,
     finish: Finish | None = None,
     files: Files | None = None,
+    scale: Scale | None = None,
     sheet: bool = False,
     outside: str | None = None,
     device: str = "auto",
-    devices: int = 1,
     precision: Precision = "auto",
     tile: Tile = "auto",
     observe_share: Callable[[float], None] | None = None,
-    observe_picture: Callable[[Summary, int], None] | None = None,
-) -> Summary | None:
+    observe_picture: Observe | None = None,
+) -> Summary:
     """Style pictures and write the results.
 
     Args:
-        inputs: files, folders (with all below them), patterns like ``*.jpg``, http(s) addresses, ``-`` for stdin.
-        styles: names or files of styles, or shares of looks on one body, as in ``starry_night:0.6 great_wave:0.4``: one blend.
-        output: a file for one picture in one style, else a folder; ``-`` for stdout.
+        inputs: files, folders and zip archives (with all in them), ``.txt`` lists of files, patterns like ``*.jpg``, addresses
+            (http(s), or of a store such as ``s3://``), ``-`` for stdin.
+        styles: names, files or addresses of styles, or shares of looks on one body, as in ``starry_night:0.6
+            great_wave:0.4``: one blend.
+        output: a file for one picture in one style, else a folder, both also in a store; ``-`` for stdout.
         finish: how a style is laid on a picture.
         files: how pictures are read and written.
+        scale: how the work is shared, and whether it goes on from an earlier run.
         sheet: write one labelled contact sheet of all results instead.
         outside: style for where the mask is black, instead of the photo itself.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
-        devices: processes, each with its own device, that share the pictures.
         precision: ``auto`` (bf16 where the device gains from it), ``32`` or ``bf16``.
         tile: rows of the picture worked on at a time, ``0`` for all, ``auto`` for what memory allows. The result is the same.
         observe_share: is told the share of a single picture that is done, 0..1, where it is taken in strips.
-        observe_picture: is told the state and the number of pictures after each of several.
+        observe_picture: is told the state and the number of pictures after each of several; 0 where that is not known.
 
     Returns:
-        What came of the pictures; None in all but the first of several processes, which have nothing to tell.
+        What came of the pictures.
 
     Raises:
         InputError: for what cannot be read, styled or written.
+        RunError: for a store that does not answer, or workers that cannot be started.
         Interrupted: after Ctrl-C, with the summary so far.
     """
-    if devices < 1:
-        raise InputError(f"devices is {devices}: it must be 1 or more")
-    if devices > 1 and ":" in device:
-        kind = device.partition(":")[0]
-        raise InputError(f"device {device!r} is a single one, and devices is {devices}: take {kind!r}, or 1 device")
+    scale, files = scale or Scale(), files or Files()
     chosen = choose_styles(styles)
-    files, names = files or Files(), [name for name, _ in chosen]
+    if scale.by_ray and ":" in device:
+        kind = device.partition(":")[0]
+        raise InputError(f"device {device!r} is a single one, and devices is {scale.devices}: take {kind!r}, or 1 device")
+    if scale.wanted and (len(inputs) > 1 or names_several(inputs[0]) or STREAM in (*inputs, output)):
+        if sheet:
+            raise InputError(f"a sheet is one picture of few photos, made by one device: leave out {argument('devices')}")
+        options = (outside, device, precision, tile)
+        return _style_at_scale(inputs, chosen, output, finish, files, scale, options, observe_picture)
+    names = [name for name, _ in chosen]
     jobs = plan_jobs(inputs, output, names, sheet=sheet)
     alone = len(jobs) == 1
     stylizers = [
@@ -72,26 +81,36 @@ def stylize_files(
         for _, style in chosen
     ]
     try:
-        summary = _style(jobs, stylizers, names, output, files, sheet, devices, device, None if alone else observe_picture)
+        if sheet:
+            summary = contact_sheet_of(jobs, stylizers, names, output, files)
+        else:
+            summary = stylize_many(jobs, stylizers, files, None if alone else observe_picture)
     except Interrupted as error:
         raise Interrupted(str(error), replace(error.result, jobs=len(jobs))) from error
-    return None if summary is None else replace(summary, jobs=len(jobs))
+    return replace(summary, jobs=len(jobs))
 
 
-def _style(
-    jobs: Sequence[Job],
-    stylizers: Sequence[Stylizer],
-    names: Sequence[str],
+def _style_at_scale(
+    inputs: Sequence[str],
+    chosen: Sequence[tuple[str, str | Style]],
     output: str,
+    finish: Finish | None,
     files: Files,
-    sheet: bool,
-    devices: int,
-    device: str,
-    observe: Callable[[Summary, int], None] | None,
-) -> Summary | None:
-    """Run the jobs in the way that was asked for."""
-    if sheet:
-        return contact_sheet_of(jobs, stylizers, names, output, files)
-    if min(devices, len(jobs)) > 1:
-        return stylize_on_devices(jobs, stylizers, files, min(devices, len(jobs)), device)
-    return stylize_many(jobs, stylizers, files, observe)
+    scale: Scale,
+    options: tuple[str | None, str, Precision, Tile],
+    observe: Observe | None,
+) -> Summary:
+    """Style a set that may be of any size."""
+    names = [name for name, _ in chosen]
+    jobs = jobs_at_scale(inputs, output, names, scale, files)
+    work = f"{names} {finish} size {files.size} quality {files.quality} bits {files.bits}"
+    manifest = Manifest(output, scale.share, scale.resume, work)
+    if scale.by_ray:
+        from stylenet.inference.ray_engine import recipe_of, style_by_ray
+
+        recipe = recipe_of([style for _, style in chosen], finish, *options, files)
+        summary = style_by_ray(jobs, recipe, scale, manifest, observe)
+    else:
+        stylizers = [Stylizer(style, finish, *options) for _, style in chosen]
+        summary = style_blocks(jobs, stylizers, files, manifest, observe)
+    return replace(summary, jobs=summary.tried)

@@ -7,13 +7,22 @@ from pathlib import Path
 from stylenet.errors import InputError
 from stylenet.network.cards import Card, read_card
 from stylenet.resources import shipped_folder
+from stylenet.storage import exists, fetched, is_address, join, parent_of
+from stylenet.storage.reading import origin
 
 # How the names of files begin that hold a body, for styles to be trained on.
 BODY_PREFIX = "body_"
 
 
 def find_style(style: str | Path) -> Path:
-    """Return the file of a style by name or path."""
+    """Return the file of a style by name, path or address; of one in a store it is a copy.
+
+    Raises:
+        InputError: if there is none.
+        RunError: for a store that does not answer.
+    """
+    if is_address(style):
+        return fetched(style)
     path = Path(style)
     try:
         if path.is_file():
@@ -37,6 +46,8 @@ def find_body(card: Card, look: Path) -> Path:
     beside = look.parent / f"{Path(name).name[:200]}.safetensors"
     if name and beside.is_file():
         return beside
+    if name and is_address(place := origin(look)) and exists(place := join(parent_of(place), beside.name)):
+        return fetched(place)
     if name in _shipped_files():
         return _shipped_files()[name]
     raise InputError(f"{look} is a look on the body {name!r}, which is not here: put {name}.safetensors beside it")

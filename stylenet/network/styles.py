@@ -23,7 +23,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from stylenet.errors import InputError, one_line
-from stylenet.files import write_atomic
 from stylenet.images.fetching import Source
 from stylenet.images.picture import Picture, PictureLike, as_picture
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
@@ -36,6 +35,7 @@ from stylenet.network.looks import LEARNS, Learns, Looks, LookTable, read_look, 
 from stylenet.network.shipped import find_body, find_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
+from stylenet.storage import fetched, write
 from stylenet.weights import check_tensors, read_weights
 
 # Names of tensors beside those of the network.
@@ -188,11 +188,11 @@ def add_metrics(path: str | Path, metrics: Mapping[str, float]) -> Card:
     Returns:
         The card.
     """
-    path = Path(path)
-    card = read_card(path)
+    file = fetched(path)
+    card = read_card(file)
     assert card is not None, "only files with a card have metrics"
     card = dataclasses.replace(card, metrics={**card.metrics, **metrics})
-    with safe_open(path, "pt") as opened:
+    with safe_open(file, "pt") as opened:
         state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     _write(state, card, path)
     return card
@@ -202,7 +202,7 @@ def _write(state: dict[str, Tensor], card: Card, path: str | Path) -> None:
     broken = [name.removesuffix(_SCALE) for name, value in state.items() if not torch.isfinite(value).all()]
     if broken:
         raise InputError(f"{path} is not written: {broken[0]} holds numbers that are not finite")
-    write_atomic(Path(path), save(state, {CARD_KEY: json.dumps(dataclasses.asdict(card))}))
+    write(path, save(state, {CARD_KEY: json.dumps(dataclasses.asdict(card))}))
 
 
 @guest
@@ -215,7 +215,7 @@ def load_style(style: str | os.PathLike[str], device: torch.device | str = "cpu"
     """
     if not isinstance(style, str | os.PathLike):
         raise InputError(f"a style is named by a word or a path, not by a value of type {type(style).__name__}")
-    path = find_style(Path(os.fspath(style)))
+    path = find_style(os.fspath(style))
     card = read_card(path)
     if card is None:
         state, card = _read_uncarded(path)

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from stylenet.errors import InputError, RunError, argument
-from stylenet.files import replacing
+from stylenet.storage import copy, exists, fetched, is_address, is_folder, join, name_of, parent_of, replacing, walk
 from stylenet.training.steps import FinishedSteps
 
 # What a run goes on from, and the one that was written before it.
@@ -32,18 +32,15 @@ class CheckpointFiles(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint; where there was a ``last.ckpt``, that one becomes ``last-1.ckpt``."""
-        if "://" in str(path):
-            super().save_checkpoint(checkpoint, path, storage_options)
-            return
-        target = Path(path)
+        place = str(path)
         content = io.BytesIO()
         torch.save(checkpoint, content)  # its own writer would leave a file open, and tell a full disk in C++
         try:
-            with replacing(target, durable=True) as temporary:
+            with replacing(place, durable=True) as temporary:
                 temporary.write_bytes(content.getbuffer())
-                if target.name == LAST and target.is_file():
-                    _keep(target, target.with_name(BEFORE_LAST))
-        except RunError as error:
+                if name_of(place) == LAST and exists(place):
+                    _keep(place, _older(place))
+        except (RunError, InputError) as error:
             rank_zero_warn(f"{error}; the training goes on, and the checkpoint before is as it was")
 
     def load_checkpoint(
@@ -54,34 +51,43 @@ class CheckpointFiles(TorchCheckpointIO):
         Raises:
             InputError: for a file that is none, with the older one that there is.
         """
-        handed_back = Path(path).name == ".temp.ckpt"  # weights of a forked process, by which Lightning's launcher returns them
-        state = _unpickled(Path(path), map_location or (lambda storage, _: storage))
-        return state if handed_back else _checked(state, Path(path))
+        place = str(path)
+        handed_back = name_of(place) == ".temp.ckpt"  # weights of a forked process, as Lightning's launcher returns them
+        state = _unpickled(place, map_location or (lambda storage, _: storage))
+        return state if handed_back else _checked(state, place)
 
 
-def _keep(path: Path, name: Path) -> None:
-    """Give a file a second name in place of another; where there are no links, its name moves."""
+def _keep(place: str, name: str) -> None:
+    """Give a file a second name in place of another; where there are no links, its name moves, and a store copies it."""
+    if is_address(place):
+        copy(place, name)
+        return
+    path, other = Path(place), Path(name)
     try:
         with contextlib.suppress(FileNotFoundError):
-            name.unlink()
-        os.link(path, name)
+            other.unlink()
+        os.link(path, other)
     except OSError:
-        path.replace(name)
+        path.replace(other)
 
 
-def find_checkpoint(name: str, run: Path) -> Path:
-    """Return the file that ``last``, ``best`` or a path stand for.
+def _older(place: str) -> str:
+    return join(parent_of(place), BEFORE_LAST)
+
+
+def find_checkpoint(name: str, run: str | Path) -> str:
+    """Return the place of the file that ``last``, ``best`` or a place stand for.
 
     Raises:
         InputError: if there is none.
+        RunError: for a store that does not answer.
     """
     if name not in ("last", "best"):
-        path = Path(name)
-        if not path.is_file():
+        if not _is_file(name):
             raise InputError(f"no checkpoint {name!r}")
-        return path
-    path = run / "checkpoints" / f"{name}.ckpt"
-    if not path.is_file():
+        return name
+    path = join(run, "checkpoints", f"{name}.ckpt")
+    if not _is_file(path):
         raise InputError(f"nothing to resume: there is no {path}; {argument('run')} names the folder of the run")
     return path
 
@@ -100,11 +106,16 @@ def pick_run(base: Path, resumed: bool) -> Path:
     return folders[len(used)]
 
 
-def _is_used(run: Path) -> bool:
-    return any((run / "checkpoints").glob("*.ckpt"))
+def _is_file(place: str) -> bool:
+    return exists(place) and not is_folder(place)
 
 
-def check_unused(run: Path) -> None:
+def _is_used(run: str | Path) -> bool:
+    folder = join(run, "checkpoints")
+    return is_folder(folder) and any(name.endswith(".ckpt") for name in walk(folder))
+
+
+def check_unused(run: str | Path) -> None:
     """Protect an older training from a new one in the same folder.
 
     Raises:
@@ -117,43 +128,44 @@ def check_unused(run: Path) -> None:
         )
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Return what a checkpoint of a training holds.
 
     Raises:
         InputError: for a file that is missing or none.
+        RunError: for a store that does not answer.
     """
-    return _checked(_unpickled(path, "cpu"), path)
+    return _checked(_unpickled(str(path), "cpu"), str(path))
 
 
-def _unpickled(path: Path, map_location: Any) -> Any:
-    if not path.is_file():
-        raise InputError(f"no checkpoint {str(path)!r}")
+def _unpickled(place: str, map_location: Any) -> Any:
+    if not _is_file(place):
+        raise InputError(f"no checkpoint {place!r}")
+    path = fetched(place)
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # whatever a reader of pickles and archives makes of foreign bytes
         what = "is empty" if not path.stat().st_size else "is no checkpoint of a training, or is damaged"
-        raise InputError(f"{path} {what}{_advice(path)}") from error
+        raise InputError(f"{place} {what}{_advice(place)}") from error
 
 
-def _checked(state: Any, path: Path) -> dict[str, Any]:
+def _checked(state: Any, place: str) -> dict[str, Any]:
     missing = {"state_dict", "loops", "optimizer_states", "lr_schedulers"} - (set(state) if isinstance(state, dict) else set())
     if missing:
-        raise InputError(f"{path} holds no training to go on with: it lacks {', '.join(sorted(missing))}{_advice(path)}")
+        raise InputError(f"{place} holds no training to go on with: it lacks {', '.join(sorted(missing))}{_advice(place)}")
     return dict(state)
 
 
-def _advice(path: Path) -> str:
-    older = path.with_name(BEFORE_LAST)
-    if path.name != LAST or not older.is_file():
+def _advice(place: str) -> str:
+    if name_of(place) != LAST or not _is_file(_older(place)):
         return ""
-    return f"; there is an older one: {argument('ckpt_path', str(older))}"
+    return f"; there is an older one: {argument('ckpt_path', _older(place))}"
 
 
 class BestCheckpoint(ModelCheckpoint):
     """The weights with the lowest objective on held-out photos; a class of its own leaves room for a person's own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str) -> None:
         super().__init__(folder, "best", monitor="val/objective", enable_version_counter=False)
 
 
@@ -166,8 +178,8 @@ class LastCheckpoint(Checkpoint):
         steps: what knows which step is finished.
     """
 
-    def __init__(self, folder: Path, every: int, steps: FinishedSteps) -> None:
-        self.path, self.every, self.steps = folder / LAST, every, steps
+    def __init__(self, folder: str, every: int, steps: FinishedSteps) -> None:
+        self.path, self.every, self.steps = join(folder, LAST), every, steps
         self.saved = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

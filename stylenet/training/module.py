@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -30,6 +30,8 @@ from stylenet.network.looks import Learns, LookTable, look_names, norm_names, we
 from stylenet.network.shipped import BODY_PREFIX, shipped_bodies
 from stylenet.network.styles import load_looks, load_style
 from stylenet.network.transform_net import PRESETS, NetSettings, Preset, TransformNet
+from stylenet.storage import is_address, is_folder, join, list_names
+from stylenet.storage.places import is_web
 from stylenet.training.muon import Muon
 from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective
@@ -442,14 +444,13 @@ def find_pictures(style: str | Sequence[str], leave_out: Sequence[str]) -> list[
     """
     found: list[str] = []
     for source in [style] if isinstance(style, str) else style:
-        if not Path(source).is_dir():
+        if is_web(source) or (is_address(source) and is_picture(source)) or not is_folder(source):
             found.append(source)
             continue
-        pictures = sorted(path for path in Path(source).iterdir() if is_picture(path))
-        pictures = [path for path in pictures if path.stem not in leave_out]
-        if not pictures:
+        names = [name for name in list_names(source) if is_picture(name) and PurePosixPath(name).stem not in leave_out]
+        if not names:
             raise InputError(f"{source!r} holds no style pictures ({picture_endings()})")
-        found += map(str, pictures)
+        found += [join(source, name) for name in names]
     return found
 
 

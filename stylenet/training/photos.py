@@ -1,10 +1,9 @@
-"""Find training photos: in folders, in zip archives that are read in place, and in lists of files."""
+"""Find training photos: in folders, in zip archives that are read in place, and in lists of files, here and in stores."""
 
 from __future__ import annotations
 
 import glob
 import hashlib
-import os
 import struct
 import warnings
 import zipfile
@@ -18,11 +17,12 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from stylenet.errors import InputError
-from stylenet.files import open_regular
+from stylenet.errors import InputError, RunError
 from stylenet.formats import is_picture, picture_endings
 from stylenet.images.decoding import opened
 from stylenet.images.fetching import read_picture_bytes
+from stylenet.storage import is_address, is_archive, join, members, open_member, open_read, parent_of, walk
+from stylenet.storage.reading import open_text
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Photo:
     """One photo of a set: a file, or a member of a zip archive.
 
     Attributes:
-        path: path of the file or the archive.
+        path: path or address of the file or the archive.
         member: name inside the archive; empty for a file.
     """
 
@@ -47,10 +47,11 @@ class Unreadable(Exception):
 
 def find_photos(sources: str | Path | Sequence[str | Path]) -> list[Photo]:
     """Return all photos of folders (nested ones too), zip archives, ``.txt`` lists of files, patterns such as
-    ``album/*.jpg``, and single files, in a fixed order.
+    ``album/*.jpg``, and single files, in a fixed order. All but patterns may lie in a store, such as ``s3://bucket/photos``.
 
     Raises:
         InputError: for a source that is missing or holds no photo.
+        RunError: for a store that does not answer.
     """
     return survey_photos(sources)[0]
 
@@ -75,8 +76,14 @@ def survey_photos(sources: str | Path | Sequence[str | Path]) -> tuple[list[Phot
     return list(dict.fromkeys(found)), left_out
 
 
-def _expanded(source: str | Path) -> list[Path]:
+def _expanded(source: str | Path) -> list[str]:
     """Return a source, or what fits it as a pattern: shells leave those in quotes alone."""
+    if is_address(source) or is_archive(source):
+        return [str(source)]
+    return [str(path) for path in _on_disk(source)]
+
+
+def _on_disk(source: str | Path) -> list[Path]:
     if Path(source).exists() or not glob.has_magic(str(source)):
         return [Path(source)]
     fitting = [Path(path) for path in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207
@@ -86,22 +93,28 @@ def _expanded(source: str | Path) -> list[Path]:
     return fitting
 
 
-def _find(source: Path, left_out: Counter[str]) -> list[Photo]:
-    if source.is_dir():
-        names = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
-        photos = [Photo(str(source / name)) for name in _pictures(names, left_out)]
-    elif not source.is_file():
-        raise InputError(f"no photos at {str(source)!r}: there is no such folder, zip archive or file")
-    elif source.suffix.lower() == ".zip":
-        photos = [Photo(str(source), str(name)) for name in _pictures(_members(source), left_out)]
-    elif source.suffix.lower() == ".txt":
+def _find(source: str, left_out: Counter[str]) -> list[Photo]:
+    ending = PurePosixPath(source).suffix.lower()
+    if not is_address(source) and not is_archive(source) and not Path(source).is_dir() and not Path(source).is_file():
+        raise InputError(f"no photos at {source!r}: there is no such folder, zip archive or file")
+    if not is_address(source) and Path(source).is_dir():
+        names = [path.relative_to(source) for path in sorted(Path(source).rglob("*")) if path.is_file()]
+        photos = [Photo(join(source, str(name))) for name in _pictures(names, left_out)]
+    elif is_archive(source):
+        archive = source.removeprefix("zip::")
+        names_in = [PurePosixPath(name) for name in members(archive)]
+        photos = [Photo(archive, str(name)) for name in _pictures(names_in, left_out)]
+    elif ending == ".txt":
         photos = _listed(source)
     elif is_picture(source):
-        photos = [Photo(str(source))]
+        photos = [Photo(source)]
+    elif is_address(source):
+        found = [PurePosixPath(name) for name in walk(source)]
+        photos = [Photo(join(source, str(name))) for name in _pictures(found, left_out)]
     else:
-        raise InputError(f"{str(source)!r} is neither a folder, a zip archive, a .txt list of files, nor a photo")
+        raise InputError(f"{source!r} is neither a folder, a zip archive, a .txt list of files, nor a photo")
     if not photos:
-        raise InputError(f"{str(source)!r} holds no photos ({picture_endings()})")
+        raise InputError(f"{source!r} holds no photos ({picture_endings()})")
     return photos
 
 
@@ -119,21 +132,17 @@ def _pictures(names: Iterable[_Name], left_out: Counter[str]) -> Iterator[_Name]
             yield name
 
 
-def _members(archive: Path) -> list[PurePosixPath]:
+def _listed(source: str) -> list[Photo]:
+    """Read a path or an address a line; paths are relative to the folder of the list. Empty lines and ``#`` comments are left
+    out."""
     try:
-        with zipfile.ZipFile(archive) as opened:
-            return [PurePosixPath(name) for name in sorted(info.filename for info in opened.infolist() if not info.is_dir())]
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:  # the latter two for nonsense in its directory
-        raise InputError(f"{str(archive)!r} is no zip archive, or was not downloaded to its end ({error})") from error
-
-
-def _listed(path: Path) -> list[Photo]:
-    """Read a path a line, relative to the folder of the list; empty lines and ``#`` comments are left out."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        with open_text(source) as opened:
+            lines = [line.strip() for line in opened]
     except UnicodeDecodeError as error:
-        raise InputError(f"{str(path)!r} is not a text file with a path a line") from error
-    return [Photo(str(path.parent / line)) for line in lines if line and not line.startswith("#")]
+        raise InputError(f"{source!r} is not a text file with a path a line") from error
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    folder = parent_of(source)
+    return [Photo(line if is_address(line) or line.startswith("/") else join(folder, line)) for line in wanted]
 
 
 # What readers of pictures and archives raise on bytes that make no sense.
@@ -144,9 +153,6 @@ _DAMAGE = (
 
 # Bytes of a photo for training. A member of an archive can claim, and unfold to, any size.
 _LARGEST = 500_000_000
-
-# Archives that this process has open. A handle must not cross a fork: both sides would move one file position.
-_archives: dict[tuple[int, str], zipfile.ZipFile] = {}
 
 
 def photo_source(photo: Photo) -> str | bytes:
@@ -173,22 +179,14 @@ def open_photo(photo: Photo, least: int) -> Image.Image:
             warnings.simplefilter("ignore")  # of metadata that make no sense
             image.draft("RGB", (least, least))
             return _to_rgb(ImageOps.exif_transpose(image))
-    except (InputError, *_DAMAGE) as error:
+    except (InputError, RunError, *_DAMAGE) as error:
         raise Unreadable(f"{photo}: {str(error) or type(error).__name__}") from error
 
 
 def _read(photo: Photo) -> bytes:
     """Return all of a file or a member; of one that is no picture its beginning."""
-    if not photo.member:
-        with open_regular(photo.path) as file:
-            return read_picture_bytes(file, "it", _LARGEST)
-    archive = _archive(photo)
-    if (packed := archive.getinfo(photo.member)).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError("it is packed by another method than zip archives of photos have")
-    if packed.file_size > _LARGEST:
-        raise ValueError(f"it has {packed.file_size // 1_000_000:,} MB, more than any photo")
-    with archive.open(photo.member) as member:
-        return read_picture_bytes(member, "it", _LARGEST)
+    with open_member(photo.path, photo.member, _LARGEST) if photo.member else open_read(photo.path) as file:
+        return read_picture_bytes(file, "it", _LARGEST)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -197,13 +195,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ValueError("32 bits a pixel, whose range is not known")
     return image.convert("RGB")
-
-
-def _archive(photo: Photo) -> zipfile.ZipFile:
-    key = (os.getpid(), photo.path)
-    if key not in _archives:
-        _archives[key] = zipfile.ZipFile(photo.path)
-    return _archives[key]
 
 
 def fingerprint(photos: Iterable[Photo]) -> str:

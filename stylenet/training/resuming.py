@@ -9,7 +9,9 @@ from typing import Any, cast
 from lightning.pytorch import Trainer
 
 from stylenet.errors import InputError, argument
-from stylenet.files import sha256
+from stylenet.storage import exists, name_of
+from stylenet.storage.places import is_web
+from stylenet.storage.reading import hash_of
 from stylenet.training.averaging import AveragedWeights
 from stylenet.training.notes import say
 
@@ -24,9 +26,9 @@ _OPTIONS = ("leave_out", "budget", "compile", "calibration_photos")
 
 
 def describe_styles(paths: list[str]) -> list[dict[str, str]]:
-    """Return name and SHA-256 of style pictures, for the card; an address has no file to hash."""
+    """Return name and SHA-256 of style pictures, for the card; an http(s) address has no file to hash."""
     return [
-        {"file": Path(path).name, "sha256": sha256(path)} if Path(path).is_file() else {"file": path, "sha256": ""}
+        {"file": path, "sha256": ""} if is_web(path) or not exists(path) else {"file": name_of(path), "sha256": hash_of(path)}
         for path in paths
     ]
 

@@ -21,7 +21,6 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from stylenet.devices import gains_from_bf16, pick_device, versions
 from stylenet.errors import InputError, Interrupted, RunError, argument
-from stylenet.files import check_writable
 from stylenet.images.picture import PictureLike, as_picture, write_image
 from stylenet.logs import quiet_lightning
 from stylenet.modes import guest
@@ -29,6 +28,7 @@ from stylenet.network.cards import Card
 from stylenet.network.looks import Learns
 from stylenet.network.styles import Style, add_metrics, load_style, save_look, save_style
 from stylenet.network.transform_net import NetSettings, Preset
+from stylenet.storage import check_writable, exists, join
 from stylenet.training.callbacks import StyleWriter, photos_a_step
 from stylenet.training.checkpoints import LAST, check_unused, find_checkpoint, pick_run
 from stylenet.training.data import PhotoDataModule
@@ -63,7 +63,7 @@ class RunSettings:
 
     Attributes:
         name: name of the style; that of its picture by default.
-        run: folder for log and checkpoints; ``runs/NAME`` by default.
+        run: folder for log and checkpoints, also in a store; ``runs/NAME`` by default.
         output: style file to write; ``RUN/NAME.safetensors`` by default.
         credit: painter, title, year, for the style's card.
         ckpt_path: checkpoint to resume from; ``last`` takes the run's own last one.
@@ -109,15 +109,15 @@ def settle(config: Any, style: str, trainer: Any, budget: object) -> None:
     """
     config.name = config.name or Path(style).stem
     config.run = config.run or str(pick_run(Path("runs") / config.name, resumed=config.ckpt_path is not None))
-    config.output = config.output or str(Path(config.run) / f"{config.name}.safetensors")
+    config.output = config.output or join(config.run, f"{config.name}.safetensors")
     if Path(config.output).suffix != ".safetensors":
         raise InputError(f"a style is written as .safetensors: change the ending of {config.output}")
     if not 0 <= config.ema < 1:
         raise InputError(f"ema is {config.ema}: it must be 0 or more, and below 1")
     check_trainer(trainer)
     if not trainer.get("fast_dev_run"):  # a dry run writes nothing
-        check_writable(Path(config.output))
-        check_writable(Path(config.run) / "checkpoints" / LAST)
+        check_writable(config.output)
+        check_writable(join(config.run, "checkpoints", LAST))
     ends = (trainer.get("max_steps", -1) != -1, trainer.get("max_epochs", -1) != -1, trainer.get("max_time"), budget)
     if not any(ends):
         trainer["max_steps"] = DEFAULT_STEPS
@@ -218,7 +218,7 @@ def train(
         card = fit(_Session(module, datamodule, config, options))
     if card is not None and card.training.get("ended"):
         raise RunError(f"{card.training['ended']} ({config.output})")
-    if not Path(str(config.output)).is_file():
+    if not exists(str(config.output)):
         raise InputError("a dry run writes no style: leave fast_dev_run out")
     return load_style(str(config.output))
 
@@ -240,7 +240,7 @@ def _style_file(style: PictureLike, settings: RunSettings) -> str:
     """Return the path of the painting; one in memory is kept in the folder of the run, where a resume finds it."""
     if isinstance(style, str | Path):
         return str(style)
-    return str(write_image(as_picture(style, "the style picture"), Path(str(settings.run)) / "style.png"))
+    return str(write_image(as_picture(style, "the style picture"), join(str(settings.run), "style.png")))
 
 
 @contextmanager
@@ -275,7 +275,7 @@ def fit(session: Session) -> Card | None:
         Interrupted: after Ctrl-C, which leaves a checkpoint.
     """
     module, data, trainer, config = session.model, session.datamodule, session.trainer, session.config
-    run, dry = Path(config.run), bool(session.trainer.fast_dev_run)  # type: ignore[attr-defined]
+    run, dry = str(config.run), bool(session.trainer.fast_dev_run)  # type: ignore[attr-defined]
     checkpoint = find_checkpoint(config.ckpt_path, run) if config.ckpt_path else None
     if checkpoint is None and not dry:
         check_unused(run)
@@ -292,10 +292,10 @@ def fit(session: Session) -> Card | None:
     return add_metrics(config.output, metrics) if trainer.is_global_zero else None
 
 
-def _how_to_go_on(run: Path) -> str:
-    if not (run / "checkpoints" / LAST).is_file():
+def _how_to_go_on(run: str) -> str:
+    if not exists(join(run, "checkpoints", LAST)):
         return "interrupted: nothing was kept"
-    return f"interrupted: go on with {argument('run', str(run))} {argument('ckpt_path', 'last')}"
+    return f"interrupted: go on with {argument('run', run)} {argument('ckpt_path', 'last')}"
 
 
 def _measure(session: Session) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -11,6 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from stylenet.errors import InputError
+from stylenet.storage import join
 from stylenet.training.averaging import AveragedWeights
 from stylenet.training.callbacks import BudgetEnd, Previews, StyleWriter, TrainingProgress
 from stylenet.training.checkpoints import BestCheckpoint, CheckpointFiles, LastCheckpoint
@@ -75,7 +75,7 @@ def complete(options: dict[str, Any], config: Any, writer: StyleWriter) -> tuple
     if options.get("enable_progress_bar") is not False and not bare and not any(isinstance(c, ProgressBar) for c in own):
         callbacks.append(TrainingProgress())
     if options.get("enable_checkpointing") is not False and not bare:
-        folder = Path(config.run) / "checkpoints"
+        folder = join(config.run, "checkpoints")
         callbacks += [BestCheckpoint(folder), LastCheckpoint(folder, config.checkpoint_every, steps)]
     if bare:
         added |= {"log_every_n_steps": None, "enable_model_summary": None, "num_sanity_val_steps": None}

@@ -115,7 +115,7 @@ def test_which_file_is_meant(tmp_path: Path) -> None:
     folder.mkdir()
     for name in ("last", "best"):
         (folder / f"{name}.ckpt").write_bytes(b"")
-        assert find_checkpoint(name, tmp_path) == folder / f"{name}.ckpt"
+        assert find_checkpoint(name, tmp_path) == str(folder / f"{name}.ckpt")
         with pytest.raises(InputError, match=r"holds a training already: .*ckpt_path='last', .* run"):
             check_unused(tmp_path)
 

@@ -18,6 +18,7 @@ from skimage import data
 
 from stylenet.errors import InputError
 from stylenet.images import decoding
+from stylenet.storage import reading
 from stylenet.training import photos as photos_module
 from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo, survey_photos
 
@@ -164,7 +165,7 @@ def test_a_source_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monke
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(photos_module.zipfile, "ZipFile", denied)
-    monkeypatch.setattr(Path, "read_text", denied)
+    monkeypatch.setattr(reading, "open_regular", denied)
     for name in ("a.zip", "a.txt"):
         with pytest.raises(InputError, match=rf"cannot read .*{name}.*: Permission denied") as caught:
             find_photos(put(tmp_path / name))

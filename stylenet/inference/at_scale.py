@@ -1,0 +1,141 @@
+"""Style sets of any size: shards for machines that know nothing of each other, notes to go on from, an engine for clusters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from stylenet.errors import InputError, Interrupted, argument
+from stylenet.inference.batch import Files, Summary, style_jobs
+from stylenet.inference.blocks import Shard, cut, stream_jobs
+from stylenet.inference.folders import STREAM, Job
+from stylenet.inference.manifest import Manifest
+from stylenet.inference.stylizer import Stylizer
+
+Engine = Literal["auto", "here", "ray"]
+
+# Failures and notes that are kept in memory; all failures are in the manifest.
+_KEPT = 1000
+
+Observe = Callable[[Summary, int], None]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the work is shared.
+
+    Attributes:
+        engine: ``here`` for this process; ``ray`` for workers of Ray, on this machine or on a cluster; ``auto`` takes Ray where
+            several devices or a cluster are asked for.
+        devices: workers of Ray, each with its own device; ``auto`` for one on each GPU that Ray has, or a single one.
+        address: a cluster of Ray, such as ``auto`` or ``ray://HOST:10001``; without it Ray runs on this machine.
+        shard: ``3/100`` for the third of a hundred shares of the photos: one for each task of a Slurm array or a Kubernetes
+            job, each with the same command but for this number.
+        resume: go on where a run with the same photos, output and shard was stopped, by the notes that it kept beside the
+            results.
+    """
+
+    engine: Engine = "auto"
+    devices: Literal["auto"] | int = "auto"
+    address: str | None = None
+    shard: str | None = None
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.devices != "auto" and self.devices < 1:
+            raise InputError(f"devices is {self.devices}: it must be 1 or more")
+        if self.engine == "here" and (self.devices not in ("auto", 1) or self.address is not None):
+            asked = argument("devices", self.devices) if self.address is None else argument("address", self.address)
+            raise InputError(f"{asked} needs {argument('engine', 'ray')}")
+        self.share  # noqa: B018 (a shard that makes no sense is told now)
+
+    @property
+    def share(self) -> Shard:
+        """Return the shard, or all photos as the only one."""
+        return Shard() if self.shard is None else Shard.parse(self.shard)
+
+    @property
+    def by_ray(self) -> bool:
+        """Return whether Ray does the work."""
+        return self.engine == "ray" or self.address is not None or self.devices not in ("auto", 1)
+
+    @property
+    def wanted(self) -> bool:
+        """Return whether this is more than a folder on one device."""
+        return self.by_ray or self.resume or self.shard is not None
+
+
+def jobs_at_scale(inputs: Sequence[str], output: str, styles: Sequence[str], scale: Scale, files: Files) -> Iterator[Job]:
+    """Return the jobs as they are found, after a check that results can be written.
+
+    Raises:
+        InputError: for streams, or a place that cannot be written.
+    """
+    if STREAM in (*inputs, output):
+        raise InputError(f"stdin and stdout need {argument('devices', 1)}, and neither shards nor notes to resume from")
+    jobs = stream_jobs(inputs, output, styles, scale.share)
+    first = next(jobs, None)
+    if first is None:  # a small set may have no photo for a shard
+        return iter(())
+    files.check([first])
+    return _all(first, jobs)
+
+
+def _all(first: Job, rest: Iterator[Job]) -> Iterator[Job]:
+    yield first
+    yield from rest
+
+
+def style_blocks(
+    jobs: Iterator[Job], stylizers: Sequence[Stylizer], files: Files, manifest: Manifest, observe: Observe | None = None
+) -> Summary:
+    """Style a set on one device of this machine, block by block.
+
+    Args:
+        jobs: from :func:`jobs_at_scale`.
+        stylizers: one for each output of a job.
+        files: how pictures are read and written.
+        manifest: what is finished.
+        observe: is told the state, and 0 for a number of photos that is not known, after each block.
+
+    Raises:
+        Interrupted: after Ctrl-C, with the summary so far.
+    """
+    summary, started = Summary(), time.monotonic()
+    with manifest:
+        for block in cut(jobs):
+            left = manifest.left(block)
+            try:
+                part = style_jobs(left, stylizers, files) if left else Summary()
+            except Interrupted as error:
+                add(summary, error.result, 0)
+                raise Interrupted(str(error), summary) from error
+            add(summary, part, len(block.jobs) - len(left))
+            summary.seconds = time.monotonic() - started
+            if part.message:  # the disk is full
+                summary.message = part.message
+                break
+            manifest.note(block, dict(part.failures))
+            if observe is not None:
+                observe(summary, 0)
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+def add(summary: Summary, part: Summary, finished: int) -> None:
+    """Add what came of some jobs to a summary, which does not grow with their number.
+
+    Args:
+        summary: of all jobs so far.
+        part: of some more.
+        finished: jobs beside them that were finished by a run before.
+    """
+    summary.done += part.done
+    summary.skipped += part.skipped + finished
+    room = _KEPT - len(summary.failures)
+    summary.failures += part.failures[:room]
+    summary.unlisted += max(0, len(part.failures) - room) + part.unlisted
+    summary.notes += part.notes[: _KEPT - len(summary.notes)]
+    summary.broke |= part.broke

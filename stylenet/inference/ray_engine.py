@@ -1,0 +1,260 @@
+"""Share the blocks of a set among workers of Ray, on this machine or on any cluster that Ray runs on.
+
+Ray starts the workers (actors that hold the style), starts those anew that die, and tries again what they were at. This module
+hands out work: few tasks are under way at any time, so that listing waits for styling, and the next one goes to whoever is
+done. Ray Data would do the same with tables, but wants to know the whole listing first; ``benchmarks/scale.py`` compares them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from stylenet.devices import Precision
+from stylenet.errors import InputError, Interrupted, RunError, argument
+from stylenet.images.masks import load_mask
+from stylenet.images.picture import Picture
+from stylenet.inference.at_scale import Observe, Scale, add
+from stylenet.inference.batch import Files, Summary, style_jobs
+from stylenet.inference.blocks import Block, cut
+from stylenet.inference.finish import Finish
+from stylenet.inference.folders import Job
+from stylenet.inference.manifest import Manifest
+from stylenet.inference.stylizer import Stylizer
+from stylenet.network.styles import Style, as_style
+from stylenet.network.tiling import Tile
+
+# Photos of a task, tasks that a worker has in hand at once (one is styled while the other reads or writes), and tasks that are
+# handed out for each worker.
+_TASK, _AT_ONCE, _HANDED_OUT = 16, 2, 3
+
+# How often a task is begun anew whose worker died.
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a worker makes its stylizers from; everything in it can travel to another machine.
+
+    Attributes:
+        styles: loaded, on the processor.
+        finish: how they are laid on the picture.
+        outside: style for where the mask is black.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: see :class:`~stylenet.inference.Stylizer`.
+        tile: see :class:`~stylenet.inference.Stylizer`.
+        files: how pictures are read and written.
+    """
+
+    styles: tuple[Style, ...]
+    finish: Finish
+    outside: Style | None
+    device: str
+    precision: Precision
+    tile: Tile
+    files: Files
+
+
+class Worker:
+    """A process that holds the styles.
+
+    Args:
+        recipe: what to make them from.
+        threads: of the processor that it may use.
+    """
+
+    def __init__(self, recipe: Recipe, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.files = recipe.files
+        turn = threading.Lock()
+        options = (recipe.outside, recipe.device, recipe.precision, recipe.tile)
+        self.stylizers = [_InTurn(Stylizer(style, recipe.finish, *options), turn) for style in recipe.styles]
+
+    def style(self, jobs: Sequence[Job]) -> Summary:
+        """Style some pictures and write the results."""
+        return style_jobs(jobs, self.stylizers, self.files)  # type: ignore[arg-type]  # what it needs is to be called
+
+
+class _InTurn:
+    """A stylizer that one thread uses at a time, while others read and write."""
+
+    def __init__(self, stylizer: Stylizer, turn: threading.Lock) -> None:
+        self.stylizer, self.turn = stylizer, turn
+
+    def __call__(self, picture: Picture) -> Picture:
+        with self.turn:
+            return self.stylizer(picture)
+
+
+@dataclass
+class _Open:
+    """A block of which not all tasks are done."""
+
+    block: Block
+    left: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Task:
+    jobs: tuple[Job, ...]
+    of: _Open
+
+
+def style_by_ray(
+    jobs: Iterator[Job], recipe: Recipe, scale: Scale, manifest: Manifest, observe: Observe | None = None
+) -> Summary:
+    """Style a set on workers of Ray.
+
+    Args:
+        jobs: from :func:`~stylenet.inference.at_scale.jobs_at_scale`.
+        recipe: what a worker makes its stylizers from.
+        scale: the cluster and the number of workers.
+        manifest: what is finished.
+        observe: is told the state, and 0 for a number of photos that is not known, after each task.
+
+    Returns:
+        What came of the photos. A photo that was written just before its worker died counts as having been there.
+
+    Raises:
+        InputError: if Ray is not installed, or there is no such cluster.
+        RunError: if no worker can be started.
+        Interrupted: after Ctrl-C, with the summary so far.
+    """
+    summary, started = Summary(), time.monotonic()
+    with _started(scale) as ray, manifest:
+        shared = ray.put(recipe)  # held until the end: a worker that is started anew needs it
+        run = _Run(ray, _workers(ray, shared, recipe.device, scale), manifest, summary)
+        try:
+            for _ in run.through(cut(jobs)):
+                summary.seconds = time.monotonic() - started
+                if observe is not None:
+                    observe(summary, 0)
+        except KeyboardInterrupt as error:
+            summary.message, summary.interrupted = "interrupted", True
+            raise Interrupted(summary.message, summary) from error
+        finally:
+            summary.seconds = time.monotonic() - started
+    return summary
+
+
+class _Run:
+    """Tasks under way."""
+
+    def __init__(self, ray: Any, workers: Sequence[Any], manifest: Manifest, summary: Summary) -> None:
+        self.ray, self.manifest, self.summary = ray, manifest, summary
+        self.free = deque(worker for _ in range(_HANDED_OUT) for worker in workers)
+        self.under_way: dict[Any, tuple[_Task, Any]] = {}
+        self.again: deque[_Task] = deque()
+
+    def through(self, blocks: Iterator[Block]) -> Iterator[None]:
+        """Do all blocks, and yield after each task."""
+        tasks = self._tasks(blocks)
+        while not self.summary.message:
+            while self.free and (task := self.again.popleft() if self.again else next(tasks, None)) is not None:
+                worker = self.free.popleft()
+                self.under_way[worker.style.remote(task.jobs)] = task, worker
+            if not self.under_way:
+                return
+            (done, *_), _ = self.ray.wait(list(self.under_way), num_returns=1)
+            task, worker = self.under_way.pop(done)
+            self.free.append(worker)
+            self._settle(task, done)
+            yield
+
+    def _tasks(self, blocks: Iterator[Block]) -> Iterator[_Task]:
+        for block in blocks:
+            left = self.manifest.left(block)
+            add(self.summary, Summary(), len(block.jobs) - len(left))
+            opened = _Open(block, len(left))
+            yield from (_Task(left[place : place + _TASK], opened) for place in range(0, len(left), _TASK))
+
+    def _settle(self, task: _Task, done: Any) -> None:
+        """Take note of what came of a task. One whose worker died each time is taken apart, to find the photo that kills."""
+        try:
+            part = self.ray.get(done)
+        except self.ray.exceptions.RayActorError as error:
+            if not getattr(error, "actor_init_failed", False) and len(task.jobs) > 1:
+                self.again.extend(_Task((job,), task.of) for job in task.jobs)
+                return
+            if getattr(error, "actor_init_failed", False):
+                raise RunError(f"no worker can be started: {error}") from error
+            part = Summary(failures=[(task.jobs[0].source, f"its worker died {_TRIES + 1} times: memory may be short")])
+        add(self.summary, part, 0)
+        self.summary.message = part.message
+        opened = task.of
+        opened.failures |= dict(part.failures)
+        opened.left -= len(task.jobs)
+        if not opened.left and not part.message:
+            self.manifest.note(opened.block, opened.failures)
+
+
+@contextlib.contextmanager
+def _started(scale: Scale) -> Iterator[Any]:
+    """Start Ray on this machine, or connect to a cluster."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is told by exceptions
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError(f"several devices and clusters need the package ray: pip install 'stylenet[ray]' ({error})") from error
+    if ray.is_initialized():  # a program of a person's own has its own Ray
+        yield ray
+        return
+    here = {} if scale.address is not None else {"num_cpus": max(_cores(), 1 if scale.devices == "auto" else scale.devices)}
+    try:
+        ray.init(scale.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **here)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"there is no cluster of Ray at {argument('address', scale.address)}: {error}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _workers(ray: Any, recipe: Any, device: str, scale: Scale) -> list[Any]:
+    """Start the workers, which Ray starts anew when they die."""
+    resources = ray.cluster_resources()
+    on_gpu = device.startswith("cuda") or (device == "auto" and resources.get("GPU", 0) >= 1)
+    usual = int(resources.get("GPU", 0)) if on_gpu else 1 if scale.address is None else int(resources.get("CPU", 1))
+    count = max(1, usual) if scale.devices == "auto" else scale.devices
+    room = resources.get("GPU" if on_gpu else "CPU", 0)
+    if count > room:
+        raise InputError(f"{count} workers need as many {'GPUs' if on_gpu else 'processors'}, and Ray has {room:g}")
+    threads = max(1, int(resources.get("CPU", 1)) // count)
+    options = {"num_gpus": 1} if on_gpu else {"num_cpus": min(threads, 1 if scale.address else threads)}
+    actor = ray.remote(Worker).options(max_restarts=-1, max_task_retries=_TRIES, max_concurrency=_AT_ONCE, **options)
+    return [actor.remote(recipe, options.get("num_cpus", threads)) for _ in range(count)]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def recipe_of(
+    styles: Sequence[Style | str],
+    finish: Finish | None,
+    outside: str | None,
+    device: str,
+    precision: Precision,
+    tile: Tile,
+    files: Files,
+) -> Recipe:
+    """Return a recipe whose styles and mask are read here, as the workers may not have their files.
+
+    Raises:
+        InputError: for a style or mask that cannot be read.
+    """
+    finish = finish or Finish()
+    if finish.mask is not None:
+        finish = replace(finish, mask=load_mask(finish.mask)[0, 0])
+    loaded = tuple(as_style(style) for style in styles)
+    return Recipe(loaded, finish, None if outside is None else as_style(outside), device, precision, tile, files)

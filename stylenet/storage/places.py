@@ -1,0 +1,61 @@
+"""Name places: what is a path, what is an address, and the parts of either."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+Place = str | os.PathLike[str]
+
+
+def is_address(place: Place) -> bool:
+    """Return whether a place is an address such as ``s3://bucket/key`` rather than a path of this machine."""
+    return isinstance(place, str) and "://" in place
+
+
+def is_web(place: Place) -> bool:
+    """Return whether a place is a plain http(s) address."""
+    return isinstance(place, str) and place.lower().startswith(("http://", "https://"))
+
+
+def join(place: Place, *names: str) -> str:
+    """Return a place below another one.
+
+    Args:
+        place: a path or an address.
+        names: names or relative paths with ``/``.
+    """
+    if not is_address(place):
+        return str(Path(place, *names))
+    return "/".join([str(place).rstrip("/"), *names])
+
+
+def name_of(place: Place) -> str:
+    """Return the last part of a place, such as ``1.jpg``."""
+    return PurePosixPath(_path(place)).name if is_address(place) else Path(place).name
+
+
+def parent_of(place: Place) -> str:
+    """Return the place above another one; that of a bucket or host is the same."""
+    if not is_address(place):
+        return str(Path(place).parent)
+    scheme, path = str(place).rstrip("/").split("://", 1)
+    return f"{scheme}://{path.rpartition('/')[0] or path}"
+
+
+def below(place: Place, root: Place) -> bool:
+    """Return whether a place is another one, or lies below it."""
+    if is_address(place) != is_address(root):
+        return False
+    if is_address(place):
+        return f"{place}/".startswith(f"{str(root).rstrip('/')}/")
+    return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(root))
+
+
+def is_ordinary(name: str) -> bool:
+    """Return whether a relative name stays below the folder that it is joined to: keys of stores may be anything."""
+    return bool(name) and not name.startswith("/") and all(part not in ("", ".", "..") for part in name.split("/"))
+
+
+def _path(address: Place) -> str:
+    return str(address).rstrip("/").split("://", 1)[1]

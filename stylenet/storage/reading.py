@@ -1,0 +1,137 @@
+"""Read places: a file as a stream, as bytes, or copied to this machine."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+from stylenet.errors import InputError
+from stylenet.files import open_regular, scratch_folder
+from stylenet.storage.archives import MEMBER, is_member, open_member, split_member
+from stylenet.storage.places import Place, is_address, name_of
+from stylenet.storage.ranges import open_ranges
+from stylenet.storage.stores import file_system, patiently
+
+# Style files and paintings are far below it.
+_LARGEST = 2_000_000_000
+
+
+def open_read(place: Place) -> IO[bytes]:
+    """Open a file for reading: a path, an address, or ``zip://MEMBER::ARCHIVE``. Nothing of a store's file is kept on disk.
+
+    Raises:
+        InputError: for what is no regular file, or is not there or not allowed in a store.
+        RunError: for a store that does not answer.
+        OSError: if a path cannot be opened.
+    """
+    if is_member(place):
+        return open_member(*split_member(str(place)))
+    if is_address(place):
+        return open_ranges(str(place))
+    return open_regular(os.fspath(place))
+
+
+def read(place: Place, limit: int = _LARGEST) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        InputError: for more than ``limit`` bytes, and as :func:`open_read` does.
+        RunError: for a store that does not answer.
+        OSError: if a path cannot be read.
+    """
+    with open_read(place) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise InputError(f"{place} is larger than {limit // 1_000_000:,} MB")
+    return content
+
+
+def exists(place: Place) -> bool:
+    """Return whether there is a file or a folder at a place.
+
+    Raises:
+        InputError, RunError: for a store that refuses or does not answer.
+    """
+    if not is_address(place):
+        return Path(place).exists()
+    system, path = file_system(str(place))
+    return patiently(str(place), lambda: bool(_info(system, path)))
+
+
+def _info(system: Any, path: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = system.info(path)
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def is_folder(place: Place) -> bool:
+    """Return whether a place is a folder; in a store, whether anything lies below it.
+
+    Raises:
+        InputError, RunError: for a store that refuses or does not answer.
+    """
+    if not is_address(place):
+        return Path(place).is_dir()
+    system, path = file_system(str(place))
+    return patiently(str(place), lambda: _info(system, path).get("type") == "directory")
+
+
+# Copies of files in stores, by address, and their addresses. They are deleted when the process ends.
+_copies: dict[tuple[int, str], Path] = {}
+_origins: dict[Path, str] = {}
+
+
+def fetched(place: Place) -> Path:
+    """Return a path with the content of a place: itself for a path; a copy of a file in a store, which this process makes
+    once, and keeps under the file's own name until it ends.
+
+    Raises:
+        InputError, RunError: for what cannot be read.
+    """
+    if not is_address(place):
+        return Path(place)
+    key = (os.getpid(), str(place))
+    if key not in _copies:
+        content = read(place)
+        folder = tempfile.mkdtemp(prefix="stylenet-", dir=scratch_folder())
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        copy = Path(folder) / name_of(str(place).removeprefix(MEMBER))
+        copy.write_bytes(content)
+        _copies[key], _origins[copy] = copy, str(place)
+    return _copies[key]
+
+
+def forget(place: Place) -> None:
+    """Let go of the copy of a file in a store, which is written anew."""
+    _copies.pop((os.getpid(), str(place)), None)
+
+
+def origin(path: Path) -> str:
+    """Return the address that a copy came from; for other paths themselves."""
+    return _origins.get(path, str(path))
+
+
+def open_text(place: Place) -> io.TextIOWrapper:
+    """Open a file of lines in UTF-8, with or without a mark of it at its beginning.
+
+    Raises:
+        InputError, RunError, OSError: as :func:`open_read` does.
+    """
+    return io.TextIOWrapper(open_read(place), encoding="utf-8-sig")
+
+
+def hash_of(place: Place) -> str:
+    """Return the SHA-256 of a file in hexadecimal.
+
+    Raises:
+        InputError, RunError, OSError: as :func:`read` does.
+    """
+    return hashlib.sha256(read(place)).hexdigest()

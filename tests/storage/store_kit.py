@@ -1,0 +1,143 @@
+"""A real S3 server on loopback (moto's), and a proxy before it that fails as networks and busy stores do."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as opened:
+        return int(opened.getsockname()[1])
+
+
+class Store:
+    """A running server, and the faults of the way to it.
+
+    Attributes:
+        url: of the proxy, which is what the code under test talks to.
+        share: share of the requests that fail.
+        kinds: how they fail: ``busy`` (refused with 503), ``cut`` (no answer), ``half`` (an answer that breaks off).
+        stalls: how many of the next requests are never answered.
+        requests: methods of all requests so far, counted.
+    """
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.share, self.stalls, self.kinds = 0.0, 0, ["busy", "cut", "half"]
+        self.requests, self.faults = Counter[str](), Counter[str]()
+        self.random = random.Random(0)
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.proxy = _Proxy(("127.0.0.1", 0), _Handler)
+        self.proxy.store = self
+        self.url = f"http://127.0.0.1:{self.proxy.server_address[1]}"
+        threading.Thread(target=self.proxy.serve_forever, daemon=True).start()
+        self._wait()
+
+    def _wait(self) -> None:
+        for _ in range(300):
+            if self.server.poll() is not None:
+                raise RuntimeError("moto's server has ended")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return
+        raise RuntimeError("moto's server does not listen")
+
+    def check_credentials(self, wanted: bool) -> None:
+        """Let moto check signatures and permissions from now on, or never."""
+        address, headers = f"http://127.0.0.1:{self.port}/moto-api/reset-auth", {"Content-Type": "text/plain"}
+        request = urllib.request.Request(address, b"0" if wanted else b"inf", headers)
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def healthy(self) -> None:
+        """Let the way be without faults, and the counts begin anew."""
+        self.share, self.stalls, self.kinds = 0.0, 0, ["busy", "cut", "half"]
+        self.requests.clear()
+        self.faults.clear()
+
+    def stop(self) -> None:
+        """End both."""
+        self.proxy.shutdown()
+        self.proxy.server_close()
+        self.server.kill()
+        self.server.wait()
+
+
+class _Proxy(ThreadingHTTPServer):
+    daemon_threads = True
+    store: Store
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Proxy
+
+    def _pass_on(self) -> None:
+        store = self.server.store
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        store.requests[self.command] += 1
+        fault = self._fault()
+        store.faults[fault] += bool(fault)
+        if fault == "stall":
+            time.sleep(60)
+        if fault in ("stall", "cut"):
+            self.close_connection = True
+            return
+        if fault == "busy":
+            self._answer(503, {}, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
+            return
+        upstream = http.client.HTTPConnection("127.0.0.1", store.port, timeout=60)
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+        upstream.request(self.command, self.path, body, headers)
+        answer = upstream.getresponse()
+        content = answer.read()
+        self._answer(answer.status, dict(answer.getheaders()), content, half=fault == "half")
+        upstream.close()
+
+    def _fault(self) -> str:
+        store = self.server.store
+        if store.stalls > 0:
+            store.stalls -= 1
+            return "stall"
+        if store.random.random() >= store.share:
+            return ""
+        return store.random.choice(store.kinds)
+
+    def _answer(self, status: int, headers: dict[str, str], content: bytes, half: bool = False) -> None:
+        self.send_response(status)
+        hop = ("connection", "transfer-encoding", "content-length", "server", "date")
+        for name, value in headers.items():
+            if name.lower() not in hop:
+                self.send_header(name, value)
+        length = headers.get("Content-Length", str(len(content))) if self.command == "HEAD" else str(len(content))
+        if status not in (204, 304):
+            self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content[: len(content) // 2] if half else content)
+        if half:
+            self.close_connection = True
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass_on  # noqa: N815 (names of http.server)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
