@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest_plugins = ["store_kit"]
+
 
 def noise(height: int, width: int, seed: int) -> np.ndarray:
     """``[H, W, 3]`` random bytes."""

@@ -106,9 +106,11 @@ def style_blocks(
     summary, started = Summary(), time.monotonic()
     with manifest:
         for block in cut(jobs):
-            left = manifest.left(block)
+            if not (left := manifest.left(block)):
+                add(summary, Summary(), len(block.jobs))
+                continue
             try:
-                part = style_jobs(left, stylizers, files) if left else Summary()
+                part = style_jobs(left, stylizers, files)
             except Interrupted as error:
                 add(summary, error.result, 0)
                 raise Interrupted(str(error), summary) from error

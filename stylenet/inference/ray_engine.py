@@ -8,6 +8,7 @@ done. Ray Data would do the same with tables, but wants to know the whole listin
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -209,9 +210,11 @@ def _started(scale: Scale) -> Iterator[Any]:
     if ray.is_initialized():  # a program of a person's own has its own Ray
         yield ray
         return
-    here = {} if scale.address is not None else {"num_cpus": max(_cores(), 1 if scale.devices == "auto" else scale.devices)}
+    here: dict[str, Any] = {}
+    if scale.address is None:
+        here["num_cpus"] = max(_cores(), 1 if scale.devices == "auto" else scale.devices)
     try:
-        ray.init(scale.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **here)
+        ray.init(scale.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **here)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"there is no cluster of Ray at {argument('address', scale.address)}: {error}") from error
     try:

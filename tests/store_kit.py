@@ -10,9 +10,13 @@ import sys
 import threading
 import time
 import urllib.request
+import uuid
 from collections import Counter
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import pytest
 
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -141,3 +145,47 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
+
+
+# --- fixtures: tests/conftest.py makes them known ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Store]:
+    """A server that all tests share; it takes two seconds to start."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto")
+    store = Store()
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def store(server: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The server without faults, with the environment of this process and its children set to it."""
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": server.url}.items():
+        monkeypatch.setenv(name, value)
+    server.healthy()
+    return server
+
+
+@pytest.fixture
+def bucket(store: Store) -> str:
+    """The address of a new bucket."""
+    name = f"b{uuid.uuid4().hex[:12]}"
+    import fsspec
+
+    fsspec.filesystem("s3").mkdir(name)
+    return f"s3://{name}"
+
+
+@pytest.fixture
+def refusing(bucket: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The server while it checks credentials, and knows none of ours."""
+    import fsspec
+
+    store.check_credentials(True)
+    fsspec.filesystem("s3").clear_instance_cache()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "unknown")
+    yield store
+    store.check_credentials(False)
