@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylenet.deprecation import renamed
 from stylenet.durations import parse_seconds
 from stylenet.errors import InputError, argument
 from stylenet.formats import is_picture, picture_endings
@@ -98,6 +99,7 @@ class StyleTraining(LightningModule):
         most_bad_steps: the run ends after so many steps in a row whose gradient is not finite; each is skipped.
     """
 
+    @renamed(half_size="coarse_share", style_weights="style_shares")
     def __init__(
         self,
         style: str | list[str],
