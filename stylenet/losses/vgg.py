@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from stylenet.errors import InputError
-from stylenet.weights import read_weights
+from stylenet.tensor_files import read_weights
 
 _logger = logging.getLogger(__name__)
 

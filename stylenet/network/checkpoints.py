@@ -14,7 +14,7 @@ from stylenet.losses.settings import LossSettings
 from stylenet.network.cards import Card, typed
 from stylenet.network.looks import wear_look
 from stylenet.network.transform_net import PRESETS, NetSettings, TransformNet
-from stylenet.weights import check_tensors
+from stylenet.tensor_files import check_tensors
 
 _NETWORK, _TABLE = "network.", "looks.table"
 

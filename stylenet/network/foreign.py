@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stylenet.errors import InputError, one_line
 from stylenet.network.transform_net import NetSettings
-from stylenet.weights import check_tensors
+from stylenet.tensor_files import check_tensors
 
 # Names under which a state dict lies among metadata.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "generator", "transformer")

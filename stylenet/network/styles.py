@@ -36,7 +36,7 @@ from stylenet.network.shipped import find_body, find_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.storage import fetched, write
-from stylenet.weights import check_tensors, read_weights
+from stylenet.tensor_files import check_tensors, read_weights
 
 # Names of tensors beside those of the network.
 _GRAM, _LOOK, _LOOKS, _SCALE = "gram.", "look", "looks.", ".scale"

@@ -29,10 +29,11 @@ from stylenet.network.looks import Learns
 from stylenet.network.styles import Style, add_metrics, load_style, save_look, save_style
 from stylenet.network.transform_net import NetSettings, Preset
 from stylenet.storage import check_writable, exists, join
-from stylenet.training.callbacks import StyleWriter, photos_a_step
+from stylenet.training.callbacks import StyleWriter
 from stylenet.training.checkpoints import LAST, check_unused, find_checkpoint, pick_run
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import TRAINING_LOSS, StyleTraining
+from stylenet.training.progress_line import photos_a_step
 from stylenet.training.trainer_options import check_trainer, complete
 
 # When neither steps, epochs nor a time are given.

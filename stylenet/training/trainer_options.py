@@ -12,8 +12,9 @@ from lightning.pytorch.plugins import CheckpointIO
 from stylenet.errors import InputError
 from stylenet.storage import join
 from stylenet.training.averaging import AveragedWeights
-from stylenet.training.callbacks import BudgetEnd, Previews, StyleWriter, TrainingProgress
+from stylenet.training.callbacks import BudgetEnd, Previews, StyleWriter
 from stylenet.training.checkpoints import BestCheckpoint, CheckpointFiles, LastCheckpoint
+from stylenet.training.progress_line import TrainingProgress
 from stylenet.training.steps import FinishedSteps
 
 # Types to compute in, with the names that Lightning has for each.

@@ -24,8 +24,9 @@ from stylenet.network.cards import Card
 from stylenet.network.styles import save_style
 from stylenet.network.transform_net import TransformNet
 from stylenet.training.averaging import AveragedWeights
-from stylenet.training.callbacks import BudgetEnd, Previews, TrainingProgress
+from stylenet.training.callbacks import BudgetEnd, Previews
 from stylenet.training.module import StyleTraining
+from stylenet.training.progress_line import TrainingProgress
 
 
 @pytest.fixture(scope="module")
