@@ -1,18 +1,20 @@
 """``stylenet web`` under load: photos of 512 pixels from 1, 4 and 16 clients, 50 at once, memory after 500, what it refuses.
 
-Every request goes to a server of its own, on loopback.
+Every request goes to a server of its own, on loopback. With the defaults it takes about three minutes on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import io
+import os
 import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ import numpy as np
 import psutil
 from machine import plot, record_name, setting, write_record
 from PIL import Image
+from web_client import PageClient, post_frame, send_endless
 
 
 def photo(side: int, kind: str = "JPEG") -> bytes:
@@ -32,24 +35,18 @@ def photo(side: int, kind: str = "JPEG") -> bytes:
     return written.getvalue()
 
 
-def post(port: int, style: str, body: bytes, length: int | None = None) -> tuple[int, float]:
-    """Return the status and the seconds of one request; ``length`` is what it claims to send."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
-    began = time.perf_counter()
-    headers = {"Content-Length": str(len(body) if length is None else length)}
-    connection.request("POST", f"/live-frames/{style}", body, headers)
-    answer = connection.getresponse()
-    answer.read()
-    connection.close()
-    return answer.status, time.perf_counter() - began
+def bomb() -> bytes:
+    """Return a PNG of 400 megapixels in 50 kB."""
+    written = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(written, "PNG")
+    return written.getvalue()
 
 
-def load(port: int, style: str, clients: int, requests: int) -> dict[str, Any]:
+def load(send: Callable[[], tuple[int, float]], clients: int, requests: int) -> dict[str, Any]:
     """Return latencies and requests a second of so many clients at once."""
-    body = photo(512)
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        answers = list(pool.map(lambda _: post(port, style, body), range(requests)))
+        answers = list(pool.map(lambda _: send(), range(requests)))
     spent = time.perf_counter() - began
     seconds = sorted(taken for status, taken in answers if status == 200)
     return {
@@ -63,63 +60,116 @@ def load(port: int, style: str, clients: int, requests: int) -> dict[str, Any]:
     }
 
 
-def refusals(port: int, style: str) -> dict[str, int]:
-    """Return the statuses that bad requests get."""
-    bomb = io.BytesIO()
-    Image.new("L", (20_000, 20_000)).save(bomb, "JPEG")
+def send_photo(port: int) -> tuple[int, float]:
+    """Drop a photo on a page of its own; return the time until it is there in every style, and large in one."""
+    client = PageClient(port)
+    began = time.perf_counter()
+    *_, last = client.take(client.upload("photo.jpg", photo(512)))
+    return 200 if last.get("success") else 500, time.perf_counter() - began
+
+
+def refusals(port: int, style: str, root: Path) -> dict[str, Any]:
+    """Return what is answered to bad requests: statuses, or the words that the page shows."""
+    client = PageClient(port)
+
+    def told(name: str, content: bytes) -> str:
+        *_, last = client.take(client.upload(name, content))
+        return str(last["output"].get("error"))
+
+    endless = send_endless(port, 2 * 10**9)
     return {
-        "a picture of 400 megapixels": post(port, style, bomb.getvalue())[0],
-        "2 GB": post(port, style, b"x", 2 * 10**9)[0],
-        "text": post(port, style, b"no picture at all")[0],
-        "a style that is not there": post(port, "nothing", photo(512))[0],
-        "a path for a style": post(port, "..%2F..%2Fetc%2Fpasswd", photo(512))[0],
+        "a bomb, by the page": told("bomb.png", bomb()),
+        "a bomb, as a frame": post_frame(port, style, bomb())[0],
+        "text, by the page": told("text.jpg", b"no picture at all"),
+        "text, as a frame": post_frame(port, style, b"no picture at all")[0],
+        "2 GB, said beforehand": post_frame(port, style, b"x", 2 * 10**9)[0],
+        "2 GB, not said beforehand": f"{endless[0]} after {endless[1] / 1e6:.0f} MB",
+        "MB left of it": round(sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) / 1e6, 1),
+        "a style that is not there": post_frame(port, "nothing", photo(512))[0],
+        "a path for a style": post_frame(port, "..%2F..%2Fetc%2Fpasswd", photo(512))[0],
     }
+
+
+def end_in_mid_job(server: subprocess.Popen[str], port: int, root: Path) -> dict[str, Any]:
+    """Start a search, close its page, and end the server; return what was left before and after."""
+    client = PageClient(port)
+    picture = client.upload("photo.jpg", photo(512))
+    client.optimize(picture, picture)
+    time.sleep(5)
+    jobs = psutil.Process(server.pid).children(recursive=True)
+    began = time.perf_counter()
+    server.send_signal(signal.SIGTERM)
+    server.wait(timeout=60)
+    return {
+        "processes after its page was closed": len(jobs),
+        "seconds to end": time.perf_counter() - began,
+        "processes after SIGTERM": sum(job.is_running() for job in jobs),
+        "files after SIGTERM": len(list(root.iterdir())),
+    }
+
+
+def measure(server: subprocess.Popen[str], port: int, root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return everything that is measured of a server whose temporary files are in a folder."""
+    body, style = photo(512), arguments.style
+
+    def frame() -> tuple[int, float]:
+        return post_frame(port, style, body)
+
+    def memory() -> float:
+        return float(psutil.Process(server.pid).memory_info().rss / 1e9)
+
+    frame(), send_photo(port)  # what comes first loads the styles
+    found: dict[str, Any] = {
+        "results": [load(frame, clients, arguments.requests) for clients in (1, 4, 16)],
+        "page": [load(lambda: send_photo(port), clients, arguments.photos) for clients in (1, 4, 16)],
+        "parallel": load(frame, 50, 50),
+        "refused": refusals(port, style, root),
+        "memory_gb": [memory()],
+    }
+    load(frame, 4, arguments.many)
+    found["memory_gb"].append(memory())
+    return found | {"end": end_in_mid_job(server, port, root)}
+
+
+def tell(record: dict[str, Any], many: int) -> None:
+    """Print a record."""
+    for what in ("results", "page"):
+        for row in record[what]:
+            rate = f"{row['per_second']:.2f} a second, median {row['median']:.2f} s, worst {row['worst']:.2f} s"
+            print(f"{what}: {row['clients']:>2} clients: {row['styled']} of {row['requests']}, {rate}")
+    print(f"50 at once: {record['parallel']['styled']} styled, {record['parallel']['refused']} refused")
+    before, after = record["memory_gb"]
+    print(f"memory before and after {many}: {before:.2f} and {after:.2f} GB")
+    for what, answer in {**record["refused"], **record["end"]}.items():
+        print(f"{what}: {answer}")
 
 
 def main() -> None:
     """Measure, and write a record and a plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--style", default="starry_night_swift")
-    parser.add_argument("--requests", type=int, default=48)
+    parser.add_argument("--requests", type=int, default=64)
+    parser.add_argument("--photos", type=int, default=16)
     parser.add_argument("--many", type=int, default=500)
     parser.add_argument("--output", type=Path, default=Path("out/benchmarks"))
     arguments = parser.parse_args()
     command = [sys.executable, "-m", "stylenet", "web", "--port", "0", "--device", "cpu"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        port = urlsplit(server.stdout.readline().strip()).port or 0
-        wait_for(port, arguments.style)
-        rows = [load(port, arguments.style, clients, arguments.requests) for clients in (1, 4, 16)]
-        parallel = load(port, arguments.style, 50, 50)
-        refused = refusals(port, arguments.style)
-        memory = [psutil.Process(server.pid).memory_info().rss / 1e9]
-        load(port, arguments.style, 4, arguments.many)
-        memory.append(psutil.Process(server.pid).memory_info().rss / 1e9)
-        began = time.perf_counter()
-        server.send_signal(signal.SIGTERM)
-        server.wait(timeout=60)
-        ended = time.perf_counter() - began
-    record = {**setting(arguments), "results": rows, "parallel": parallel, "refused": refused}
-    record |= {"memory_gb": memory, "seconds_to_end": ended}
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "TMPDIR": folder}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+            assert server.stdout is not None
+            port = urlsplit(server.stdout.readline().strip()).port or 0
+            try:
+                record = {**setting(arguments), **measure(server, port, Path(folder), arguments)}
+            finally:
+                server.kill()
     name = record_name("web")
     write_record(record, arguments.output, name)
-    for row in [*rows, parallel]:
-        rate = f"{row['per_second']:.1f} a second, median {row['median']} s"
-        print(f"{row['clients']:>2} clients: {row['styled']} of {row['requests']}, {rate}")
-    print(f"memory before and after {arguments.many}: {memory[0]:.2f} and {memory[1]:.2f} GB; ends in {ended:.1f} s")
-    print(f"statuses of what is refused: {refused}")
+    tell(record, arguments.many)
     with plot(arguments.output / f"{name}.png", xlabel="clients", ylabel="requests a second") as axes:
-        axes.plot([row["clients"] for row in rows], [row["per_second"] for row in rows], "o-")
-
-
-def wait_for(port: int, style: str) -> None:
-    """Ask until the server answers, and once more, so that the style is loaded."""
-    for _ in range(600):
-        try:
-            post(port, style, photo(512))
-            return
-        except OSError:
-            time.sleep(0.5)
+        for what in ("results", "page"):
+            axes.plot([row["clients"] for row in record[what]], [row["per_second"] for row in record[what]], "o-", label=what)
+        axes.legend()
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def test_the_same_mistake_in_both_words(
 
 
 # The page runs long jobs as commands of their own, and so writes command lines.
-WRITING_COMMANDS = {"web/job_tabs.py"}
+WRITING_COMMANDS = {"web/optimize_tab.py", "web/train_tab.py", "web/video_tab.py"}
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from stylenet import InputError
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic"})
-FILMS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".gif"})
+VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".gif"})
 
 # A result is written in the format of the photo where that can be written, else as PNG.
 _WRITTEN = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif"})
@@ -23,10 +23,10 @@ class Limits:
     Attributes:
         upload_mb: size of one uploaded file, in MB.
         megapixels: megapixels of one picture.
-        most_photos: that are uploaded at once.
-        job_minutes: after which a search, a training or a film is stopped; what it has is kept.
-        queue: searches, trainings and films that may wait, and requests for pictures that may.
-        idle_hours: after which what a tab has uploaded and made is deleted.
+        most_photos: number of photos that are uploaded at once.
+        job_minutes: after which a search, a training or a video is stopped; what it has is kept.
+        queue: searches, trainings and videos that may wait, and requests for pictures that may.
+        idle_hours: after which what a page has uploaded and made is deleted, unless somebody looks at it.
     """
 
     upload_mb: float = 100.0

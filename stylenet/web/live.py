@@ -1,6 +1,6 @@
 """The webcam: a frame comes as a JPEG, and goes back in the style.
 
-Gradio's streaming writes every frame to a file, queues it, and has the answer fetched by another request; this page sends the
+Gradio's streaming writes every frame to a file, queues it, and has the answer fetched by another request. This page sends the
 newest frame when one before has come back, so that nothing piles up, and nothing touches the disk.
 """
 
@@ -15,9 +15,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from PIL import Image
 
+import stylenet
 from stylenet import InputError
 from stylenet.web.painting import Painter
-from stylenet.web.watching import from_pil, to_pil
 
 _STATIC = Path(__file__).with_name("static")
 _FILES = {"": "live.html", "live.js": "live.js", "live.css": "live.css"}
@@ -40,27 +40,46 @@ def add_live(app: FastAPI, painter: Painter) -> None:
     @app.post("/live-frames/{style}", include_in_schema=False)
     async def frames(style: str, request: Request) -> Response:
         if at_work.locked():
-            return Response("too many cameras are in use", 503)
+            return Response("too many cameras are in use: try again later", 503)
         async with at_work:
             try:
-                painted = await asyncio.to_thread(_painted, await request.body(), style, painter)
+                painted = await asyncio.to_thread(paint_frame, await _body(request), style, painter)
             except InputError as error:
                 return Response(str(error), 400)
         return Response(painted, media_type="image/jpeg")
 
 
-def _painted(frame: bytes, style: str, painter: Painter) -> bytes:
-    if len(frame) > _LARGEST_FRAME:
-        raise InputError("this frame is too large")
+async def _body(request: Request) -> bytes:
+    """Return the body of a request, and stop reading one that is too large.
+
+    Raises:
+        InputError: then.
+    """
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST_FRAME:
+            raise InputError(f"this frame is too large: {_LARGEST_FRAME // 1_000_000} MB are the limit")
+    return body
+
+
+def paint_frame(frame: bytes, style: str, painter: Painter) -> bytes:
+    """Return a frame in a style; both are JPEGs.
+
+    Raises:
+        InputError: for what is no JPEG, or has too many or too few pixels, and for a style that is not there.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(frame), formats=["JPEG"])
             if max(image.size) > _LONGEST or min(image.size) < _SHORTEST:
                 raise InputError(f"a frame has {_SHORTEST} to {_LONGEST} pixels a side")
-            picture = from_pil(image)
+            picture = stylenet.read_image(image.convert("RGB"))
+    except InputError:
+        raise
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError("this frame is no JPEG") from error
     written = io.BytesIO()
-    to_pil(painter.frame(picture, style)).save(written, "JPEG", quality=85)
+    painter.frame(picture, style).pil().save(written, "JPEG", quality=85)
     return written.getvalue()

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from stylenet.web.job_tabs import FilmTab, JobTab, OptimizeTab, TrainTab
-from stylenet.web.site import Site, job_of, telling
+from stylenet.web.folder_part import FolderPart
+from stylenet.web.forms import AT_ONCE, telling
+from stylenet.web.job_tab import JobTab, Seen
+from stylenet.web.optimize_tab import OptimizeTab
+from stylenet.web.site import Site
 from stylenet.web.stylize_tab import StylizeTab
+from stylenet.web.train_tab import TrainTab
+from stylenet.web.video_tab import VideoTab
 
 _STATIC = Path(__file__).with_name("static")
-CSS, SCRIPT = (_STATIC / "page.css").read_text(), (_STATIC / "page.js").read_text()
-
-# A name that survives a reload and that no other tab has.
-_NAME = """() => {
-  const fresh = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-  return (sessionStorage.stylenet ??= fresh());
-}"""
+CSS, SCRIPT, _NAME = ((_STATIC / name).read_text() for name in ("page.css", "page.js", "name.js"))
+_HEAD = "<h1>stylenet</h1><p>Everything happens on the machine that serves this page.</p>"
+_LIVE = '<iframe id="live" src="/live/" title="The webcam in a style" allow="camera"></iframe>'
 
 
 def build_page(site: Site) -> gr.Blocks:
@@ -26,42 +28,40 @@ def build_page(site: Site) -> gr.Blocks:
     caches = (600, int(site.limits.idle_hours * 3600))
     page: gr.Blocks = gr.Blocks(title="stylenet", analytics_enabled=False, delete_cache=caches)
     with page:
-        gr.HTML("<h1>stylenet</h1><p>Everything happens on this machine; nothing leaves it.</p>", elem_id="head")
-        tab, timer = gr.Textbox(visible="hidden", label="tab"), gr.Timer(1.0, active=False)
+        gr.HTML(_HEAD, elem_id="head", padding=False)
+        name, timer = gr.Textbox(visible="hidden", label="name"), gr.Timer(1.0, active=False)
         with gr.Tabs():
             with gr.Tab("Stylize"):
-                stylize = StylizeTab(site, tab)
+                stylize = StylizeTab(site, name)
+                FolderPart(site, stylize)
             with gr.Tab("Optimize"):
-                optimize = OptimizeTab(site, tab, timer)
+                optimize = OptimizeTab(site, name, timer)
             with gr.Tab("Train"):
-                train = TrainTab(site, tab, timer)
-            with gr.Tab("Film"):
-                film = FilmTab(site, tab, timer)
+                train = TrainTab(site, name, timer)
+            with gr.Tab("Video"):
+                video = VideoTab(site, name, timer)
             with gr.Tab("Live"):
-                gr.HTML('<iframe id="live" src="/live/" title="The webcam in a style" allow="camera"></iframe>', padding=False)
-        _keep_up(site, page, tab, timer, stylize, [optimize, train, film], film.style)
+                gr.HTML(_LIVE, padding=False)
+        _keep_up(site, page, stylize, [optimize, train, video], video)
     return page
 
 
-def _keep_up(
-    site: Site, page: gr.Blocks, tab: gr.Textbox, timer: gr.Timer, stylize: StylizeTab, jobs: list[JobTab], styles: gr.Dropdown
-) -> None:
-    """Restore a tab after a reload, and look at its jobs every second while one is live."""
-    seen = gr.State({})
+def _keep_up(site: Site, page: gr.Blocks, stylize: StylizeTab, jobs: list[JobTab], video: VideoTab) -> None:
+    """Restore a page after a reload, and look at its jobs every second while one is live."""
+    name, timer = video.name, video.timer
+    keys = gr.State({})
     watched = [part for job in jobs for part in job.parts]
 
-    def look(name: str, versions: dict[str, int]) -> list[Any]:
-        mine = site.tabs(name)
-        values = [value for job in jobs for value in job.look(mine, versions.get(job.verb))]
-        now = {job.verb: found.version for job in jobs if (found := job_of(mine, job.verb)) is not None}
-        live = any(found.live for job in jobs if (found := job_of(mine, job.verb)) is not None)
-        return [gr.Timer(active=live), now, *values]
+    def look(named: str, before: dict[str, Hashable]) -> list[Any]:
+        visit = site.visits(named)
+        seen = Seen(before)
+        values = [value for job in jobs for value in job.look(visit, seen)]
+        live = any(job.live for job in visit.jobs.values())
+        return [gr.Timer(active=live), seen.keys, *values]
 
-    def restore(name: str) -> list[Any]:
-        mine = site.tabs(name)
-        return [*look(name, {}), *stylize.restored(mine), gr.Dropdown(choices=site.shelf.names)]
+    def restore(named: str) -> list[Any]:
+        return [*look(named, {}), *stylize.restored(site.visits(named)), gr.Dropdown(choices=video.choices)]
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False}
-    timer.tick(telling(look), [tab, seen], [timer, seen, *watched], **quiet)
-    named = page.load(None, None, tab, js=_NAME)
-    named.then(telling(restore), [tab], [timer, seen, *watched, *stylize.parts, styles], **quiet)
+    timer.tick(telling(look), [name, keys], [timer, keys, *watched], **AT_ONCE)
+    loaded = page.load(None, None, name, js=_NAME)
+    loaded.then(telling(restore), [name], [timer, keys, *watched, *stylize.parts, video.style], **AT_ONCE)

@@ -1,10 +1,12 @@
-"""Photos in styles, now: thumbnails in every style, one photo at full size, several as a zip."""
+"""Photos in styles, at once: thumbnails in every style, one photo at full size, several as a zip, frames of a webcam."""
 
 from __future__ import annotations
 
+import functools
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -12,64 +14,84 @@ from PIL import Image
 import stylenet
 from stylenet import Finish, InputError, Picture, Style, Stylizer
 from stylenet.web.limits import Limits, safe_name, written_suffix
+from stylenet.web.shelf import Shelf
 
 THUMBNAIL = 320
 _PREVIEW = 1400
 _EDGE = 8
 
 
-class Shelf:
-    """The styles that can be chosen: shipped ones, those given on the command line, and those trained here.
+@dataclass(frozen=True)
+class Order:
+    """What a page asks for.
 
-    A style is known by its name; :meth:`style` loads it once. Looks of a body and blends of two come in here, as names.
+    Attributes:
+        style: name of the style.
+        finish: how it is laid on the photo.
+        size: size rule of the photo before it is styled.
+        partner: name of the style that it is blended with; empty for none.
+        share: share of that one, 0..1.
     """
 
-    def __init__(self, files: Sequence[str]) -> None:
-        self._files: dict[str, Path | str] = {card.name: card.name for card in stylenet.list_styles()}
-        self._loaded: dict[str, Style] = {}
-        for file in files:
-            self.add(Path(file))
+    style: str
+    finish: Finish
+    size: str = "full"
+    partner: str = ""
+    share: float = 0.0
 
     @property
-    def names(self) -> list[str]:
-        """Return them in the order of the page."""
-        return list(self._files)
+    def title(self) -> str:
+        """Return what the style is called in names of files."""
+        return f"{self.style}_{self.partner}" if self.partner else self.style
 
-    def add(self, file: Path) -> str:
-        """Put a style file on the shelf and return its name there.
 
-        Raises:
-            InputError: for a file that is no style.
-        """
-        loaded = stylenet.load_style(file)
-        name = safe_name(file.stem, "style")
-        self._files[name], self._loaded[name] = file, loaded
-        return name
+@dataclass(frozen=True)
+class Painted:
+    """A photo in a style.
 
-    def path(self, name: str) -> str:
-        """Return what the command line calls a style.
+    Attributes:
+        file: the result.
+        before: preview of the photo.
+        after: preview of the result.
+        size: width and height of the previews in pixels.
+        title: name of the style.
+    """
 
-        Raises:
-            InputError: for a name that is not on the shelf.
-        """
-        if name not in self._files:
-            raise InputError(f"no style {name!r}: choose one of those shown")
-        return str(self._files[name])
+    file: Path
+    before: Path
+    after: Path
+    size: tuple[int, int]
+    title: str
 
-    def style(self, name: str) -> Style:
-        """Return a style, loaded once."""
-        path = self.path(name)
-        if name not in self._loaded:
-            self._loaded[name] = stylenet.load_style(path)
-        return self._loaded[name]
+
+@dataclass(frozen=True)
+class Archive:
+    """Several photos in a style.
+
+    Attributes:
+        file: the zip.
+        styled: number of photos in it.
+        failures: why others are not, one line each.
+    """
+
+    file: Path
+    styled: int
+    failures: list[str]
 
 
 class Painter:
-    """Styles pictures, one at a time on a device."""
+    """Styles pictures, one at a time on a device.
+
+    Args:
+        shelf: the styles.
+        limits: bounds of what is read.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+    """
 
     def __init__(self, shelf: Shelf, limits: Limits, device: str) -> None:
         self.shelf, self.limits, self.device = shelf, limits, device
         self._turn = threading.Lock()
+        self._plain = functools.lru_cache(maxsize=32)(self._make_plain)
 
     def read(self, photo: Path, size: str = "full") -> Picture:
         """Read an uploaded picture.
@@ -92,48 +114,76 @@ class Painter:
             raise InputError(f"{photo.name} is {width} x {height} pixels: each side needs {_EDGE} or more")
         return stylenet.read_image(photo, size)
 
+    def check(self, photo: Path) -> None:
+        """Fail for a picture that cannot be read.
+
+        Raises:
+            InputError: with the reason.
+        """
+        self.read(photo, "64")
+
     def thumbnails(self, photo: Path, folder: Path) -> Iterator[tuple[str, Path]]:
         """Yield a small picture in each style as soon as it is ready."""
         small = self.read(photo, str(THUMBNAIL))
         for name in self.shelf.names:
-            yield name, stylenet.write_image(self._paint(small, name), folder / f"{name}.webp", quality=85)
+            yield name, stylenet.write_image(self.frame(small, name), folder / f"{name}.webp", quality=85)
 
-    def paint(
-        self, photo: Path, name: str, finish: Finish, size: str, folder: Path, report: Callable[[float], None] | None = None
-    ) -> tuple[Path, tuple[Path, Path]]:
-        """Style a photo as ``stylenet stylize`` does; return the file, and two previews for the slider."""
-        picture = self.read(photo, size)
-        styled = self._paint(picture, name, finish, report)
-        written = stylenet.write_image(styled, folder / f"{safe_name(photo.stem, 'photo')}_{name}{written_suffix(photo)}")
-        pair = tuple(
-            stylenet.write_image(one.resized(str(_PREVIEW)), folder / f"{when}.webp", quality=90)
-            for one, when in ((picture, "before"), (styled, "after"))
+    def paint(self, photo: Path, order: Order, folder: Path, observe: Callable[[float], None] | None = None) -> Painted:
+        """Style a photo as ``stylenet stylize`` does, and write it into a folder with two previews for the slider.
+
+        Args:
+            photo: an uploaded picture.
+            order: style, finish and size.
+            folder: where the files go.
+            observe: is told the share that is done, 0..1, of a picture that is taken in strips.
+        """
+        picture = self.read(photo, order.size)
+        with self._turn:
+            styled = self._stylizer(order, observe)(picture)
+        name = f"{safe_name(photo.stem, 'photo')}_{order.title}{written_suffix(photo)}"
+        file = stylenet.write_image(styled, folder / name)
+        before, after = (one.resized(str(_PREVIEW)) for one in (picture, styled))
+        return Painted(
+            file=file,
+            before=stylenet.write_image(before, folder / "before.webp", quality=90),
+            after=stylenet.write_image(after, folder / "after.webp", quality=90),
+            size=(after.width, after.height),
+            title=order.title,
         )
-        return Path(written), (Path(pair[0]), Path(pair[1]))
 
-    def paint_all(self, photos: list[Path], name: str, finish: Finish, size: str, folder: Path) -> Iterator[int | Path]:
-        """Style several photos; yield how many are done, and at last the zip of them, with a list of what could not be read."""
-        target = folder / f"{name}.zip"
+    def paint_all(self, photos: list[Path], order: Order, folder: Path) -> Iterator[int | Archive]:
+        """Style several photos; yield how many are done, and at last the zip of them.
+
+        What could not be read is told in ``not_styled.txt`` in the zip.
+        """
+        target = folder / f"{order.title}.zip"
         failures = []
+        stylizer = self._stylizer(order)
         with zipfile.ZipFile(target, "w") as archive:
             for index, photo in enumerate(photos):
                 part = folder / f"{index + 1:03d}_{safe_name(photo.stem, 'photo')}{written_suffix(photo)}"
                 try:
-                    archive.write(stylenet.write_image(self._paint(self.read(photo, size), name, finish), part), part.name)
+                    picture = self.read(photo, order.size)
+                    with self._turn:
+                        styled = stylizer(picture)
+                    archive.write(stylenet.write_image(styled, part), part.name)
                 except InputError as error:
                     failures.append(str(error))
                 part.unlink(missing_ok=True)
                 yield index + 1
             if failures:
                 archive.writestr("not_styled.txt", "\n".join(failures) + "\n")
-        yield target
+        yield Archive(target, len(photos) - len(failures), failures)
 
     def frame(self, picture: Picture, name: str) -> Picture:
-        """Style one frame of a webcam."""
-        return self._paint(picture, name)
-
-    def _paint(
-        self, picture: Picture, name: str, finish: Finish | None = None, report: Callable[[float], None] | None = None
-    ) -> Picture:
+        """Style a small picture, such as a frame of a webcam, by a network that stays on the device."""
+        style = self.shelf.style(name)
         with self._turn:
-            return Stylizer(self.shelf.style(name), finish, device=self.device, observe=report)(picture)
+            return self._plain(style)(picture)
+
+    def _make_plain(self, style: Style) -> Stylizer:
+        return Stylizer(style, device=self.device)
+
+    def _stylizer(self, order: Order, observe: Callable[[float], None] | None = None) -> Stylizer:
+        style = self.shelf.blend(order.style, order.partner, order.share) if order.partner else self.shelf.style(order.style)
+        return Stylizer(style, order.finish, device=self.device, observe=observe)

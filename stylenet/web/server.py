@@ -12,16 +12,24 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 from stylenet import InputError
+from stylenet.devices import keep_freed_memory
+from stylenet.web.gate import Gate
+from stylenet.web.jobs import JobQueue
 from stylenet.web.limits import Limits, safe_name
+from stylenet.web.painting import Painter
+from stylenet.web.shelf import Shelf
+from stylenet.web.site import Site
+from stylenet.web.visits import Visits
 
 # Multipart boundaries and names around a file of the largest size.
 _WRAPPING = 1_000_000
+_SHORTEST_TOKEN = 16
 
 
 def serve(
@@ -42,7 +50,7 @@ def serve(
         token: that a browser must bring, once; made up where ``host`` needs one.
         styles: style files to show besides those that come with stylenet.
         photos: folders of photos on this machine that trainings may read.
-        device: for photos, films' first frames and the webcam: ``auto``, ``cpu``, ``cuda``, ...
+        device: for photos, first frames of videos and the webcam: ``auto``, ``cpu``, ``cuda``, ...
         limits: limits of uploads, pictures, times and queues.
         told: gets the address to open, once the server listens there.
 
@@ -51,19 +59,18 @@ def serve(
     """
     _leave_the_network_alone()
     check_packages()
-    bounds = limits or Limits()
-    own = is_loopback(host)
-    if not own and token is None:
-        token = secrets.token_urlsafe(24)
-    if token is not None and len(token) < 16:
-        raise InputError("token is too short: 16 characters or more")
-    listening = _listen(host, port)
-    root = Path(tempfile.mkdtemp(prefix="stylenet_web_"))
-    os.environ["GRADIO_TEMP_DIR"] = str(root / "uploads")
-    try:
-        _run(listening, host, token, own, styles, photos, device, bounds, root, told)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+    keep_freed_memory()
+    limits = limits or Limits()
+    token = check_token(host, token)
+    with _listening(host, port) as listening, _temporary_folder() as root, _jobs(limits) as queue:
+        shelf = Shelf(styles)
+        visits = Visits(root / "visits", limits.idle_hours * 3600)
+        site = Site(shelf, Painter(shelf, limits, device), queue, visits, limits, find_folders(photos))
+        gate = _gate(site, root, host, token)
+        listening.listen(128)  # whoever comes before the server is up waits
+        if told is not None:
+            told(_address(host, listening.getsockname()[1], token))
+        _run(gate, listening)
 
 
 def check_packages() -> None:
@@ -78,6 +85,19 @@ def check_packages() -> None:
         raise InputError("the page needs the package gradio: pip install 'stylenet[web]'") from error
 
 
+def check_token(host: str, token: str | None) -> str | None:
+    """Return the token that a browser must bring: the one that was given, or one made up for an address that others reach.
+
+    Raises:
+        InputError: for one that can be guessed.
+    """
+    if token is None:
+        return None if is_loopback(host) else secrets.token_urlsafe(24)
+    if len(token) < _SHORTEST_TOKEN:
+        raise InputError(f"token is too short: {_SHORTEST_TOKEN} characters or more")
+    return token
+
+
 def is_loopback(host: str) -> bool:
     """Return whether an address is this machine's own alone."""
     if host == "localhost":
@@ -88,116 +108,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _shown(host: str) -> str:
-    """Return an address as a URL has it."""
-    return f"[{host}]" if ":" in host else host
-
-
-def _leave_the_network_alone() -> None:
-    """Switch off what would ask others: Gradio's analytics and its look for a newer version, and the hub's."""
-    for name, value in (("GRADIO_ANALYTICS_ENABLED", "False"), ("HF_HUB_OFFLINE", "1"), ("HF_HUB_DISABLE_TELEMETRY", "1")):
-        os.environ[name] = value
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise InputError(f"cannot listen at {host}:{port} ({error.strerror}): choose another port") from error
-    return listening
-
-
-def _run(
-    listening: socket.socket,
-    host: str,
-    token: str | None,
-    own: bool,
-    styles: Sequence[str],
-    photos: Sequence[str],
-    device: str,
-    limits: Limits,
-    root: Path,
-    told: Callable[[str], None] | None,
-) -> None:
-    """Put the site together and serve it."""
-    import uvicorn
-
-    from stylenet.web.gate import Gate
-    from stylenet.web.jobs import JobQueue
-    from stylenet.web.painting import Painter, Shelf
-    from stylenet.web.site import Site
-    from stylenet.web.tabs import Tabs
-
-    shelf = Shelf(styles)
-    (root / "tabs").mkdir()
-    queue = JobQueue(_job_devices(), limits.queue, limits.job_minutes * 60)
-    tabs = Tabs(root / "tabs", limits.idle_hours * 3600)
-    site = Site(shelf, Painter(shelf, limits, device), queue, tabs, limits, _folders(photos))
-    hosts = frozenset({"localhost", "127.0.0.1", "::1", host}) if own else None
-    gate = Gate(_application(site, root), hosts, token, int(limits.upload_mb * 1e6) + _WRAPPING)
-    server = uvicorn.Server(uvicorn.Config(gate, log_level="warning", timeout_graceful_shutdown=3, limit_concurrency=256))
-    _end_in_order()
-    listening.listen(128)  # whoever comes before the server is up waits
-    if told is not None:
-        told(f"http://{_shown(host)}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else ""))
-    try:
-        server.run(sockets=[listening])
-    finally:
-        queue.close()
-
-
-def _application(site: Site, root: Path) -> FastAPI:  # type: ignore[name-defined]  # noqa: F821
-    import gradio as gr
-    from fastapi import FastAPI
-
-    from stylenet.web.live import add_live
-    from stylenet.web.page import CSS, SCRIPT, build_page
-
-    @contextlib.asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        site.queue.close()  # at SIGTERM: before connections are waited for
-
-    app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
-    add_live(app, site.painter)
-    page = build_page(site)
-    page.queue(max_size=site.limits.queue * 4, api_open=False)
-    theme = gr.themes.Base(primary_hue="blue", neutral_hue="stone", font=["system-ui", "sans-serif"], font_mono=["monospace"])
-    theme.set(button_primary_background_fill="#1d4ed8", button_primary_background_fill_hover="#1e40af")  # its own: 3.7 to 1
-    return gr.mount_gradio_app(
-        app,
-        page,
-        path="/",
-        theme=theme,
-        css=CSS,
-        head=f"<script>{SCRIPT}</script>",
-        footer_links=[],
-        max_file_size=f"{int(site.limits.upload_mb)}mb",
-        allowed_paths=[str(root / "tabs")],
-        ssr_mode=False,
-        enable_monitoring=False,
-        show_error=True,
-        mcp_server=False,
-    )
-
-
-def _end_in_order() -> None:
-    """Let SIGTERM end the program as an exception does, so that files are deleted: uvicorn raises it again at its end."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-
-
-def _job_devices() -> list[str]:
-    """Return one entry for each device that jobs share."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return [str(index) for index in range(count)] or [""]
-
-
-def _folders(photos: Sequence[str]) -> dict[str, Path]:
+def find_folders(photos: Sequence[str]) -> dict[str, Path]:
     """Return folders of photos by the name that the page shows.
 
     Raises:
@@ -210,3 +121,71 @@ def _folders(photos: Sequence[str]) -> dict[str, Path]:
             raise InputError(f"no folder {photo}")
         found[safe_name(folder.name, f"folder {len(found) + 1}")] = folder
     return found
+
+
+def _address(host: str, port: int, token: str | None) -> str:
+    """Return the address that a person opens."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+
+
+def _leave_the_network_alone() -> None:
+    """Switch off what would ask others: Gradio's analytics and its look for a newer version, and the hub's."""
+    for name, value in (("GRADIO_ANALYTICS_ENABLED", "False"), ("HF_HUB_OFFLINE", "1"), ("HF_HUB_DISABLE_TELEMETRY", "1")):
+        os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a socket at an address, taken before anything slow is done."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            raise InputError(f"cannot listen at {host}:{port} ({error.strerror}): choose another port") from error
+        yield listening
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """Yield a folder for what is uploaded and made; it is deleted at the end, by SIGTERM too."""
+    if threading.current_thread() is threading.main_thread():
+        # The program then ends as by an exception. uvicorn raises the signal again when it has ended.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    root = Path(tempfile.mkdtemp(prefix="stylenet_web_")).resolve()
+    os.environ["GRADIO_TEMP_DIR"] = str(root / "uploads")
+    (root / "visits").mkdir()
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _jobs(limits: Limits) -> Iterator[JobQueue]:
+    """Yield the queue, with one worker for each device; its jobs end with it."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    devices = [str(index) for index in range(count)] or [""]
+    queue = JobQueue(devices, limits.queue, limits.job_minutes * 60)
+    try:
+        yield queue
+    finally:
+        queue.close()
+
+
+def _gate(site: Site, root: Path, host: str, token: str | None) -> Gate:
+    """Return the whole application."""
+    from stylenet.web.application import make_application
+
+    own_names = frozenset({"localhost", "127.0.0.1", "::1", host}) if is_loopback(host) else None
+    return Gate(make_application(site, root), own_names, token, int(site.limits.upload_mb * 1e6) + _WRAPPING)
+
+
+def _run(gate: Gate, listening: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    import uvicorn
+
+    config = uvicorn.Config(gate, log_level="warning", timeout_graceful_shutdown=3, limit_concurrency=256)
+    uvicorn.Server(config).run(sockets=[listening])

@@ -15,9 +15,10 @@ from stylenet import InputError
 from stylenet.web.gate import Gate
 from stylenet.web.jobs import Job, JobQueue
 from stylenet.web.limits import PICTURES, Limits, checked, safe_name, written_suffix
-from stylenet.web.painting import Painter, Shelf
+from stylenet.web.painting import Painter
 from stylenet.web.server import is_loopback
-from stylenet.web.tabs import Tabs
+from stylenet.web.shelf import Shelf
+from stylenet.web.visits import Visits
 
 TOKEN = "a-token-of-some-length"
 
@@ -141,8 +142,8 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_tabs(tmp_path: Path) -> None:
-    tabs = Tabs(tmp_path, idle=0.05, most=2)
+def test_visits(tmp_path: Path) -> None:
+    tabs = Visits(tmp_path, idle=0.05, most=2)
     first, second = tabs("0" * 32), tabs("1" * 32)
     assert first.folder != second.folder
     assert tabs("0" * 32) is first

@@ -4,14 +4,16 @@ const [style, size, button, canvas] = ["style", "size", "camera", "picture"].map
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 const ON_THE_WAY = 2;
 let stream = null;
-let times = [];
+let [times, sent, drawn] = [[], 0, 0];
 
 const say = (text) => (element("status").textContent = text);
 
 /** Send the newest frame, draw what comes back, and go on until the camera is off or on anew. */
 async function keepSending(mine) {
+  const grab = new OffscreenCanvas(1, 1);
   while (stream === mine) {
-    const frame = await grabbed(new OffscreenCanvas(1, 1));
+    const number = (sent += 1);
+    const frame = await grabbed(grab);
     const answer = await fetch(`/live-frames/${encodeURIComponent(style.value)}`, { method: "POST", body: frame }).catch(() => null);
     if (stream !== mine) return;
     if (!answer?.ok) {
@@ -19,7 +21,10 @@ async function keepSending(mine) {
       say(answer ? await answer.text() : "The server is gone: start it again.");
       return;
     }
-    draw(await createImageBitmap(await answer.blob()));
+    const bitmap = await createImageBitmap(await answer.blob());
+    if (number > drawn) draw(bitmap);
+    drawn = Math.max(drawn, number);
+    bitmap.close();
   }
 }
 
@@ -27,14 +32,13 @@ function grabbed(grab) {
   const factor = Math.min(1, Number(size.value) / Math.max(video.videoWidth, video.videoHeight));
   grab.width = Math.round(video.videoWidth * factor);
   grab.height = Math.round(video.videoHeight * factor);
-  grab.getContext("2d").drawImage(video, 0, 0, grab.width, grab.height);
+  grab.getContext("2d", { willReadFrequently: true }).drawImage(video, 0, 0, grab.width, grab.height);
   return grab.convertToBlob({ type: "image/jpeg", quality: 0.85 });
 }
 
 function draw(bitmap) {
-  Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
+  if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
-  bitmap.close();
   times = [...times.slice(-60), performance.now()];
   const rate = (1000 * (times.length - 1)) / (times.at(-1) - times[0] || Infinity);
   canvas.dataset.rate = rate;
@@ -45,7 +49,7 @@ async function start() {
   if (!navigator.mediaDevices) return say("This browser gives no camera to a page that is not https or localhost.");
   say("Waiting for the camera …");
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } }, audio: false });
+    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, frameRate: { ideal: 30 } }, audio: false });
   } catch {
     return say("The camera was not allowed: allow it in your browser's settings.");
   }
@@ -63,8 +67,7 @@ function stop() {
 }
 
 function show() {
-  button.textContent = stream ? "Stop" : "Camera";
-  button.setAttribute("aria-pressed", String(stream !== null));
+  button.textContent = `Switch the camera ${stream ? "off" : "on"}`;
   element("status").setAttribute("aria-live", stream ? "off" : "polite");
 }
 
