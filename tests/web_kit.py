@@ -81,8 +81,7 @@ def page_of(browser: Any, address: str, tab: str = "Stylize", **options: Any) ->
 
 def ready(page: Any, tab: str = "Stylize") -> None:
     """Wait until the page can be used, and open a tab."""
-    page.wait_for_function("sessionStorage.stylenet")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_selector("body[data-ready]")
     page.get_by_role("tab", name=tab).click()
 
 

@@ -1,4 +1,4 @@
-"""The page: photos, searches, trainings, films and the webcam in a browser, on this machine.
+"""The page: photos, searches, trainings, videos and the webcam in a browser, on this machine.
 
 The room owns the server, its limits and its queue. It knows the public API and the command line alone: what takes long runs as
 the command that a person would type, in a process of its own, so that it can be stopped, and ends with the server.

@@ -25,11 +25,11 @@ class Gate:
     """An ASGI application before another.
 
     Args:
-        app: what is behind.
+        app: the application behind.
         hosts: names by which this server may be called, without ports, so that no other site's name can be pointed at it
             (DNS rebinding); None for any, where a token is asked for anyway.
-        token: that a request must bring, by ``?token=`` once and a cookie from then on; None for none.
-        most: bytes of a request's body.
+        token: what a request must bring, by ``?token=`` once and a cookie from then on; None for none.
+        most: largest size of a request's body in bytes.
     """
 
     def __init__(self, app: App, hosts: frozenset[str] | None, token: str | None, most: int) -> None:

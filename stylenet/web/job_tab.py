@@ -91,11 +91,12 @@ class JobTab(ABC):
     def look(self, visit: Visit, seen: Seen) -> list[Any]:
         """Return values for :attr:`parts`."""
         job = visit.jobs.get(self.verb)
-        if job is None or not seen.changed(self.verb, (str(job.folder), job.version, job.state)):
+        ahead = 0 if job is None else self.site.queue.ahead(job)
+        if job is None or not seen.changed(self.verb, (str(job.folder), job.version, ahead)):
             return [gr.skip() for _ in self.parts]
         stoppable = job.state in ("waiting", "running")
         buttons = [gr.Button(interactive=not job.live), gr.Button(visible=job.live, interactive=stoppable)]
-        return [*buttons, job_state(job, self.site.queue.ahead(job)), *self.show(job, seen)]
+        return [*buttons, job_state(job, ahead), *self.show(job, seen)]
 
     def submit(self, visit: Visit, job: Job) -> list[Any]:
         """Put a job into the queue and return values for the timer and :attr:`parts`."""

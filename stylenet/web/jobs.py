@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from stylenet import InputError
 
@@ -29,11 +29,13 @@ class Job:
 
     Attributes:
         verb: verb of the command line.
-        words: that follow it.
-        folder: where it runs.
-        output: what it writes.
-        lines: the last ones that it printed.
-        version: grows with everything that a page shows of it.
+        words: words that follow the verb.
+        folder: folder in which it runs.
+        output: file that it writes.
+        state: how far it is.
+        lines: the last lines that it printed.
+        version: number that grows with everything that a page shows of it.
+        process: its process, once it runs.
         stopping: whether it was asked to stop.
     """
 
@@ -45,7 +47,6 @@ class Job:
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=20))
     version: int = 0
     process: subprocess.Popen[str] | None = None
-    began: float = 0.0
     stopping: bool = False
 
     @property
@@ -60,9 +61,13 @@ class Job:
 
     @property
     def share(self) -> float:
-        """How much is done, 0..1, by the first ``7/20`` of the last lines that tell."""
+        """Return the share that is done, 0..1, by the first ``7/20`` of the last line that has one.
+
+        A search from coarse to fine tells its scale before its step, as in ``128x85 (scale 1/2)  step 3/12``.
+        """
         for line in reversed(self.lines):
-            if (told := re.search(r"(\d+)/(\d+)", line.split("scale", 1)[-1].split(")", 1)[-1])) and int(told[2]):
+            told = re.search(r"(\d+)/(\d+)", line.partition("scale")[2].partition(")")[2] or line)
+            if told and int(told[2]):
                 return min(1.0, int(told[1]) / int(told[2]))
         return 0.0
 
@@ -77,8 +82,8 @@ class JobQueue:
 
     Args:
         devices: how many jobs run at once, each with a device of its own; ``[""]`` for one that chooses itself.
-        limit: jobs that may wait.
-        seconds: that a job may take.
+        limit: number of jobs that may wait.
+        seconds: time that a job may take; then it is stopped.
     """
 
     def __init__(self, devices: list[str], limit: int, seconds: float) -> None:
@@ -121,7 +126,7 @@ class JobQueue:
             job.stopping = True
             job.become("stopping")
             job.process.send_signal(signal.SIGINT)
-        threading.Timer(_PATIENCE, _kill, [job.process]).start()
+        _later(_PATIENCE, _kill, job.process)
 
     def close(self) -> None:
         """End every job now, and the workers."""
@@ -164,11 +169,8 @@ class JobQueue:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            job.began = time.monotonic()
             job.become("running")
-        timer = threading.Timer(self._seconds, self.stop, [job])
-        timer.daemon = True
-        timer.start()
+        timer = _later(self._seconds, self.stop, job)
         assert job.process.stdout is not None
         for line in job.process.stdout:
             if line.strip():
@@ -177,6 +179,14 @@ class JobQueue:
         code = job.process.wait()
         timer.cancel()
         job.become("done" if code == 0 else "stopped" if job.stopping else "failed")
+
+
+def _later(seconds: float, function: Callable[[Any], None], value: Any) -> threading.Timer:
+    """Call a function after some seconds, unless the program ends before."""
+    timer = threading.Timer(seconds, function, [value])
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -63,5 +63,6 @@ def _keep_up(site: Site, page: gr.Blocks, stylize: StylizeTab, jobs: list[JobTab
         return [*look(named, {}), *stylize.restored(site.visits(named)), gr.Dropdown(choices=video.choices)]
 
     timer.tick(telling(look), [name, keys], [timer, keys, *watched], **AT_ONCE)
-    loaded = page.load(None, None, name, js=_NAME)
-    loaded.then(telling(restore), [name], [timer, keys, *watched, *stylize.parts, video.style], **AT_ONCE)
+    named = page.load(None, None, name, js=_NAME)
+    restored = named.then(telling(restore), [name], [timer, keys, *watched, *stylize.parts, video.style], **AT_ONCE)
+    restored.then(None, js="() => { document.body.dataset.ready = '' }")  # for tests: from now on a click is heard

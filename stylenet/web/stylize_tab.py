@@ -109,20 +109,20 @@ class StylizeTab:
             visit.photo, visit.thumbnails = file, thumbnails
             yield [self._tiles(visit), *unchanged]
         visit.style = visit.style if visit.style in thumbnails else next(iter(thumbnails))
-        self._paint(visit, *finish)
+        self._paint(visit, *_unblended(finish))
         yield [gr.skip(), *self._result(visit), self._partners(visit.style), gr.skip()]
 
     def _choose(self, event: gr.SelectData, name: str, *finish: Any) -> list[Any]:
         """Paint the photo in the style whose thumbnail was clicked."""
         visit = self.site.visits(name)
         visit.style = list(visit.thumbnails)[int(event.index)]
-        self._paint(visit, *finish[:-2], _ALONE, 0.0)
+        self._paint(visit, *_unblended(finish))
         return [*self._result(visit), self._partners(visit.style), gr.skip()]
 
     def _again(self, name: str, *finish: Any) -> list[Any]:
-        """Paint the photo with another finish."""
+        """Paint the photo with another finish. Gradio tells of a number that was left alone, too."""
         visit = self.site.visits(name)
-        if visit.photo is None or not visit.style:
+        if visit.photo is None or not visit.style or finish == visit.answers:
             return [gr.skip(), gr.skip()]
         self._paint(visit, *finish)
         return self._result(visit)
@@ -130,8 +130,15 @@ class StylizeTab:
     def _paint(self, visit: Visit, *finish: Any) -> None:
         if visit.photo is None:
             raise InputError("no photo yet: choose one first")
+        visit.answers = finish
         # A large picture is taken in strips; gr.Progress is told the share of them.
         visit.painted = self.site.painter.paint(visit.photo, order(visit.style, *finish), visit.fresh_folder(), gr.Progress())
+
+
+def _unblended(finish: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what the form says, but for the style to blend with: that goes with the style before."""
+    *others, _, share = finish
+    return (*others, _ALONE, share)
 
 
 def order(style: str, strength: float, colours: str, scale: float, size: str, partner: str, share: float) -> Order:

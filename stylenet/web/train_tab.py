@@ -96,7 +96,10 @@ class TrainTab(JobTab):
         output = folder / f"{name}.safetensors"
         words = ["--recipe", recipe, "--style", str(file), "--photos", str(learnt_from), "--output", output.name]
         words += ["--name", name, "--run", f"runs/{name}", "--budget", f"{int(minutes)}m", "--trainer.devices", "1"]
-        words += ["--network", "swift"] if network == "swift" else []
+        if network == "swift":
+            words += ["--network", "swift"]
+            # No body of that network comes with stylenet; a trained style is the next best start.
+            words += ["--init", "starry_night_swift"] if recipe == "quick" else []
         return Job(self.verb, words, folder, output)
 
     def _free_name(self, name: str) -> str:

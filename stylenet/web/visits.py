@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stylenet import InputError
 from stylenet.web.jobs import Job
@@ -27,6 +28,7 @@ class Visit:
         thumbnails: thumbnails of the photo, by style.
         style: name of the chosen style.
         painted: the photo in the chosen style.
+        answers: what the form said when it was painted.
         jobs: the last job of each verb.
         seen: when it last asked for something, on the monotonic clock.
     """
@@ -36,6 +38,7 @@ class Visit:
     thumbnails: dict[str, Path] = field(default_factory=dict)
     style: str = ""
     painted: Painted | None = None
+    answers: tuple[Any, ...] = ()
     jobs: dict[str, Job] = field(default_factory=dict)
     seen: float = field(default_factory=time.monotonic)
 

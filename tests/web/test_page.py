@@ -14,10 +14,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from film_kit import make_film
 from page_kit import chromium, serious_faults
 from PIL import Image
 from training_kit import make_photos
+from video_kit import make_video
 from web_kit import (
     PAINTING,
     PHOTO,
@@ -215,7 +215,7 @@ def test_training_stops_and_goes_on(browser: Any, address: str, tmp_path: Path) 
 
 def test_video(browser: Any, address: str, tmp_path: Path) -> None:
     """A clip shows its first frames in the style, and comes back with as many frames."""
-    clip = make_film(tmp_path / "clip.mp4")
+    clip = make_video(tmp_path / "clip.mp4")
     with page_of(browser, address, "Video") as page:
         choose(page, "Style", "one")
         give(page, 0, clip)
@@ -263,6 +263,11 @@ def test_keyboard_alone(browser: Any, address: str, tmp_path: Path) -> None:
         tab_to(".compare input")
         page.keyboard.press("ArrowRight")
         assert page.evaluate("document.activeElement.value") == "50.5"
+        before = shown(page)
+        page.get_by_label("range slider for Strength").focus()
+        page.keyboard.press("ArrowLeft")
+        until_changed(page, before)
+        page.focus(".compare input")
         with page.expect_download() as waiting:
             tab_to("#stylize-result button.primary, #stylize-result a, #stylize-result a button")
             page.keyboard.press("Enter")

@@ -1,3 +1,8 @@
+// Mends faults of Gradio's for people who use keys: a slider tells of its new value only when a pointer lets go of it.
+document.addEventListener("keyup", ({ target, key }) => {
+  if (target.type === "range" && /^(Arrow|Page|Home|End)/.test(key)) target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+});
+
 // Mends faults of Gradio's for screen readers: a name on an element that cannot have one, and names that hide the words shown.
 new MutationObserver(() => {
   for (const empty of document.querySelectorAll("div.empty[aria-label]:not([role])")) empty.setAttribute("role", "img");
