@@ -72,12 +72,18 @@ class StylizeTab:
     @property
     def parts(self) -> list[Any]:
         """Return the parts that a reload fills."""
-        return [self.photo, self.gallery, self.compare, self.download, self.partner]
+        return [self.photo, self.gallery, self.compare, self.download, *self.finish]
 
     def restored(self, visit: Visit) -> list[Any]:
         """Return what :attr:`parts` showed before the page was loaded anew."""
         photo = None if visit.photo is None else str(visit.photo)
-        return [photo, self._tiles(visit), *self._result(visit), self._partners(visit.style)]
+        return [photo, self._tiles(visit), *self._result(visit), *self._restored_finish(visit)]
+
+    def _restored_finish(self, visit: Visit) -> list[Any]:
+        if not visit.answers:
+            return [gr.skip() for _ in self.finish]
+        *values, partner, share = visit.answers
+        return [*values, self._partners(visit.style, partner), gr.Slider(value=share, visible=partner != _ALONE)]
 
     @staticmethod
     def _tiles(visit: Visit) -> gr.Gallery:
@@ -89,10 +95,10 @@ class StylizeTab:
         painted = visit.painted
         return [comparison(painted, _HINT), handing_out(None if painted is None else painted.file)]
 
-    def _partners(self, style: str) -> gr.Dropdown:
+    def _partners(self, style: str, chosen: str = _ALONE) -> gr.Dropdown:
         """Return the list of styles to blend with; it is hidden where there are none."""
         others = self.site.shelf.partners(style) if style else []
-        return gr.Dropdown(choices=[_ALONE, *others], value=_ALONE, visible=bool(others))
+        return gr.Dropdown(choices=[_ALONE, *others], value=chosen, visible=bool(others))
 
     def _take(self, name: str, photo: str | None, *finish: Any) -> Iterator[list[Any]]:
         """Forget the last photo, show this one in every style, then in the chosen or the first style large."""

@@ -118,7 +118,7 @@ def test_several_photos(browser: Any, address: str, tmp_path: Path) -> None:
     broken = tmp_path / "c.png"
     broken.write_text("no picture")
     with page_of(browser, address) as page:
-        press(page, "Several photos at once")
+        panel(page).get_by_role("button", name="Several photos at once").click()
         give(page, 1, *photos, broken)
         press(page, "Style them all in the chosen style")
         page.wait_for_selector(".job.done:has-text('2 of 3')")
@@ -137,10 +137,10 @@ def test_rejected_files(browser: Any, address: str, tmp_path: Path) -> None:
     with page_of(browser, address) as page:
         give(page, 0, text)
         page.wait_for_selector("text=text.png is no picture that can be read")
-        panel(page).get_by_label("Clear").click()
+        panel(page).get_by_label("Remove Image").click()
         give(page, 0, bomb)
         page.wait_for_selector("text=bomb.png is 20000 x 20000 pixels: 40 megapixels are the limit")
-        panel(page).get_by_label("Clear").click()
+        panel(page).get_by_label("Remove Image").click()
         give(page, 0, small_photo(tmp_path / "photo.png"))
         assert shown(page)
 
