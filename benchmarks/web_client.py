@@ -25,7 +25,7 @@ def post_frame(port: int, style: str, body: bytes, length: int | None = None) ->
 
 
 def send_endless(port: int, most: int) -> tuple[int | str, int]:
-    """Upload so many bytes without saying how many; return the status, or how it was cut off, and the bytes that were sent."""
+    """Send bytes without a word on how many; return the status or how it was cut off, and how many bytes were sent."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.putrequest("POST", "/gradio_api/upload")
     connection.putheader("Content-Type", "multipart/form-data; boundary=edge")
@@ -60,7 +60,7 @@ class PageClient:
         self._events = config["dependencies"]
 
     def upload(self, name: str, content: bytes) -> dict[str, Any]:
-        """Upload a file and return what events call it."""
+        """Send a file and return its description, as events take it."""
         head = f'--edge\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
         body = head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + content + b"\r\n--edge--\r\n"
         told = self._ask("POST", "/gradio_api/upload", body, "multipart/form-data; boundary=edge")

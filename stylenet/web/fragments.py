@@ -34,7 +34,7 @@ def comparison(painted: Painted | None, otherwise: str) -> str:
     before, after = (html.escape(address(path)) for path in (painted.before, painted.after))
     width, height = painted.size
     return (
-        f'<figure class="compare" style="--width: {width}; --height: {height}">'
+        f'<figure class="compare" style="--width:{width};--height:{height}">'
         f'<div><img src="{after}" class="after" alt="The photo in the style {html.escape(readable(painted.title))}">'
         f'<img src="{before}" class="before" alt="The photo">'
         '<input type="range" min="0" max="100" step="0.5" value="50" aria-label="How much of the photo is uncovered"'

@@ -16,7 +16,7 @@ from stylenet.web.visits import Visit
 
 
 class Seen:
-    """What one page shows already, so that nothing is sent to it twice.
+    """A list of everything that one page shows already, so that nothing is sent to it twice.
 
     Args:
         keys: of each part that it shows, by name.

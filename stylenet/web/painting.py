@@ -23,7 +23,7 @@ _EDGE = 8
 
 @dataclass(frozen=True)
 class Order:
-    """What a page asks for.
+    """The wishes of a page for one photo.
 
     Attributes:
         style: name of the style.
