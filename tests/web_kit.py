@@ -136,7 +136,7 @@ def until_changed(page: Any, before: str) -> None:
         page.wait_for_timeout(50)
 
 
-def begin_search(page: Any, size: int = 64) -> None:
+def begin_search(page: Any, size: int = 160) -> None:
     """Start a search of 500 steps in the tab Optimize, and wait for its first step."""
     give(page, 0, PHOTO)
     give(page, 1, PAINTING)

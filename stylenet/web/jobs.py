@@ -32,6 +32,7 @@ class Job:
         words: words that follow the verb.
         folder: folder in which it runs.
         output: file that it writes.
+        keep: gets the output once it is whole, whether or not a page still looks at it.
         state: how far it is.
         lines: the last lines that it printed.
         version: number that grows with everything that a page shows of it.
@@ -43,6 +44,7 @@ class Job:
     words: list[str]
     folder: Path
     output: Path
+    keep: Callable[[Path], object] | None = None
     state: State = "waiting"
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=20))
     version: int = 0
@@ -147,7 +149,7 @@ class JobQueue:
         while (job := self._waiting.get()) is not None:
             try:
                 self._run(job, device)
-            except OSError as error:  # no process, no folder: the next job may fare better
+            except (OSError, InputError) as error:  # no process, no folder, no such output: the next job may fare better
                 job.lines.append(f"stylenet: {error}")
                 job.become("failed")
 
@@ -178,6 +180,8 @@ class JobQueue:
                 job.version += 1
         code = job.process.wait()
         timer.cancel()
+        if code == 0 and job.keep is not None:
+            job.keep(job.output)
         job.become("done" if code == 0 else "stopped" if job.stopping else "failed")
 
 

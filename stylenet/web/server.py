@@ -63,7 +63,7 @@ def serve(
     limits = limits or Limits()
     token = check_token(host, token)
     with _listening(host, port) as listening, _temporary_folder() as root, _jobs(limits) as queue:
-        shelf = Shelf(styles)
+        shelf = Shelf(styles, root / "shelf")
         visits = Visits(root / "visits", limits.idle_hours * 3600)
         site = Site(shelf, Painter(shelf, limits, device), queue, visits, limits, find_folders(photos))
         gate = _gate(site, root, host, token)
@@ -156,7 +156,8 @@ def _temporary_folder() -> Iterator[Path]:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     root = Path(tempfile.mkdtemp(prefix="stylenet_web_")).resolve()
     os.environ["GRADIO_TEMP_DIR"] = str(root / "uploads")
-    (root / "visits").mkdir()
+    for part in ("visits", "shelf"):
+        (root / part).mkdir()
     try:
         yield root
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +16,14 @@ class Shelf:
 
     Args:
         files: style files to show besides those that come with stylenet.
+        folder: folder for copies of those that are trained here.
 
     Raises:
         InputError: for a file that is no style.
     """
 
-    def __init__(self, files: Sequence[str]) -> None:
+    def __init__(self, files: Sequence[str], folder: Path) -> None:
+        self._folder = folder
         self._files: dict[str, Path | str] = {card.name: card.name for card in stylenet.list_styles()}
         self._loaded: dict[str, Style] = {}
         for file in files:
@@ -41,6 +44,14 @@ class Shelf:
         name = safe_name(file.stem, "style")
         self._files[name], self._loaded[name] = file, loaded
         return name
+
+    def keep(self, file: Path) -> str:
+        """Put a copy of a style that was trained here on the shelf: it outlives the page that asked for it.
+
+        Raises:
+            InputError: for a file that is no style.
+        """
+        return self.add(Path(shutil.copy(file, self._folder)))
 
     def path(self, name: str) -> str:
         """Return what the command line calls a style.

@@ -62,12 +62,9 @@ class TrainTab(JobTab):
         return results
 
     def show(self, job: Job, seen: Seen) -> list[Any]:
-        """Return what the log has, and put a finished style on the shelf."""
-        done = job.state == "done" and job.output.is_file()
-        if done and job.output.stem not in self.site.shelf.names:
-            self.site.shelf.add(job.output)
+        """Return what the log has, and the style once it is whole."""
         resumable = job.state in ("stopped", "failed") and any(job.folder.glob("runs/*/checkpoints/last.ckpt"))
-        file = job.output if done else None
+        file = job.output if job.state == "done" else None
         return [
             gr.Button(visible=resumable),
             handing_out(file) if seen.changed("train file", file) else gr.skip(),
@@ -100,7 +97,7 @@ class TrainTab(JobTab):
             words += ["--network", "swift"]
             # No body of that network comes with stylenet; a trained style is the next best start.
             words += ["--init", "starry_night_swift"] if recipe == "quick" else []
-        return Job(self.verb, words, folder, output)
+        return Job(self.verb, words, folder, output, keep=self.site.shelf.keep)
 
     def _free_name(self, name: str) -> str:
         """Return a name that is not on the shelf yet."""
@@ -131,4 +128,4 @@ class TrainTab(JobTab):
         if last is None or last.state not in ("stopped", "failed"):
             raise InputError("there is no training to go on with")
         words = [word for word in last.words if word not in ("--ckpt_path", "last")]
-        return self.submit(visit, Job(self.verb, [*words, "--ckpt_path", "last"], last.folder, last.output))
+        return self.submit(visit, Job(self.verb, [*words, "--ckpt_path", "last"], last.folder, last.output, last.keep))

@@ -155,6 +155,21 @@ def test_photo_from_the_camera(browser: Any, address: str, tmp_path: Path) -> No
     assert Image.open(tmp_path / "photo").width >= 320
 
 
+def test_pasted_photo(browser: Any, address: str, tmp_path: Path) -> None:
+    copy = """async () => {
+      const canvas = Object.assign(document.createElement("canvas"), { width: 90, height: 70 });
+      canvas.getContext("2d").fillRect(10, 10, 50, 30);
+      const picture = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+      await navigator.clipboard.write([new ClipboardItem({ "image/png": picture })]);
+    }"""
+    with page_of(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.evaluate(copy)
+        press(page, "Paste from clipboard")
+        assert shown(page)
+        download(page, "Download at full resolution", tmp_path / "photo.png")
+    assert Image.open(tmp_path / "photo.png").size == (90, 70)
+
+
 def test_search_survives_a_reload_and_stops(browser: Any, address: str, tmp_path: Path) -> None:
     """A job goes on while its page is loaded anew; a duplicate of the tab does not see it; stopped, it leaves its picture."""
     with page_of(browser, address, "Optimize") as page:
@@ -175,7 +190,7 @@ def test_search_survives_a_reload_and_stops(browser: Any, address: str, tmp_path
         page.wait_for_selector(".job.stopped")
         assert download(page, "Download the picture", tmp_path / "picture.jpg") == "example_optimized.jpg"
     with Image.open(tmp_path / "picture.jpg") as picture:
-        assert (picture.format, picture.size) == ("JPEG", (64, 43))
+        assert (picture.format, picture.size) == ("JPEG", (160, 106))
 
 
 def test_train_twenty_steps(browser: Any, address: str, tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def looks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def painter(looks: list[Path]) -> Painter:
-    return Painter(Shelf([str(look) for look in looks]), Limits(megapixels=1), "cpu")
+def painter(looks: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Painter:
+    return Painter(Shelf([str(look) for look in looks], tmp_path_factory.mktemp("shelf")), Limits(megapixels=1), "cpu")
 
 
 def test_partners(painter: Painter) -> None:
@@ -38,6 +38,16 @@ def test_partners(painter: Painter) -> None:
         shelf.blend("one", "udnie", 0.5)
     with pytest.raises(InputError, match=r"no style .*one"):
         shelf.blend("one", "../one", 0.5)
+
+
+def test_a_trained_style_outlives_its_page(tmp_path: Path) -> None:
+    trained = make_looks(tmp_path)[0].with_name("body.safetensors")
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    shelf = Shelf([], folder)
+    assert shelf.keep(trained) == "body"
+    trained.unlink()
+    assert stylenet.load_style(shelf.path("body")).card.name == "body"
 
 
 def test_paint(painter: Painter, looks: list[Path], tmp_path: Path) -> None:

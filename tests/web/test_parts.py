@@ -135,7 +135,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.png"
     bomb.write_bytes(written.getvalue())
     assert bomb.stat().st_size < 100_000
-    painter = Painter(Shelf([]), Limits(), "cpu")
+    painter = Painter(Shelf([], tmp_path), Limits(), "cpu")
     began = time.monotonic()
     with pytest.raises(InputError, match="too many pixels: 40 megapixels are the limit"):
         painter.read(bomb)
