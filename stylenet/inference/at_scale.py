@@ -24,7 +24,7 @@ Observe = Callable[[Summary, int], None]
 
 @dataclass(frozen=True)
 class Scale:
-    """How the work is shared.
+    """Settings of how the work is shared.
 
     Attributes:
         engine: ``here`` for this process; ``ray`` for workers of Ray, on this machine or on a cluster; ``auto`` takes Ray where

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from stylenet.deprecation import renamed
-from stylenet.devices import give_back_memory
+from stylenet.devices import give_back_memory, processor_cores
 from stylenet.errors import InputError, Interrupted, RunError, argument
 from stylenet.formats import ending
 from stylenet.images.fetching import stop_waiting
@@ -23,9 +23,10 @@ from stylenet.memory import free_main_memory
 from stylenet.storage import exists
 from stylenet.storage.stores import is_refusal
 
-# Pictures that are read ahead, and that wait to be written; of large ones, in pixels, there is one at a time.
-_AHEAD = 2
-_LARGE = 32_000_000
+# Pictures that are read ahead, and that wait to be written; of large ones, in pixels, there is one at a time. Small ones fit
+# anywhere: to ask for the free memory takes two milliseconds, as long as to read and write them.
+_AHEAD, _AHEAD_OF_GPU = 2, 16
+_SMALL, _LARGE = 500_000, 32_000_000
 
 # An allowance for each pixel while pictures are read ahead, styled and written: 12 bytes in each of eight copies.
 _BYTES_A_PIXEL = 100
@@ -171,10 +172,11 @@ def style_jobs(
     """
     summary, started = Summary(), time.monotonic()
     tell = observe or (lambda *_: None)
-    readers, writers = ThreadPoolExecutor(_AHEAD), ThreadPoolExecutor(_AHEAD)
+    most_ahead = _most_ahead(stylizers)
+    readers, writers = ThreadPoolExecutor(most_ahead), ThreadPoolExecutor(most_ahead)
     writing: deque[_Writing] = deque()
     try:
-        for job, handed in _read_ahead(jobs, files, readers):
+        for job, handed in _read_ahead(jobs, files, readers, most_ahead):
             results, large = _Writing(job.source), _is_large(handed[0])
             if large:
                 give_back_memory()
@@ -185,7 +187,7 @@ def style_jobs(
                 del styled
             if results.futures:
                 writing.append(results)
-            while len(writing) > (0 if large else _AHEAD):
+            while len(writing) > (0 if large else most_ahead):
                 writing.popleft().settle(summary)
             summary.seconds = time.monotonic() - started
             tell(summary, len(jobs))
@@ -246,11 +248,23 @@ Read = Picture | str | None
 
 def _is_large(picture: Read) -> bool:
     """Return whether there is room for one such picture at a time alone."""
-    most = min(_LARGE, free_main_memory() // _BYTES_A_PIXEL)
-    return isinstance(picture, Picture) and picture.width * picture.height > most
+    if not isinstance(picture, Picture) or (pixels := picture.width * picture.height) <= _SMALL:
+        return False
+    return pixels > min(_LARGE, free_main_memory() // _BYTES_A_PIXEL)
 
 
-def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) -> Iterator[tuple[Job, list[Read]]]:
+def _most_ahead(stylizers: Sequence[Stylizer]) -> int:
+    """Return how many pictures are read ahead, and how many wait to be written. A GPU is done with one sooner than a core has
+    decoded the next: there all cores read and write."""
+    devices = {getattr(stylizer, "device", None) for stylizer in stylizers}
+    if all(device is None or device.type == "cpu" for device in devices):
+        return _AHEAD
+    return max(_AHEAD, min(_AHEAD_OF_GPU, processor_cores()))
+
+
+def _read_ahead(
+    jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor, most_ahead: int
+) -> Iterator[tuple[Job, list[Read]]]:
     """Yield jobs with what was read, in a list of one that :func:`try_to_style` empties."""
     if any(job.source == STREAM for job in jobs):  # a thread that waits for stdin cannot be interrupted
         yield from ((job, [try_to_read(job, files)]) for job in jobs)
@@ -266,7 +280,7 @@ def _read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor) 
         job, future = waiting.popleft()
         handed = [future.result()]
         del future
-        ahead = 0 if _is_large(handed[0]) else _AHEAD
+        ahead = 0 if _is_large(handed[0]) else most_ahead
         yield job, handed
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from stylenet.devices import Precision
+from stylenet.devices import Precision, processor_cores
 from stylenet.errors import InputError, Interrupted, RunError, argument
 from stylenet.images.masks import load_mask
 from stylenet.images.picture import Picture
@@ -43,7 +43,7 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a worker makes its stylizers from; everything in it can travel to another machine.
+    """The parts that a worker makes its stylizers from; all of it can travel to another machine.
 
     Attributes:
         styles: loaded, on the processor.
@@ -88,7 +88,7 @@ class _InTurn:
     """A stylizer that one thread uses at a time, while others read and write."""
 
     def __init__(self, stylizer: Stylizer, turn: threading.Lock) -> None:
-        self.stylizer, self.turn = stylizer, turn
+        self.stylizer, self.turn, self.device = stylizer, turn, stylizer.device
 
     def __call__(self, picture: Picture) -> Picture:
         with self.turn:
@@ -212,7 +212,7 @@ def _started(scale: Scale) -> Iterator[Any]:
         return
     here: dict[str, Any] = {}
     if scale.address is None:
-        here["num_cpus"] = max(_cores(), 1 if scale.devices == "auto" else scale.devices)
+        here["num_cpus"] = max(processor_cores(), 1 if scale.devices == "auto" else scale.devices)
     try:
         ray.init(scale.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **here)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -236,10 +236,6 @@ def _workers(ray: Any, recipe: Any, device: str, scale: Scale) -> list[Any]:
     options = {"num_gpus": 1} if on_gpu else {"num_cpus": min(threads, 1 if scale.address else threads)}
     actor = ray.remote(Worker).options(max_restarts=-1, max_task_retries=_TRIES, max_concurrency=_AT_ONCE, **options)
     return [actor.remote(recipe, options.get("num_cpus", threads)) for _ in range(count)]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def recipe_of(

@@ -12,6 +12,9 @@ from stylenet.errors import InputError
 from stylenet.storage.places import is_address, is_ordinary
 from stylenet.storage.stores import file_system, patiently, scheme_of
 
+# Names that S3 hands out at a time, at most.
+_PAGE = 1000
+
 
 def walk(folder: str) -> Iterator[str]:
     """Yield the names of all files below a folder, relative to it, with ``/``, in the same order every time.
@@ -58,9 +61,10 @@ def _pages_of_s3(system: Any, address: str, root: str) -> Iterator[str]:
     if not bucket:
         raise InputError(f"{address} names no bucket")
     prefix = f"{prefix}/" if prefix else ""
+    ask = partial(system.call_s3, "list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=_PAGE)
     more: dict[str, str] = {}
     while True:
-        page = patiently(address, partial(system.call_s3, "list_objects_v2", Bucket=bucket, Prefix=prefix, **more))
+        page = patiently(address, partial(ask, **more))
         yield from (entry["Key"][len(prefix) :] for entry in page.get("Contents", ()))
         if not page.get("IsTruncated"):
             return

@@ -4,7 +4,6 @@ run can be repeated, stopped and resumed exactly."""
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
+from stylenet.devices import processor_cores
 from stylenet.errors import InputError, RunError, argument
 from stylenet.training.notes import say
 from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo, survey_photos
@@ -381,8 +381,7 @@ def free_shared_memory() -> int | None:
 
 def pick_workers(processes: int) -> int:
     """Choose the reading processes for each training process: half of the cores shared among them, 1 to 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, cores // (2 * processes)))
+    return max(1, min(8, processor_cores() // (2 * processes)))
 
 
 def _begin_worker(_: int) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import noise
 from PIL import Image
 
 from stylenet import storage
 from stylenet.errors import InputError, Interrupted
 from stylenet.images.picture import Picture
+from stylenet.inference import batch
 from stylenet.inference.at_scale import Scale, jobs_at_scale, style_blocks
 from stylenet.inference.batch import Files, Summary
 from stylenet.inference.blocks import Block, Shard, cut, stream_jobs
@@ -290,3 +292,11 @@ def test_pixels_are_those_of_the_style(photos: Path) -> None:
     for path in (photos / "out").rglob("*.png"):
         photo = np.asarray(Image.open(photos / "photos" / path.relative_to(photos / "out")))
         assert np.array_equal(np.asarray(Image.open(path)), 255 - photo)
+
+
+@pytest.mark.parametrize(("device", "cores", "most"), [("cpu", 32, 2), ("cuda", 32, 16), ("cuda", 8, 8), ("cuda", 1, 2)])
+def test_beside_a_gpu_all_cores_read(device: str, cores: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "processor_cores", lambda: cores)
+    styler = Styler()
+    styler.device = torch.device(device)  # type: ignore[attr-defined]
+    assert batch._most_ahead([styler]) == most  # type: ignore[list-item]

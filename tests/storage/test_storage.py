@@ -16,7 +16,7 @@ from store_kit import Store
 from stylenet import storage
 from stylenet.errors import InputError, RunError
 from stylenet.images.picture import read_image, write_image
-from stylenet.storage import places, stores
+from stylenet.storage import listing, places, stores
 from stylenet.storage.archives import member_place
 from stylenet.storage.ranges import RangedFile
 
@@ -69,7 +69,7 @@ def test_bytes_of_any_number(size: int, bucket: str) -> None:
 
 def test_a_large_file_goes_in_parts(bucket: str, store: Store, tmp_path: Path) -> None:
     """Its parts are one file when the last is there, so that a reader has the old one until then."""
-    content = os.urandom(120_000_000)
+    content = os.urandom(105_000_000)
     with storage.replacing(f"{bucket}/large.bin") as temporary:
         temporary.write_bytes(content)
         assert not storage.exists(f"{bucket}/large.bin")
@@ -126,8 +126,9 @@ def test_a_photo_is_one_request_each_way(bucket: str, store: Store) -> None:
 # --- listing ----------------------------------------------------------------------------------------------------------
 
 
-def test_listing_by_pages_in_order(bucket: str, store: Store) -> None:
-    names = sorted(f"{number % 7}/{number:04d}.bin" for number in range(1100))
+def test_listing_by_pages_in_order(bucket: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_PAGE", 40)
+    names = sorted(f"{number % 7}/{number:04d}.bin" for number in range(60))
     system = fsspec.filesystem("s3")
     system.pipe({f"{bucket}/in/{name}": b"x" for name in [*names, "../out.bin", "a//b.bin"]})
     storage.write(f"{bucket}/inside.bin", b"x")
@@ -136,8 +137,9 @@ def test_listing_by_pages_in_order(bucket: str, store: Store) -> None:
     assert store.requests == {"GET": 2}
 
 
-def test_the_first_names_come_before_the_last_are_asked_for(bucket: str, store: Store) -> None:
-    fsspec.filesystem("s3").pipe({f"{bucket}/{number:04d}": b"x" for number in range(1100)})
+def test_the_first_names_come_before_the_last_are_asked_for(bucket: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_PAGE", 20)
+    fsspec.filesystem("s3").pipe({f"{bucket}/{number:04d}": b"x" for number in range(30)})
     store.healthy()
     assert next(storage.walk(bucket)) == "0000"
     assert store.requests == {"GET": 1}
