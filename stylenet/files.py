@@ -22,6 +22,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+# The scheme of an address; a single letter is a drive.
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
+
 # What `replacing` names its files, and how old they are before they count as left behind, in seconds.
 _LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}\.part", re.DOTALL)
 _YOUNG = 60.0
@@ -129,6 +132,9 @@ def check_writable(path: Path) -> None:
     Raises:
         InputError: if a file at this path could not be written.
     """
+    first = path.parts[0] if path.parts else ""
+    if _SCHEME.fullmatch(first) and not Path(first).exists():  # an address that became a path: s3:/bucket/a.png
+        raise InputError(f"cannot write {first}//{Path(*path.parts[1:])}: this goes to a file of this machine, not to a store")
     try:
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a folder; give the name of a file")

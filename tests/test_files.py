@@ -176,3 +176,13 @@ def test_a_file_in_the_making_is_no_leftover(tmp_path: Path) -> None:
 def test_bad_addresses(address: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         fetching.fetch(address)
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/a.png", "gs://bucket/a/b.png", "https://host/a.png"])
+def test_an_address_never_becomes_a_folder_here(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"cannot write {address}: this goes to a file of this machine, not to a store"):
+        check_writable(Path(address))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "s3:").mkdir()
+    check_writable(Path("s3:/a.png"))
