@@ -191,3 +191,22 @@ def test_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = run(monkeypatch, tmp_path / "out", "prints", *words)
     assert [(row["megapixels"], row["tile"]) for row in record["rows"]] == [(0.01, "0"), (0.01, "64")]
     assert all(row["seconds"] > 0 and row["step_seconds"] > 0 and 0.1 < row["peak_gb"] < 8 for row in record["rows"])
+
+
+def test_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bad requests are refused, memory does not grow, and nothing is left of a server that is ended while a job runs."""
+    pytest.importorskip("gradio", reason="the page needs gradio: pip install 'stylenet[web]'")
+    record = run(monkeypatch, tmp_path / "out", "web", "--requests", "2", "--photos", "1", "--many", "8")
+    for what, count in (("results", 2), ("page", 1)):
+        assert [(row["clients"], row["styled"]) for row in record[what]] == [(1, count), (4, count), (16, count)]
+    assert record["parallel"]["styled"] + record["parallel"]["refused"] == 50
+    refused = record["refused"]
+    assert "40 megapixels are the limit" in refused["a bomb, by the page"]
+    assert "no picture that can be read" in refused["text, by the page"]
+    assert [refused[name] for name in ("a bomb, as a frame", "text, as a frame", "a path for a style")] == [400, 400, 400]
+    assert refused["2 GB, said beforehand"] == 413
+    assert refused["MB left of it"] < 2
+    assert record["memory_gb"][1] < record["memory_gb"][0] + 0.2
+    end = record["end"]
+    assert end["processes after its page was closed"] > 0
+    assert (end["processes after SIGTERM"], end["files after SIGTERM"]) == (0, 0)

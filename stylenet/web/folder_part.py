@@ -8,9 +8,8 @@ from typing import Any
 import gradio as gr
 
 from stylenet import InputError
-from stylenet.web.forms import ONE_AT_A_TIME, file_box, telling
+from stylenet.web.forms import ONE_AT_A_TIME, download, file_box, handing_out, telling
 from stylenet.web.fragments import progress, readable
-from stylenet.web.job_tab import download, handing_out
 from stylenet.web.limits import PICTURES, checked
 from stylenet.web.painting import Archive
 from stylenet.web.site import Site

@@ -50,6 +50,21 @@ def tiles(kind: str = "") -> gr.Gallery:
     )
 
 
+def download(label: str) -> gr.DownloadButton:
+    """Return a button that appears with the file that it hands out."""
+    return gr.DownloadButton(label, visible=False, variant="primary")
+
+
+def handing_out(path: Any) -> gr.DownloadButton:
+    """Return a download button's change to a file, or to none."""
+    return gr.DownloadButton(value=None if path is None else str(path), visible=path is not None)
+
+
+def showing(path: Any) -> gr.Image:
+    """Return a picture's change to a file, or to none."""
+    return gr.Image(value=None if path is None else str(path), visible=path is not None)
+
+
 def show_while(choice: gr.Dropdown, wanted: Callable[[str], bool], part: Any) -> None:
     """Show a part of a form only while a choice is a wanted one."""
     choice.change(lambda value: gr.update(visible=wanted(value)), choice, part, **AT_ONCE)

@@ -27,9 +27,9 @@ class Seen:
 
     def changed(self, part: str, key: Hashable) -> bool:
         """Return whether a part shows something else than this, and note that it shows this now."""
-        before = self.keys.get(part)
+        is_new = part not in self.keys or self.keys[part] != key
         self.keys[part] = key
-        return before != key
+        return is_new
 
 
 class JobTab(ABC):
@@ -39,8 +39,8 @@ class JobTab(ABC):
 
     Args:
         site: the parts of the server.
-        name: holds the page's name.
-        timer: looks at jobs while one is live.
+        name: part that holds the page's name.
+        timer: clock at whose ticks jobs are looked at, while one is live.
     """
 
     verb: ClassVar[str]
@@ -114,18 +114,3 @@ class JobTab(ABC):
         if job is not None:
             self.site.queue.stop(job)
         return self.look(visit, Seen({}))
-
-
-def download(label: str) -> gr.DownloadButton:
-    """Return a button that appears with the file that it hands out."""
-    return gr.DownloadButton(label, visible=False, variant="primary")
-
-
-def handing_out(path: Any) -> gr.DownloadButton:
-    """Return a download button's change to a file, or to none."""
-    return gr.DownloadButton(value=None if path is None else str(path), visible=path is not None)
-
-
-def showing(path: Any) -> gr.Image:
-    """Return a picture's change to a file, or to none."""
-    return gr.Image(value=None if path is None else str(path), visible=path is not None)

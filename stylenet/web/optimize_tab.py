@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from stylenet.web import watching
-from stylenet.web.forms import check_choice, photo_box, show_while
-from stylenet.web.job_tab import JobTab, Seen, download, handing_out, showing
+from stylenet.web.forms import check_choice, download, handing_out, photo_box, show_while, showing
+from stylenet.web.job_tab import JobTab, Seen
 from stylenet.web.jobs import Job
 from stylenet.web.limits import PICTURES, checked, safe_name, written_suffix
 from stylenet.web.visits import Visit

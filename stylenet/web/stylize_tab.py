@@ -8,9 +8,8 @@ from typing import Any
 import gradio as gr
 
 from stylenet import Finish, InputError
-from stylenet.web.forms import ONE_AT_A_TIME, check_choice, photo_box, show_while, telling, tiles
+from stylenet.web.forms import ONE_AT_A_TIME, check_choice, download, handing_out, photo_box, show_while, telling, tiles
 from stylenet.web.fragments import comparison, readable
-from stylenet.web.job_tab import download, handing_out
 from stylenet.web.limits import PICTURES, checked
 from stylenet.web.painting import Order
 from stylenet.web.site import Site
@@ -27,7 +26,7 @@ class StylizeTab:
 
     Args:
         site: the parts of the server.
-        name: holds the page's name.
+        name: part that holds the page's name.
     """
 
     def __init__(self, site: Site, name: gr.Textbox) -> None:

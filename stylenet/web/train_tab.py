@@ -12,8 +12,8 @@ import pandas as pd
 
 from stylenet import InputError
 from stylenet.web import watching
-from stylenet.web.forms import check_choice, file_box, photo_box, show_while, telling
-from stylenet.web.job_tab import JobTab, Seen, download, handing_out, showing
+from stylenet.web.forms import check_choice, download, file_box, handing_out, photo_box, show_while, showing, telling
+from stylenet.web.job_tab import JobTab, Seen
 from stylenet.web.jobs import Job
 from stylenet.web.limits import PICTURES, checked, safe_name
 from stylenet.web.visits import Visit

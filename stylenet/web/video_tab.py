@@ -10,9 +10,9 @@ import gradio as gr
 import stylenet
 from stylenet import InputError
 from stylenet.web import watching
-from stylenet.web.forms import ONE_AT_A_TIME, check_choice, file_box, telling, tiles
+from stylenet.web.forms import ONE_AT_A_TIME, check_choice, download, file_box, handing_out, telling, tiles
 from stylenet.web.fragments import player, readable
-from stylenet.web.job_tab import JobTab, Seen, download, handing_out
+from stylenet.web.job_tab import JobTab, Seen
 from stylenet.web.jobs import Job
 from stylenet.web.limits import VIDEOS, checked, safe_name
 from stylenet.web.visits import Visit
