@@ -68,7 +68,7 @@ class PageClient:
 
     def take(self, photo: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Choose a photo in the tab Stylize, and yield every message that follows."""
-        return self._start("Photo", "input", {1: photo})
+        return self._start("Photo", "change", {1: photo})
 
     def optimize(self, photo: dict[str, Any], painting: dict[str, Any]) -> None:
         """Start a search of the tab Optimize, and do not look at it any more."""

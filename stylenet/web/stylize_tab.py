@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -60,7 +61,8 @@ class StylizeTab:
         blend = [self.partner, self.share]
         latest: dict[str, Any] = {"trigger_mode": "always_last", **ONE_AT_A_TIME}
         taken = [self.gallery, *result, *blend]
-        self.photo.input(telling(self._take), [self.name, self.photo, *self.finish], taken, **latest)
+        # Gradio tells of a photo that was taken with the camera by no other event than this.
+        self.photo.change(telling(self._take), [self.name, self.photo, *self.finish], taken, **latest)
         self.gallery.select(telling(self._choose), [self.name, *self.finish], [*result, *blend], **ONE_AT_A_TIME)
         for slider in self._sliders:
             slider.release(telling(self._again), [self.name, *self.finish], result, **latest)
@@ -102,6 +104,9 @@ class StylizeTab:
     def _take(self, name: str, photo: str | None, *finish: Any) -> Iterator[list[Any]]:
         """Forget the last photo, show this one in every style, then in the chosen or the first style large."""
         visit = self.site.visits(name)
+        if photo is not None and visit.photo == Path(photo):  # the page was loaded anew
+            yield [gr.skip()] * 5
+            return
         visit.photo, visit.thumbnails, visit.painted = None, {}, None
         unchanged = [gr.skip()] * 4
         yield [self._tiles(visit), *self._result(visit), gr.skip(), gr.skip()]
