@@ -44,7 +44,7 @@ def opened(browser: Any, address: str, **options: Any) -> Iterator[Any]:
     page.on("websocket", lambda socket: requests.append(socket.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.goto(address)
     yield page
     context.close()

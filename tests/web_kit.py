@@ -130,7 +130,7 @@ def shown(page: Any) -> str:
 
 def until_changed(page: Any, before: str) -> None:
     """Wait until the large picture is another."""
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 120
     while shown(page) == before:
         assert time.monotonic() < ends
         page.wait_for_timeout(50)

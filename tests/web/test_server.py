@@ -118,7 +118,7 @@ def test_terminated_in_mid_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with chromium() as browser, serving() as (address, process):
         context = browser.new_context()
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.goto(address)
         ready(page, "Optimize")
         begin_search(page)
