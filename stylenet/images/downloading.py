@@ -25,31 +25,48 @@ SLACK_BYTES = 1 << 20
 # The event loop of this process: a thread of it does not survive a fork.
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
 _starting = threading.Lock()
-_running: set[Future[bytes]] = set()
+
+# What is downloaded just now, with the work that it belongs to, if that can be stopped.
+_running: dict[Future[bytes], threading.Event | None] = {}
 
 
-def download(url: str) -> bytes:
+def download(url: str, stopped: threading.Event | None = None) -> bytes:
     """Return what lies at an http(s) address.
 
+    Args:
+        url: the address.
+        stopped: set when the work that asks for it is stopped; see :func:`stop_downloads`.
+
     Raises:
-        InputError: for an answer that is none, too slow or too large, in one line.
+        InputError: for an answer that is none, too slow or too large, in one line; for work that is stopped.
     """
-    exchange: Future[bytes] = asyncio.run_coroutine_threadsafe(_bounded(url), _loop())
-    _running.add(exchange)
+    loop = _loop()
+    with _starting:  # it is noted before it can be stopped, or was stopped before
+        if stopped is not None and stopped.is_set():
+            raise _was_stopped(url)
+        exchange: Future[bytes] = asyncio.run_coroutine_threadsafe(_bounded(url), loop)
+        _running[exchange] = stopped
     try:
         return exchange.result(LIMIT_SECONDS + 5)  # what cannot be cancelled, such as the look-up of a name, is left behind
     except CancelledError as error:
-        raise InputError(f"the download of {url} was stopped") from error
+        raise _was_stopped(url) from error
     except TimeoutError as error:
         raise _too_slow(url) from error
     finally:
         exchange.cancel()
-        _running.discard(exchange)
+        _running.pop(exchange, None)
 
 
-def stop_downloads() -> None:
-    """End all downloads of other threads, which would keep the process from ending."""
-    for exchange in list(_running):
+def stop_downloads(stopped: threading.Event) -> None:
+    """End the downloads of other threads for some work, those that are about to begin included: they would keep the process
+    from ending.
+
+    Args:
+        stopped: the work's, and set.
+    """
+    with _starting:
+        exchanges = [exchange for exchange, work in list(_running.items()) if work is stopped]
+    for exchange in exchanges:
         exchange.cancel()
 
 
@@ -156,6 +173,10 @@ def _reason(error: Exception) -> str:
     if number is not None and number > 0:
         return os.strerror(number)
     return str(error) or type(error).__name__
+
+
+def _was_stopped(url: str) -> InputError:
+    return InputError(f"the download of {url} was stopped")
 
 
 def _too_slow(url: str) -> InputError:

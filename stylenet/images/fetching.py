@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +20,9 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 LIMIT_BYTES = 2_000_000_000
 
 _DOWNLOADING = "stylenet.images.downloading"
+
+# The work that a thread reads pictures for.
+_thread = threading.local()
 
 # A file that does not begin as pictures do is read no further.
 _BEGINNING = 4096
@@ -47,7 +51,7 @@ def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
     if isinstance(source, str) and text.lower().startswith(("http://", "https://")):
         from stylenet.images.downloading import download  # aiohttp takes half a second
 
-        return text, download(text)
+        return text, download(text, getattr(_thread, "stopped", None))
     if isinstance(source, str) and "://" in text:
         return text, _read_store(text)
     path = Path(text)
@@ -120,7 +124,13 @@ def _some(file: IO[bytes], most: int, name: str) -> bytes:
     return bytes(chunk)
 
 
-def stop_waiting() -> None:
-    """End what other threads download just now: a slow server would keep the process from ending."""
+def read_for(stopped: threading.Event) -> None:
+    """Let this thread read pictures for some work that :func:`stop_waiting` can stop."""
+    _thread.stopped = stopped
+
+
+def stop_waiting(stopped: threading.Event) -> None:
+    """End what the threads of some work download, and are about to: a slow server would keep the process from ending."""
+    stopped.set()
     if _DOWNLOADING in sys.modules:
-        sys.modules[_DOWNLOADING].stop_downloads()
+        sys.modules[_DOWNLOADING].stop_downloads(stopped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from stylenet.deprecation import renamed
 from stylenet.devices import give_back_memory, processor_cores
 from stylenet.errors import InputError, Interrupted, RunError, argument
 from stylenet.formats import ending
-from stylenet.images.fetching import stop_waiting
+from stylenet.images.fetching import read_for, stop_waiting
 from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, write_image
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.folders import STREAM, Job
@@ -172,8 +173,9 @@ def style_jobs(
     """
     summary, started = Summary(), time.monotonic()
     tell = observe or (lambda *_: None)
-    most_ahead = _most_ahead(stylizers)
-    readers, writers = ThreadPoolExecutor(most_ahead), ThreadPoolExecutor(most_ahead)
+    most_ahead, stopped = _most_ahead(stylizers), threading.Event()
+    readers = ThreadPoolExecutor(most_ahead, initializer=read_for, initargs=(stopped,))
+    writers = ThreadPoolExecutor(most_ahead)
     writing: deque[_Writing] = deque()
     try:
         for job, handed in _read_ahead(jobs, files, readers, most_ahead):
@@ -197,7 +199,7 @@ def style_jobs(
         summary.message = str(error)
     except KeyboardInterrupt:
         summary.message, summary.interrupted = "interrupted", True
-        stop_waiting()
+        stop_waiting(stopped)
     finally:
         # What a writer has begun is finished.
         readers.shutdown(wait=False, cancel_futures=True)

@@ -21,12 +21,15 @@ from typing import IO
 from stylenet.durations import clock
 from stylenet.errors import InputError, RunError, argument
 from stylenet.progress import ProgressLine
+from stylenet.training.patience import Patience
 
 _logger = logging.getLogger(__name__)
 
-PAUSES = (1.0, 5.0, 20.0, 60.0)  # seconds before each further attempt; an attempt that brought something starts the row anew
-TIMEOUT = 30.0
+# So many bytes have to come in so many seconds; the beginning of an answer is given as long.
+LEAST, TIMEOUT = 1 << 16, 30.0
+PAUSES = (1.0, 5.0, 20.0, 60.0)  # seconds before each further attempt; an attempt that brought so much starts the row anew
 _CHUNK = 1 << 18
+_SLOW = "the server timed out: it sends nothing, or next to nothing"
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -147,7 +150,7 @@ def _complete(archive: Archive, part: Path, progress: Progress) -> None:
         try:
             _attempt(archive, part, progress)
         except _BrokenOff as error:
-            failures = failures + 1 if size_of(part) <= most else 1
+            failures = failures + 1 if size_of(part) < most + LEAST else 1
             most = max(most, size_of(part))
             if failures > len(PAUSES):
                 come = f"{amount(size_of(part))} of {amount(archive.size)} have come"
@@ -162,34 +165,39 @@ def _complete(archive: Archive, part: Path, progress: Progress) -> None:
 def _attempt(archive: Archive, part: Path, progress: Progress) -> None:
     """Ask once for what is missing and append what comes."""
     size = size_of(part)
-    with _request(archive, size) as response:
+    with Patience(TIMEOUT) as patience, _request(archive, size, patience) as response:
         done = _beginning(archive, response, size)
         if done < size:
             progress.say(f"the server cannot go on from {amount(size)}: starting over")
         with part.open("ab") as file:
             file.truncate(done)
             progress.begin("downloading", done)
+            patience.renew()
+            enough = done + LEAST
             while done < archive.size:
-                chunk = _read(response, min(_CHUNK, archive.size - done))
+                chunk = _read(response, min(_CHUNK, archive.size - done), patience)
                 file.write(chunk)
                 done += len(chunk)
                 progress(done)
+                if done >= enough:
+                    patience.renew()
+                    enough = done + LEAST
 
 
-def _request(archive: Archive, begin: int) -> http.client.HTTPResponse:
+def _request(archive: Archive, begin: int, patience: Patience) -> http.client.HTTPResponse:
     headers = {"User-Agent": "stylenet"} | ({"Range": f"bytes={begin}-"} if begin else {})
     try:
         request = urllib.request.Request(archive.url, headers=headers)
-        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+        response: http.client.HTTPResponse = patience.open(request)
     except urllib.error.HTTPError as error:
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and begin:
-            return _request(archive, 0)
+            return _request(archive, 0, patience)
         answer = f"the server answered {error.code} {error.reason}"
         if error.code in _PASSING or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _BrokenOff(answer) from error
         raise RunError(f"cannot download {archive.url}: {answer}; https://cocodataset.org/#download may know why") from error
     except (OSError, http.client.HTTPException) as error:
-        raise _BrokenOff(_reason(error)) from error
+        raise _BrokenOff(_reason(error, patience)) from error
     return response
 
 
@@ -213,19 +221,21 @@ def _beginning(archive: Archive, response: http.client.HTTPResponse, asked: int)
     return begin
 
 
-def _read(response: http.client.HTTPResponse, most: int) -> bytes:
+def _read(response: http.client.HTTPResponse, most: int, patience: Patience) -> bytes:
     """Return some bytes, as soon as there are any."""
     try:
         chunk = response.read1(most)
-    except (OSError, http.client.HTTPException) as error:
-        raise _BrokenOff(_reason(error)) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:  # the last for nonsense as the length of a chunk
+        raise _BrokenOff(_reason(error, patience)) from error
     if not chunk:
-        raise _BrokenOff("the connection was closed")
+        raise _BrokenOff(_SLOW if patience.over else "the connection was closed")
     return chunk
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, patience: Patience) -> str:
     """Return the reason in one line: it may quote what the server sent."""
+    if patience.over or isinstance(getattr(error, "reason", error), TimeoutError):
+        return _SLOW
     return " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
 
 

@@ -591,6 +591,67 @@ def test_names() -> None:
     assert {name: archive.name for name, archive in COCO.items()} == {"train2017": "train2017.zip", "val2017": "val2017.zip"}
 
 
+PHASES = {
+    "status": (b"HTTP/1.1 200 ", b"O"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-Again: x\r\n"),
+    "provisional answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": (f"HTTP/1.1 200 OK\r\nContent-Length: {len(CONTENT)}\r\n\r\n".encode(), CONTENT[:1]),
+    "length of a chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "body of a redirect": (b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 300000\r\n\r\n", b"x"),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_server_that_dribbles(target: Path, monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
+    """Every byte comes in time, and all of them would take years."""
+    monkeypatch.setattr(module, "TIMEOUT", 0.4)
+    monkeypatch.setattr(module, "PAUSES", (0.0,))
+    with dribbling(*PHASES[phase]) as url, pytest.raises(RunError, match=r"the server timed out.*: run the same command again"):
+        fetch_archive(Site(url).archive("x"), target.parent, yes=True)
+
+
+def test_ctrl_c_while_a_server_dribbles(tmp_path: Path) -> None:
+    with dribbling(*PHASES["headers"]) as url:
+        archive = Site(url).archive("x")
+        program = f"import sys; from stylenet.commands.coco import *; sys.exit(main(['--yes'], {{'tiny': {archive!r}}}))"
+        with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            assert reached.wait(60)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "download_coco: interrupted: run the same command again to go on from here\n")
+
+
+reached = threading.Event()
+
+
+@contextlib.contextmanager
+def dribbling(beginning: bytes, part: bytes) -> Iterator[str]:
+    """The address of a server that sends a beginning, and then small parts for ever."""
+    over = threading.Event()
+    reached.clear()
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(4096)
+            reached.set()
+            connection.sendall(beginning)
+            while not over.wait(0.02):
+                connection.sendall(part)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            over.set()
+
+
 @pytest.mark.parametrize(
     ("path", "code", "message"),
     [

@@ -257,13 +257,27 @@ def test_a_reason_that_acts_on_the_terminal(raw: Start) -> None:
 
 def test_other_threads_are_let_go(raw: Start) -> None:
     """A reader of a folder that waits for a server ends when the work is interrupted."""
-    address = raw(*ENDLESS["body"], 0.02).address
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(fetching.fetch, address)
-        time.sleep(0.3)
-        fetching.stop_waiting()
+    server, stopped = raw(*ENDLESS["body"], 0.02), threading.Event()
+    with ThreadPoolExecutor(1, initializer=fetching.read_for, initargs=(stopped,)) as pool:
+        waiting = pool.submit(fetching.fetch, server.address)
+        assert server.reached.wait(30)
+        fetching.stop_waiting(threading.Event())  # that of somebody else
+        time.sleep(0.2)
+        assert not waiting.done()
+        fetching.stop_waiting(stopped)
         with pytest.raises(InputError, match="was stopped"):
             waiting.result(5)
+
+
+def test_a_download_that_was_about_to_begin(raw: Start) -> None:
+    """A thread that a busy machine lets go on only after the work was interrupted asks no server any more."""
+    server, stopped = raw(*ENDLESS["body"], 0.02), threading.Event()
+    with ThreadPoolExecutor(1, initializer=fetching.read_for, initargs=(stopped,)) as pool:
+        pool.submit(int).result()
+        fetching.stop_waiting(stopped)
+        with pytest.raises(InputError, match="was stopped"):
+            pool.submit(fetching.fetch, server.address).result(5)
+    assert not server.reached.is_set()
 
 
 @pytest.mark.parametrize(("phase", "count"), [("headers", 1), ("body", 2)])
