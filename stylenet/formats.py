@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import PurePath
 
 # Pictures that are written, with Pillow's name of each format.
@@ -44,3 +45,18 @@ def is_picture(path: str | PurePath) -> bool:
 def picture_endings() -> str:
     """Return the endings of pictures that are read, for messages."""
     return ", ".join(sorted(READ_PICTURES))
+
+
+def kind_left_out(path: str | PurePath) -> str:
+    """Return the kind of a file that is no picture, as it is counted where it is left out: its ending, or ``hidden``."""
+    if PurePath(path).name.startswith("."):
+        return "hidden"
+    return ending(path) or "no ending"
+
+
+def tell_left_out(left_out: Counter[str], found: int, what: str = "pictures") -> str:
+    """Return a line on files that are no pictures: a folder whose photos are of a kind that is not read should not pass for a
+    small one."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common(5))
+    total = sum(left_out.values())
+    return f"{total} file{'s are' if total > 1 else ' is'} left out beside the {found} {what}: {kinds}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,15 @@ from stylenet.images.picture import read_image, write_image
 from stylenet.network.cards import Card
 from stylenet.network.styles import save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
+
+# A loss of two shallow layers for `optimize`, and words that make `train` a matter of a second.
+LAYERS = ["--content_layers", '{"relu2_1": 1.0}', "--style_layers", '{"relu1_1": 0.5, "relu2_1": 0.5}']
+TRAINING = [
+    *("--network", json.dumps({"width": 4, "residual_blocks": 1}), "--model.style_size", "64"),
+    *("--model.calibration_photos", "2", "--data.size", "48", "--data.batch_size", "2"),
+    *("--data.workers", "0", "--data.val_count", "2", "--trainer.accelerator", "cpu"),
+    *(word.replace("--", "--model.loss.") for word in LAYERS),
+]
 
 
 def make_world(folder: Path) -> None:

@@ -84,6 +84,21 @@ def _no_memory() -> str:
 
 
 @contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process itself while modules are loaded: there is nothing to keep yet, and some of them catch and
+    forget every exception that comes meanwhile. SIGTERM does so by itself."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or handler is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP, such as ``docker stop`` and a closed terminal send them, do what Ctrl-C does: end what is at
     work, keep what is finished, and leave no half of a file."""
@@ -103,6 +118,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
-    """Raise Ctrl-C; not where a trainer has put its own handler in front, which ends after the step that is at work."""
+    """Do what Ctrl-C does, which may itself be ignored, as in a background job; not where a trainer has put its own handler in
+    front, which ends after the step that is at work."""
     if signal.getsignal(number) is _interrupt:
-        signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt

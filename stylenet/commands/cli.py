@@ -11,7 +11,7 @@ import sys
 import warnings
 
 from stylenet import __version__
-from stylenet.commands.boundary import ended_by_signals, explain
+from stylenet.commands.boundary import ended_at_once, ended_by_signals, explain
 from stylenet.commands.completion import completion_script
 from stylenet.commands.telling import tell_failure
 from stylenet.errors import InputError, speaking_options
@@ -44,8 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         warnings.filterwarnings("ignore", module=r"PIL\.")
     code = 0
     try:
-        with ended_by_signals():
-            code = _run(words, verbose)
+        code = _run(words, verbose)
         print(end="", flush=True)  # now, as a failure when Python ends would be a traceback
     except OSError as error:
         # Python flushes once more at its end, what is left included.
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(words: list[str], verbose: bool) -> int:
     try:
-        return _run_verb(words)
+        return _run_verb(words, verbose)
     except SystemExit as error:  # --help and --print_config
         return int(error.code or 0)
     except BrokenPipeError:
@@ -67,7 +66,7 @@ def _run(words: list[str], verbose: bool) -> int:
         return _failed(error, verbose)
 
 
-def _run_verb(words: list[str]) -> int:
+def _run_verb(words: list[str], verbose: bool) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(_overview())
         return 0 if words else 2
@@ -81,8 +80,11 @@ def _run_verb(words: list[str]) -> int:
         raise InputError(f"no command {words[0]!r}: use one of {', '.join(VERBS)}")
     from stylenet.logs import shown_messages
 
-    with speaking_options(), shown_messages():
-        code: int = importlib.import_module(f"stylenet.commands.{words[0]}").run(words[1:])
+    with speaking_options(), shown_messages(verbose):
+        with ended_at_once():
+            verb = importlib.import_module(f"stylenet.commands.{words[0]}")
+        with ended_by_signals():
+            code: int = verb.run(words[1:])
     return code
 
 

@@ -3,6 +3,7 @@ run can be repeated, stopped and resumed exactly."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sequential
 
 from stylenet.devices import processor_cores
 from stylenet.errors import InputError, RunError, argument
+from stylenet.formats import tell_left_out
 from stylenet.training.notes import say
 from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo, survey_photos
 
@@ -146,7 +148,8 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         first = self.sampler.done // (self.batch_size or 1)
-        batches = super().__iter__()
+        with _interrupts_wait():  # for the processes that begin here, until they ignore them
+            batches = super().__iter__()
         for count in itertools.count(first + 1):
             try:
                 batch = next(batches)
@@ -239,8 +242,7 @@ class PhotoDataModule(LightningDataModule):
             return
         found, left_out = survey_photos(self.sources)
         if left_out:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common(5))
-            say(f"{sum(left_out.values())} files beside the {len(found)} photos are left out: {kinds}")
+            say(tell_left_out(left_out, len(found), "photos"))
         # The split depends on the photos alone, so that runs with other seeds are measured on the same ones.
         order = [int(index) for index in np.random.default_rng(0).permutation(len(found))]
         if self.val_sources is None:
@@ -387,3 +389,18 @@ def pick_workers(processes: int) -> int:
 def _begin_worker(_: int) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: the one that trains decides
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back, also in processes that are started meanwhile."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -140,16 +140,21 @@ def import_av() -> Any:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold a Ctrl-C back to the end of the block: a packet lost between encoder and file would spoil those after it."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is None:
+    """Hold Ctrl-C, and signals that do as it does, back to the end of the block: a packet lost between encoder and file would
+    spoil those after it."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     pending: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: pending.append(number))
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and callable(signal.getsignal(number)):  # what is ignored stays so, as in a background job
+            before[number] = signal.signal(number, lambda number, _: pending.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if pending:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(pending[0])

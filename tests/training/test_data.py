@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import re
+import signal
 import warnings
 import zipfile
 from collections import Counter
@@ -707,7 +708,7 @@ def test_little_is_said_to_be_little(tmp_path: Path, capsys: pytest.CaptureFixtu
     (folder / "a.txt").write_text("")
     module(folder, val_photos=None, size=64)
     error = capsys.readouterr().err
-    assert "1 files beside the 3 photos are left out: 1 .txt" in error
+    assert "1 file is left out beside the 3 photos: 1 .txt" in error
     assert "1 of 1 photos that were looked at are smaller than 8 pixels: enlarged to 64, they teach no detail" in error
 
 
@@ -731,6 +732,28 @@ def test_too_little_shared_memory(
     assert loader.num_workers == workers
     assert ("/dev/shm has 0 MB free" in capsys.readouterr().err) == (workers == 0)
     assert (loader.timeout > 0) == (workers > 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_while_processes_begin(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """It reaches the whole group. Those that read photos must not die of it before they know that they are to ignore it."""
+    start, blocked = multiprocessing.process.BaseProcess.start, []
+
+    def interrupted(process: multiprocessing.process.BaseProcess) -> None:
+        blocked.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set()))
+        os.kill(os.getpid(), signal.SIGINT)
+        start(process)
+        os.kill(int(process.pid or 0), signal.SIGINT)
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", interrupted)
+    loader = module(folder, workers=2).train_dataloader()
+    with pytest.raises(KeyboardInterrupt):
+        next(iter(loader))
+    assert blocked == [True, True]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    monkeypatch.undo()
+    assert len(list(module(folder, workers=2).train_dataloader())) > 0
+    assert capfd.readouterr().err == ""
 
 
 def test_processes_that_are_killed_are_told(folder: Path) -> None:

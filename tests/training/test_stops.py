@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from stop_kit import differences, run
 from training_kit import PAINTING, STYLES, make_photos
 
@@ -101,3 +102,34 @@ def test_stopped_often(folder: Path, whole: dict[str, Path], tmp_path: Path, kin
     """Ten stops for each of eight ways to train: 80 of each kind. It takes a quarter of an hour."""
     moments = stopped(words(folder, length, workers), whole[length], tmp_path, kind, stops=10, seed=1)
     print(f"{kind} by {length} with {workers} workers: {dict(moments)}")
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_an_end_that_is_given_later(folder: Path, tmp_path: Path, kind: str, workers: int) -> None:
+    """A training that has no end but its stops, then one by steps: that of so many steps at once. Two chains of three stops."""
+    generator, moments = random.Random(kind), collections.Counter[str]()
+    base = ["train", "--photos", str(folder), "--data.workers", str(workers), "--style", PAINTING, *SMALL, *LOSS]
+    base += ["--model.schedule", "constant"]
+    for chain in range(2):
+        home, last, log = (
+            tmp_path / f"{kind}{chain}",
+            tmp_path / f"{kind}{chain}" / "checkpoints" / "last.ckpt",
+            tmp_path / "log",
+        )
+        for _ in range(3):
+            resume = ["--ckpt_path", "last"] if last.is_file() else []
+            words = [*base, "--trainer.max_time", "01:00:00:00", "--run", str(home), *resume]
+            code, text = run(words, log, kind, generator.uniform(0.1, 0.7))
+            moments.update(re.findall(r"<SIG\w+ during (.*)>", text))
+            assert code in CODES[kind], text
+        resume = ["--ckpt_path", "last"] if last.is_file() else []
+        done = torch.load(last, weights_only=True)["global_step"] if resume else 0
+        for place, more in ((home, resume), (tmp_path / f"whole{chain}", [])):
+            code, text = run([*base, "--steps", str(done + 4), "--run", str(place), *more], log)
+            assert code == 0, text
+        assert differences(home, tmp_path / f"whole{chain}") == [], moments
+    assert sum(moments.values()) == 6
+    print(f"{kind} without an end with {workers} workers: {dict(moments)}")
