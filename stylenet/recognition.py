@@ -30,6 +30,12 @@ _BEGINNINGS: tuple[tuple[tuple[bytes, ...], str], ...] = (
 # Brands of the ISO base media format (bytes 8 to 12, behind ``ftyp``) that are pictures.
 _STILL = {b"avif": "a picture (AVIF)", b"heic": "a picture (HEIC)", b"heix": "a picture (HEIC)", b"mif1": "a picture (HEIC)"}
 
+# Where pictures say how their numbers grow with light: a chunk of PNG, a box of AVIF and HEIC, and how far behind its name. The
+# numbers are those of ITU-T H.273, table 3; these two are for what is brighter than most screens.
+_TRANSFERS = ((b"cICP", 5), (b"colrnclx", 11))
+_HDR = {16: "PQ", 18: "HLG"}
+_BEGINNING = 4096
+
 
 def what_is(path: str | Path) -> str:
     """Return in words what a file is, such as ``a picture (PNG)``; empty where that cannot be told."""
@@ -65,3 +71,13 @@ def what_begins(head: bytes) -> str:
 def also(what: str) -> str:
     """Return ``: it is WHAT`` for the end of a message; empty where that is not known."""
     return f": it is {what}" if what else ""
+
+
+def high_dynamic_range(data: bytes) -> str:
+    """Return ``PQ`` or ``HLG`` for a picture file that says at its beginning that it is HDR; else nothing."""
+    head = data[:_BEGINNING]
+    for mark, offset in _TRANSFERS:
+        place = head.find(mark) + offset
+        if offset <= place < len(head) and head[place] in _HDR:
+            return _HDR[head[place]]
+    return ""

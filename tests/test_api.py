@@ -196,6 +196,8 @@ ENTRANCES: dict[str, Callable[[Any, Path], Any]] = {
     "features": lambda bad, _: stylenet.features(bad, vgg_weights="random"),
     "reconstruct": lambda bad, _: stylenet.reconstruct(bad, vgg_weights="random"),
     "PerceptualLoss": lambda bad, _: stylenet.PerceptualLoss(LOSS, VGG)(PHOTO, bad),
+    "targets, content": lambda bad, _: stylenet.PerceptualLoss(LOSS, VGG).targets(bad, [PHOTO]),
+    "targets, style": lambda bad, _: stylenet.PerceptualLoss(LOSS, VGG).targets(PHOTO, [bad]),
     "StyleLoss": lambda bad, _: stylenet.StyleLoss(3 if bad is None else bad, "relu1_1", vgg_weights="random"),
     "stylize_video": lambda bad, folder: stylenet.stylize_video(bad, STYLE, folder / "a.mp4"),
     "train": lambda bad, folder: stylenet.train(bad, folder, run=folder / "run", output=folder / "a.safetensors"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stylenet.commands.outputs import default_picture
 from stylenet.commands.parsing import VerbParser, add_figure_options, keywords, parse, verb_parser
+from stylenet.commands.telling import tell_result
 from stylenet.evaluation.figures import features
 from stylenet.images.picture import check_output, read_image, write_image
 
@@ -32,5 +33,5 @@ def run(words: list[str]) -> int:
     output = config.pop("output") or default_picture(config.photo, "features")
     check_output(output)
     photo = read_image(config.pop("photo"), config.pop("size"))
-    print(write_image(features(photo.pixels, **keywords(config)), output))
+    tell_result(write_image(features(photo, **keywords(config)), output))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stylenet.commands.outputs import default_picture
 from stylenet.commands.parsing import VerbParser, add_figure_options, keywords, parse, verb_parser
+from stylenet.commands.telling import tell_result
 from stylenet.evaluation.figures import reconstruct
 from stylenet.images.picture import check_output, read_image, write_image
 
@@ -33,7 +34,7 @@ def run(words: list[str]) -> int:
     output = config.pop("output") or default_picture(config.photo, "reconstruct")
     size, style = config.pop("size"), config.pop("style")
     check_output(output)
-    photo = read_image(config.pop("photo"), size).pixels
-    painting = None if style is None else read_image(style, size).pixels
-    print(write_image(reconstruct(photo, painting, **keywords(config), observe=print), output))
+    photo = read_image(config.pop("photo"), size)
+    painting = None if style is None else read_image(style, size)
+    tell_result(write_image(reconstruct(photo, painting, **keywords(config), observe=tell_result), output))
     return 0

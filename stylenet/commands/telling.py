@@ -19,6 +19,11 @@ def tell(line: str) -> None:
     print(one_line(line, 1000), file=sys.stderr, flush=True)
 
 
+def tell_result(line: object) -> None:
+    """Print a line of results to stdout: where they are, and what a person should know of them."""
+    print(one_line(line, 1000))
+
+
 def tell_failure(message: str, code: int, verbose: bool) -> int:
     """Print why a command failed in one line, after the traceback if that is wanted, and return its exit code."""
     if verbose:

@@ -99,10 +99,10 @@ def reconstruct(
 
 
 def _single(source: PictureLike, name: str) -> Tensor:
-    """Return the pixels ``[1, 3, H, W]`` of one picture, however it is given."""
+    """Return what is seen of one picture ``[1, 3, H, W]``, however it is given."""
     picture = as_picture(source, name)
     check_single(picture)
-    return picture.pixels
+    return picture.visible().pixels
 
 
 def _rebuild(

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from stylenet.errors import InputError, argument
-from stylenet.recognition import HEAD, also, what_begins
+from stylenet.recognition import HEAD, also, high_dynamic_range, what_begins
 
 # Pixels above which Pillow suspects a decompression bomb (89 million); asked once, before anything changes it.
 HUGE = Image.MAX_IMAGE_PIXELS or 89_478_485
@@ -209,6 +209,8 @@ def _to_arrays(name: str, data: bytes, image: Image.Image) -> tuple[np.ndarray, 
     if getattr(image, "is_animated", False):
         count = str(getattr(image, "n_frames", "")) if len(data) <= _COUNTED else "several"
         notes.append(f"{name}: the first of {count} frames is used")
+    if kind := high_dynamic_range(data):
+        notes.append(f"{name} is HDR ({kind}): it is read as if it were not, and may look flat")
     array = _deep(name, data, image)
     if array is None:
         return *_shallow(image, notes, name), notes

@@ -8,6 +8,9 @@ from torch import Tensor
 from stylenet.errors import InputError
 from stylenet.images.inputs import check_shape, check_tensor
 
+# What interpolation and matched colours may leave beyond 0..1; bytes as floats reach further, and are a mistake.
+_LEAST, _MOST = -1.0, 2.0
+
 
 def check_output(output: Tensor) -> Tensor:
     """Return the output of a network as ``[B, 3, H, W]``. Its range is that network's affair.
@@ -19,6 +22,17 @@ def check_output(output: Tensor) -> Tensor:
         kind = str(output.dtype) if isinstance(output, Tensor) else type(output).__name__
         raise InputError(f"the output is {kind}: a loss compares tensors [B, 3, H, W] of floats in 0..1")
     return check_shape(output, "the output")
+
+
+def check_pictures(pictures: object, name: str) -> Tensor:
+    """Return pictures that a loss measures itself by as ``[B, 3, H, W]``, float32.
+
+    Raises:
+        InputError: for what is no tensor of pictures, or one of 0..255.
+    """
+    if not isinstance(pictures, Tensor):
+        raise InputError(f"{name} is of type {type(pictures).__name__}: give a tensor [B, 3, H, W] in 0..1")
+    return check_tensor(pictures, name, _LEAST, _MOST)
 
 
 def check_pair(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

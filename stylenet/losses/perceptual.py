@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from stylenet.errors import InputError
 from stylenet.images.picture import PictureLike, as_picture
-from stylenet.losses.checks import check_pair
+from stylenet.losses.checks import check_pair, check_pictures
 from stylenet.losses.settings import LossSettings, shares
 from stylenet.losses.style_terms import moments_distance, wasserstein_distance
 from stylenet.losses.targets import GramBuffers, Losses, Targets, in_numbers, unit
@@ -74,8 +74,11 @@ class PerceptualLoss(nn.Module):
         all" and 0 means "perfect". ``reference`` gives other photos to measure the units on.
 
         Raises:
-            InputError: for weights that do not match the styles.
+            InputError: for weights that do not match the styles, and tensors of another shape or range, such as 0..255.
         """
+        content = check_pictures(content, "the content")
+        reference = None if reference is None else check_pictures(reference, "the reference")
+        styles = [one if isinstance(one, dict) else check_pictures(one, "a style picture") for one in styles]
         weights = shares(style_shares, len(styles))
         features = self.vgg(content)
         kept = {name: features[name].clone() for name in self.settings.content_layers}
@@ -345,7 +348,7 @@ class PerceptualLoss(nn.Module):
 def _style_picture(painting: PictureLike | Grams, vgg: VGG) -> Tensor | Grams:
     """Return a painting on the device of a loss network, or its Gram matrices."""
     device = next(vgg.parameters()).device
-    return moved(painting if isinstance(painting, dict) else as_picture(painting, "the painting").pixels, device)
+    return moved(painting if isinstance(painting, dict) else as_picture(painting, "the painting").visible().pixels, device)
 
 
 # Style terms beside Gram matrices, by the first word of their parts. They are of the second degree in the activations.

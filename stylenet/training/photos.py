@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from stylenet.errors import InputError, RunError
-from stylenet.formats import is_picture, picture_endings
+from stylenet.formats import is_picture, kind_left_out, picture_endings
 from stylenet.images.decoding import opened
 from stylenet.images.fetching import read_picture_bytes
 from stylenet.storage import is_address, is_archive, join, members, open_member, open_read, parent_of, walk
@@ -127,7 +127,7 @@ def _pictures(names: Iterable[_Name], left_out: Counter[str]) -> Iterator[_Name]
         if any(part.startswith(".") for part in name.parts):
             left_out["hidden"] += 1
         elif not is_picture(name):
-            left_out[name.suffix.lower() or "no ending"] += 1
+            left_out[kind_left_out(name)] += 1
         else:
             yield name
 
@@ -194,7 +194,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError("32 bits a pixel, whose range is not known")
-    return image.convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    seen = image.convert("RGBA")  # invisible pixels have colours that nobody chose
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
 
 
 def fingerprint(photos: Iterable[Photo]) -> str:

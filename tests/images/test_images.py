@@ -292,6 +292,24 @@ def test_a_profile_that_does_not_fit_is_ignored(profile: bytes) -> None:
     assert picture.notes == ("the picture: its colour profile does not fit the picture and is ignored",)
 
 
+@pytest.mark.parametrize(("number", "kind"), [(16, "PQ"), (18, "HLG"), (13, ""), (1, "")])
+@pytest.mark.parametrize("form", ["PNG", "AVIF"])
+def test_hdr_is_said(form: str, number: int, kind: str) -> None:
+    """Numbers that stand for more light than screens have are read as they are, and look flat."""
+    if form == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    data = encoded(RGB, form)
+    if form == "PNG":
+        chunk = b"cICP" + bytes([9, number, 0, 1])
+        data = data[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+    else:
+        place = data.index(b"colrnclx") + 11
+        data = data[:place] + bytes([number]) + data[place + 1 :]
+    notes = read_image(data).notes
+    said = f"the picture is HDR ({kind}): it is read as if it were not, and may look flat"
+    assert notes == ((said,) if kind else ())
+
+
 # --- kinds of pixels --------------------------------------------------------------------------------------------------
 
 

@@ -12,8 +12,11 @@ from PIL import Image
 from training_kit import make_photos, module, photos
 
 from stylenet.errors import InputError
+from stylenet.evaluation.figures import features, reconstruct
 from stylenet.images.picture import Picture, read_image
+from stylenet.losses.criteria import StyleLoss
 from stylenet.optimization.rendering import optimize
+from stylenet.training.photos import Photo, open_photo
 
 
 def cut_out(path: Path, hidden: tuple[int, int, int] = (0, 255, 0)) -> Path:
@@ -74,3 +77,24 @@ def test_optimize_does_not_see_what_is_hidden(tmp_path: Path, content: Path) -> 
         results.append(optimize(content, style, steps=2, device="cpu"))
     assert np.array_equal(results[0].picture.numpy(), results[1].picture.numpy())
     assert any("75% of it is transparent" in note for note in results[0].notes)
+
+
+# Everything else that looks at a picture which may have transparent parts.
+EYES = {
+    "a photo to learn from": lambda path: np.asarray(open_photo(Photo(str(path)), 16)),
+    "features": lambda path: features(path).numpy(),
+    "reconstruct": lambda path: reconstruct(path, steps=1, device="cpu").numpy(),
+    "StyleLoss": lambda path: StyleLoss(path, "relu1_1")(torch.full((1, 3, 32, 32), 0.5)).numpy(),
+}
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_nobody_sees_what_is_hidden(tmp_path: Path, eye: str) -> None:
+    one, other = (EYES[eye](cut_out(tmp_path / "a.png", hidden)) for hidden in ((0, 255, 0), (255, 0, 255)))
+    assert np.array_equal(one, other)
+
+
+def test_a_photo_to_learn_from_is_laid_on_white(tmp_path: Path) -> None:
+    photo = np.asarray(open_photo(Photo(str(cut_out(tmp_path / "a.png"))), 16))
+    assert (photo[0] == 255).all()
+    assert np.array_equal(photo[20:84, 40:104], noise(64, 64, 5))
