@@ -17,7 +17,8 @@ from typing import Any
 from machine import convolutions, file_hash, plot, record_name, setting, write_record
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
-from stylenet.evaluation.measures import as_table, evaluate, spread
+from stylenet.evaluation.measures import evaluate, spread
+from stylenet.evaluation.tables import as_table
 from stylenet.images.picture import read_image
 from stylenet.network.shipped import shipped_styles
 from stylenet.network.styles import load_style

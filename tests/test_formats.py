@@ -1,4 +1,4 @@
-"""Every room reads and writes the same formats."""
+"""Every room reads and writes the same formats, and the documents name them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,41 @@ from pathlib import Path
 
 import pytest
 import torch
+from documents_kit import ROOT
 from PIL import Image, features
 
 from stylenet import formats
 from stylenet.errors import InputError
+from stylenet.images.decoding import FORMATS, register_formats
 from stylenet.images.picture import read_image, write_image
 from stylenet.inference.folders import plan_jobs
-from stylenet.training.module import find_pictures
-from stylenet.training.photos import find_photos, open_photo
+from stylenet.inference.stylize_files import stylize_files
+from stylenet.network.cards import Card
+from stylenet.network.styles import save_style
+from stylenet.network.transform_net import NetSettings, TransformNet
+from stylenet.training.paintings import find_paintings
+from stylenet.training.photos import find_photos, open_photo, survey_photos
 from stylenet.video.reader import PictureFolder, open_video, parse_rate
 
 ENDINGS = sorted(formats.READ_PICTURES)
 NO_AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 WRITTEN = [pytest.param(ending, marks=NO_AVIF if ending == ".avif" else ()) for ending in formats.WRITTEN_PICTURES]
+
+
+# What a format is called where its name and Pillow's differ. An MPO is a JPEG with further pictures behind it.
+NAMES = {"WEBP": "WebP", "HEIF": "HEIC", "MPO": "JPEG"}
+
+
+def test_documents_name_every_format() -> None:
+    sentence = (ROOT / "docs" / "styling.md").read_text().partition("A photo can be")[2].partition("- Orientation")[0]
+    for text in (sentence, str(read_image.__doc__)):
+        assert [name for name in FORMATS if NAMES.get(name, name) not in text] == []
+
+
+def test_every_format_has_an_ending_and_every_ending_a_format() -> None:
+    register_formats()
+    kinds = {ending: Image.registered_extensions().get(ending, "HEIF") for ending in ENDINGS}
+    assert set(kinds.values()) == set(FORMATS) - {"MPO"}
 
 
 @pytest.mark.parametrize("ending", [*ENDINGS, *(ending.upper() for ending in ENDINGS)])
@@ -30,8 +52,44 @@ def test_all_rooms_find_a_picture(ending: str, tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert [job.source for job in plan_jobs([str(tmp_path)], "out", ["style"])] == [str(path)]
     assert [photo.path for photo in find_photos(tmp_path)] == [str(path)]
-    assert find_pictures(str(tmp_path), []) == [str(path)]
+    assert find_paintings(str(tmp_path), []) == [str(path)]
     assert PictureFolder(tmp_path, parse_rate(25)).names == [path.name]
+
+
+@pytest.mark.parametrize("room", ["to be styled", "as styles", "as frames", "to be learned from"])
+def test_all_rooms_tell_what_they_leave_out(room: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder whose photos are of kinds that are not read does not pass for a small one."""
+    for name in ("a.png", "b.cr3", "c.CR3", "d.jxl", ".hidden"):
+        (tmp_path / name).write_bytes(b"")
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    match room:
+        case "to be styled":
+            save_style(TransformNet(NetSettings(width=4, residual_blocks=1)), Card("a"), tmp_path / "a.safetensors")
+            summary = stylize_files([str(tmp_path)], [str(tmp_path / "a.safetensors")], str(tmp_path / "out"), device="cpu")
+            assert summary is not None
+            told = "\n".join(summary.notes)
+            assert told == "4 files are left out beside the 1 pictures: 2 .cr3, 1 .safetensors, 1 .jxl"
+        case "as styles":
+            assert find_paintings(str(tmp_path), []) == [str(tmp_path / "a.png")]
+            assert capsys.readouterr().err == "3 files are left out beside the 1 style pictures: 2 .cr3, 1 .jxl\n"
+        case "as frames":
+            assert PictureFolder(tmp_path, parse_rate(25)).notes == [
+                "3 files are left out beside the 1 frames: 2 .cr3, 1 .jxl",
+            ]
+        case _:
+            counted = survey_photos(tmp_path)[1]
+            assert counted == {".cr3": 2, ".jxl": 1, "hidden": 1}
+
+
+def test_paintings_by_a_pattern_in_quotes(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png", "a.txt", "c.jpg"):
+        (tmp_path / name).touch()
+    assert find_paintings([str(tmp_path / "*.png"), "https://example.org/a?b=*"], []) == [
+        *(str(tmp_path / name) for name in ("a.png", "b.png")),
+        "https://example.org/a?b=*",
+    ]
+    with pytest.raises(InputError, match=r"no style pictures at .*\*\.tif': nothing fits that pattern"):
+        find_paintings(str(tmp_path / "*.tif"), [])
 
 
 @pytest.mark.parametrize("ending", WRITTEN)

@@ -35,7 +35,12 @@ def default_results(inputs: Sequence[str], styles: Sequence[str], sheet: bool) -
     if single and _label(styles) != _SEVERAL:
         return default_picture(inputs[0], _label(styles))
     named = f"{_stem(inputs[0])}_{_label(styles)}"
-    return named if len(inputs) == 1 and not has_magic(inputs[0]) else _SEVERAL
+    return named if len(inputs) == 1 and not is_pattern(inputs[0]) else _SEVERAL
+
+
+def is_pattern(word: str) -> bool:
+    """Return whether a word stands for what fits it; ``photo[1].jpg`` is a name where there is such a file."""
+    return has_magic(word) and not Path(word).exists()
 
 
 def _label(styles: Sequence[str]) -> str:

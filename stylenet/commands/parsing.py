@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -52,7 +53,7 @@ class VerbMixin:
             recipe = _named_recipe(words)
             paths = [] if recipe is None else [glob.escape(str(recipe_path(recipe, self.engine)))]
             self.default_config_files = paths
-        config: Namespace = super().parse_args(_with_flags(self, words), **options)  # type: ignore[misc]
+        config: Namespace = super().parse_args(_gathered(self, _with_flags(self, words)), **options)  # type: ignore[misc]
         refuse_nested(config)
         return config
 
@@ -111,6 +112,10 @@ def also_called(parser: ArgumentParser, name: str, *others: str) -> None:
         parser._option_string_actions[other] = action
 
 
+# What jsonargparse says of a class, among all else that the value could have been.
+_PROBLEM = re.compile(r"Problem with given class_path '([\w.]+)':\s*(.+?)\s*(?=\n\s*- |\nGiven value|\Z)", re.DOTALL)
+
+
 @contextmanager
 def parsing() -> Iterator[None]:
     """Turn whatever a parser dislikes into one line.
@@ -121,9 +126,19 @@ def parsing() -> Iterator[None]:
     try:
         yield
     except (argparse.ArgumentError, JsonArgumentError) as error:
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(_reason(str(error))) from error
     except UnicodeDecodeError as error:
         raise InputError("the recipe or configuration file is not text") from error
+    except ValueError as error:  # of a class that cannot be made, such as a logger whose package is not installed
+        if isinstance(error, InputError) or _PROBLEM.search(str(error)) is None:
+            raise
+        raise InputError(_reason(str(error))) from error
+
+
+def _reason(text: str) -> str:
+    """Return what the parser says in one line; of a class that was asked for, what is wrong with it alone."""
+    found = _PROBLEM.search(text)
+    return " ".join((f"{found[1]}: {found[2]}" if found else text).split())
 
 
 def parse(parser: ArgumentParser, words: list[str]) -> Namespace:
@@ -170,3 +185,34 @@ def _with_flags(parser: Any, words: list[str]) -> list[str]:
         f"{word}=true" if word in flags and after.lower() not in ("true", "false") else word
         for word, after in zip(words, following, strict=True)
     ]
+
+
+def _gathered(parser: Any, words: list[str]) -> list[str]:
+    """Return the words with all values of an option that takes several at its first place.
+
+    Who writes ``--style a --style b`` means both; the parser would forget ``a``.
+    """
+    names = {
+        option: action.option_strings[0]
+        for action in parser._actions
+        if action.nargs in ("+", "*")
+        for option in action.option_strings
+    }
+    result: list[list[str]] = []
+    several: dict[str, list[str]] = {}
+    taking: list[str] = []
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option in names:
+            if names[option] not in several:
+                several[names[option]] = [names[option]]
+                result.append(several[names[option]])
+            values = several[names[option]]
+            values += [value] if equals else []
+            taking = [] if equals else values
+        elif taking and (word == "-" or not word.startswith("-")):
+            taking.append(word)
+        else:
+            taking = []
+            result.append([word])
+    return [word for group in result for word in group]

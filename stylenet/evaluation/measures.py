@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stylenet.deprecation import renamed
 from stylenet.devices import Precision, pick_device
-from stylenet.errors import InputError, argument
+from stylenet.errors import InputError, Interrupted, argument
 from stylenet.files import sha256
 from stylenet.images.picture import PictureLike, read_image
 from stylenet.losses.gram import gram_matrix
@@ -108,33 +108,68 @@ def evaluate(
         observe: called with a line for each photo.
 
     Raises:
-        InputError: for a style without a card, or another picture than it was trained on.
+        InputError: for a style without a card, or another picture than it was trained on; if no photo can be read.
+        Interrupted: after Ctrl-C, with the results of the sizes that are finished.
     """
     if count < 1 or most_iterations < 0 or not sizes or min(sizes) < 64:
         raise InputError("count must be 1 or more, most_iterations 0 or more, and every size 64 or more")
     where = pick_device(device)
     loaded = as_style(style, where)
     settings, painting = trained_on(loaded, picture)
-    chosen = spread(find_photos(photos), count)
+    tell = observe or (lambda _: None)
+    chosen = _readable(find_photos(photos), count, tell)
     judge, loss = VGG([*STYLE_LAYERS, CONTENT_LAYER]).to(where), PerceptualLoss(settings).to(where)
     targets = _targets(painting, judge, loss, where)
-    results = []
-    for size in sizes:
-        rows: list[dict[str, float]] = []
-        found: list[tuple[int, bool]] = []
-        for chosen_photo in chosen:
-            photo = read_image(photo_source(chosen_photo), size, upscale=True).pixels.to(where)
-            rows.append(_of_photo(loaded, photo, targets, judge, loss))
-            if observe is not None:
-                observe(f"{size}  {chosen_photo}  " + "  ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()))
-            if most_iterations:
-                found.append(equivalent_iterations(photo, [targets.trained], settings, rows[-1]["objective"], most_iterations))
-                if observe is not None:
-                    observe(f"{size}  {chosen_photo}  equivalent {found[-1][0]}{'' if found[-1][1] else ' and more'}")
-        medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
-        equivalent, reached = [iteration for iteration, _ in found], [reached for _, reached in found]
-        results.append(SizeResult(size, len(rows), equivalent=equivalent, not_reached=reached.count(False), **medians))
+    results: list[SizeResult] = []
+    try:
+        for size in sizes:
+            rows: list[dict[str, float]] = []
+            found: list[tuple[int, bool]] = []
+            for name in chosen:
+                photo = read_image(photo_source(name), size, upscale=True).pixels.to(where)
+                rows.append(_of_photo(loaded, photo, targets, judge, loss))
+                tell(f"{size}  {name}  " + "  ".join(f"{what} {value:.4g}" for what, value in rows[-1].items()))
+                if most_iterations:
+                    objective = rows[-1]["objective"]
+                    found.append(equivalent_iterations(photo, [targets.trained], settings, objective, most_iterations))
+                    tell(f"{size}  {name}  equivalent {found[-1][0]}{'' if found[-1][1] else ' and more'}")
+            results.append(_of_size(size, rows, found))
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"interrupted: {len(results)} of {len(sizes)} sizes are measured", results) from error
     return results
+
+
+def _of_size(size: int, rows: Sequence[dict[str, float]], found: Sequence[tuple[int, bool]]) -> SizeResult:
+    medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    equivalent, reached = [iteration for iteration, _ in found], [reached for _, reached in found]
+    return SizeResult(size, len(rows), equivalent=equivalent, not_reached=reached.count(False), **medians)
+
+
+def _readable(photos: Sequence[Photo], count: int, tell: Callable[[str], None]) -> list[Photo]:
+    """Return so many photos of a set, spread over it. The next one stands in for one that cannot be read, which is told before
+    hours of work instead of after them.
+
+    Raises:
+        InputError: if none can be read.
+    """
+    chosen: list[Photo] = []
+    failed: dict[Photo, str] = {}
+    for photo in spread(photos, count):
+        first = photos.index(photo)
+        for candidate in (*photos[first:], *photos[:first]):
+            if candidate in chosen or candidate in failed:
+                continue
+            try:
+                read_image(photo_source(candidate))
+            except InputError as error:
+                failed[candidate] = str(error)
+                tell(f"left out: {error}")
+                continue
+            chosen.append(candidate)
+            break
+    if not chosen:
+        raise InputError(f"none of {len(photos)} photos can be read, for example {next(iter(failed.values()))}")
+    return chosen
 
 
 def spread(photos: Sequence[Photo], count: int) -> list[Photo]:
@@ -271,30 +306,3 @@ def objective_curve(
     )
     optimize_pixels(photo, paintings, loss, settings, observe=observe)
     return curve
-
-
-def as_dictionary(result: SizeResult) -> dict[str, object]:
-    """Return a result as values that JSON knows."""
-    return {**asdict(result), **({"equivalent_quartiles": result.quartiles} if result.equivalent else {})}
-
-
-def as_table(results: Sequence[SizeResult]) -> str:
-    """Return results as a table for people."""
-    titles = (
-        f"{'size':>5}{'photos':>8}{'objective':>11}{'style error':>13}{'content lost':>14}{'checkerboard':>14}{'border':>8}"
-    )
-    lines = [f"{titles}  iterations of Gatys' from the photo (quartiles)" if any(row.equivalent for row in results) else titles]
-    for result in results:
-        lines.append(
-            f"{result.size:>5}{result.photos:>8}{result.objective:>11.4g}{result.style_error:>13.3f}{result.content_lost:>14.3f}"
-            f"{result.checkerboard:>14.2f}{result.border:>8.3f}{_equivalent(result)}"
-        )
-    return "\n".join(lines)
-
-
-def _equivalent(result: SizeResult) -> str:
-    if not result.equivalent:
-        return ""
-    lower, median, upper = result.quartiles
-    missed = f", not reached by {result.not_reached}" if result.not_reached else ""
-    return f"  {median:g} ({lower:g} to {upper:g}{missed})"

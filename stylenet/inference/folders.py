@@ -6,13 +6,14 @@ import fnmatch
 import glob
 import os
 import urllib.parse
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from stylenet import storage
 from stylenet.errors import InputError
-from stylenet.formats import WRITTEN_PICTURES, ending, is_picture, picture_endings
+from stylenet.formats import WRITTEN_PICTURES, ending, is_picture, kind_left_out, picture_endings
 from stylenet.storage.archives import member_place
 from stylenet.storage.listing import walk
 from stylenet.storage.places import below, is_ordinary, is_web
@@ -39,7 +40,9 @@ class Job:
     trouble: str = ""
 
 
-def plan_jobs(inputs: Sequence[str], output: str, styles: Sequence[str], sheet: bool = False) -> list[Job]:
+def plan_jobs(
+    inputs: Sequence[str], output: str, styles: Sequence[str], sheet: bool = False, left_out: Counter[str] | None = None
+) -> list[Job]:
     """Plan which picture is read and where its results are written.
 
     Args:
@@ -48,13 +51,14 @@ def plan_jobs(inputs: Sequence[str], output: str, styles: Sequence[str], sheet: 
             each style where there are several; ``-`` for stdout.
         styles: names for the folders of several styles.
         sheet: the output is one picture of all results: jobs have no outputs of their own.
+        left_out: counts the files in folders that are no pictures, by their kind.
 
     Raises:
         InputError: if nothing is there to read, or two results, or a result and its photo, would be the same file.
     """
     if len(set(styles)) < len(styles):
         raise InputError(f"a style is named twice: {', '.join(styles)}")
-    found = [pair for word in inputs for pair in find(word, output)]
+    found = [pair for word in inputs for pair in find(word, output, left_out)]
     if sheet:
         _check_distinct([Job(source, (output,)) for source, _ in found[:1]], [source for source, _ in found])
         return [Job(source, ()) for source, _ in found]
@@ -88,12 +92,13 @@ def job_of(source: str, name: PurePath, folders: Sequence[str]) -> Job:
     return Job(source, tuple(storage.join(folder, written_name(name).as_posix()) for folder in folders))
 
 
-def find(word: str, output: str) -> Iterator[Found]:
+def find(word: str, output: str, left_out: Counter[str] | None = None) -> Iterator[Found]:
     """Yield the pictures that a word stands for as they are found, with their paths below the folder of results.
 
     Args:
         word: a file, folder, zip archive, ``.txt`` list of files, pattern, address, or ``-``.
         output: where results go: they are no photos themselves.
+        left_out: counts the files in folders of this machine that are no pictures, by their kind.
 
     Raises:
         InputError: if nothing is there to read.
@@ -109,11 +114,11 @@ def find(word: str, output: str) -> Iterator[Found]:
     elif storage.is_address(word):
         yield from _in_store(word, output)
     elif Path(word).is_dir():
-        yield from _in_folder(Path(word), Path(output))
+        yield from _in_folder(Path(word), Path(output), left_out)
     elif Path(word).exists() or not glob.has_magic(word):
         yield _single(Path(word))  # a missing file is reported with the others that cannot be read
     else:
-        yield from _matching(word, Path(output))
+        yield from _matching(word, Path(output), left_out)
 
 
 def names_several(word: str) -> bool:
@@ -127,19 +132,19 @@ def names_several(word: str) -> bool:
     return Path(word).is_dir() or (glob.has_magic(word) and not Path(word).exists())
 
 
-def _matching(word: str, output: Path) -> Iterator[Found]:
+def _matching(word: str, output: Path, left_out: Counter[str] | None) -> Iterator[Found]:
     matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207 (the pattern may be absolute)
     if not matches:
         raise InputError(f"nothing matches {word!r}")
     for match in matches:
-        yield from _in_folder(match, output) if match.is_dir() else [_single(match)]
+        yield from _in_folder(match, output, left_out) if match.is_dir() else [_single(match)]
 
 
 def _single(path: Path) -> Found:
     return str(path), Path(path.name)
 
 
-def _in_folder(folder: Path, output: Path) -> Iterator[Found]:
+def _in_folder(folder: Path, output: Path, left_out: Counter[str] | None = None) -> Iterator[Found]:
     """Yield all pictures below a folder, but for results of an earlier run in it and for hidden files."""
     results = None if _place(output) == _place(folder) else _place(output)
     count = 0
@@ -150,6 +155,8 @@ def _in_folder(folder: Path, output: Path) -> Iterator[Found]:
         for name in sorted(name for name in files if is_picture(name)):
             yield str(here / name), (here / name).relative_to(folder)
             count += 1
+        if left_out is not None:
+            left_out.update(kind_left_out(name) for name in files if not is_picture(name) and not name.startswith("."))
     yield from ((str(path), path.relative_to(folder)) for path in closed)
     if not count and not closed:
         raise InputError(f"{folder} holds no pictures ({picture_endings()})")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from stylenet.devices import Precision
 from stylenet.errors import InputError, Interrupted, argument
+from stylenet.formats import tell_left_out
 from stylenet.inference.at_scale import Observe, Scale, jobs_at_scale, style_blocks
 from stylenet.inference.batch import Files, Summary, stylize_many
 from stylenet.inference.finish import Finish
@@ -74,7 +76,8 @@ def stylize_files(
         options = (outside, device, precision, tile)
         return _style_at_scale(inputs, chosen, output, finish, files, scale, options, observe_picture)
     names = [name for name, _ in chosen]
-    jobs = plan_jobs(inputs, output, names, sheet=sheet)
+    left_out: Counter[str] = Counter()
+    jobs = plan_jobs(inputs, output, names, sheet=sheet, left_out=left_out)
     alone = len(jobs) == 1
     stylizers = [
         Stylizer(style, finish, outside, device, precision, tile, observe=observe_share if alone else None)
@@ -87,7 +90,8 @@ def stylize_files(
             summary = stylize_many(jobs, stylizers, files, None if alone else observe_picture)
     except Interrupted as error:
         raise Interrupted(str(error), replace(error.result, jobs=len(jobs))) from error
-    return replace(summary, jobs=len(jobs))
+    notes = [tell_left_out(left_out, len(jobs))] if left_out else []
+    return replace(summary, jobs=len(jobs), notes=[*summary.notes, *notes])
 
 
 def _style_at_scale(

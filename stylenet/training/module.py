@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -21,7 +21,6 @@ from torch.nn import functional as F
 from stylenet.deprecation import renamed
 from stylenet.durations import parse_seconds
 from stylenet.errors import InputError, argument
-from stylenet.formats import is_picture, picture_endings
 from stylenet.images.picture import read_image
 from stylenet.losses.metrics import saturation
 from stylenet.losses.settings import LossSettings
@@ -31,11 +30,10 @@ from stylenet.network.looks import Learns, LookTable, look_names, norm_names, we
 from stylenet.network.shipped import BODY_PREFIX, shipped_bodies
 from stylenet.network.styles import load_looks, load_style
 from stylenet.network.transform_net import PRESETS, NetSettings, Preset, TransformNet
-from stylenet.storage import is_address, is_folder, join, list_names
-from stylenet.storage.places import is_web
 from stylenet.training.muon import Muon
 from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective
+from stylenet.training.paintings import find_paintings
 from stylenet.training.resuming import change_rate, compare_settings, describe_styles, settings_of
 
 _tell = rank_zero_only(logging.getLogger(__name__).info)
@@ -143,7 +141,7 @@ class StyleTraining(LightningModule):
             raise InputError(f"several is {several!r}: it is mixed or looks")
         if several == "looks" and compile:
             raise InputError("compile is for one style: with several set to looks, leave it false")
-        self.styles = find_pictures(style, leave_out or [])
+        self.styles = find_paintings(style, leave_out or [])
         self.budget = parse_seconds(budget)
         self.learning_rate, self.warmup, self.schedule = learning_rate, warmup, schedule
         self.init = _find_init(network, init)
@@ -266,9 +264,14 @@ class StyleTraining(LightningModule):
 
         Raises:
             InputError: for settings that a training cannot change.
+            ValueError: for a checkpoint without the state of an optimizer.
         """
+        if self._trainer is None or self.trainer.state.fn != "fit":  # to look at
+            return
+        if not checkpoint["optimizer_states"]:
+            raise ValueError("it holds no state of an optimizer")
         past = checkpoint.get("training")
-        if past is None or self._trainer is None or self.trainer.state.fn != "fit":  # of an older version, or to look at
+        if past is None:  # of an older version
             return
         before, step = past["settings"], int(checkpoint["global_step"])
         changed = compare_settings(before, self._settings(), step)
@@ -432,28 +435,6 @@ class StyleTraining(LightningModule):
         """Return metrics of held-out photos ``[B, 3, S, S]`` in 0..1, by name; see :meth:`Objective.measure`."""
         photos = photos.contiguous(memory_format=torch.channels_last)
         return self.objective.measure(self(photos, looks), photos, looks)
-
-
-def find_pictures(style: str | Sequence[str], leave_out: Sequence[str]) -> list[str]:
-    """Return the paths of style pictures; a folder stands for the pictures in it, in the order of their names.
-
-    Args:
-        style: paths, or addresses.
-        leave_out: names, without their endings, of pictures in folders to leave out.
-
-    Raises:
-        InputError: for a folder without pictures.
-    """
-    found: list[str] = []
-    for source in [style] if isinstance(style, str) else style:
-        if is_web(source) or (is_address(source) and is_picture(source)) or not is_folder(source):
-            found.append(source)
-            continue
-        names = [name for name in list_names(source) if is_picture(name) and PurePosixPath(name).stem not in leave_out]
-        if not names:
-            raise InputError(f"{source!r} holds no style pictures ({picture_endings()})")
-        found += [join(source, name) for name in names]
-    return found
 
 
 def _find_init(network: Preset | NetSettings | dict[str, Any], init: str | None) -> str | None:

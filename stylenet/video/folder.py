@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from stylenet.errors import InputError
-from stylenet.formats import is_picture, picture_endings
+from stylenet.formats import is_picture, kind_left_out, picture_endings, tell_left_out
 from stylenet.images.picture import read_image
 from stylenet.video.frames import Frame, Video
 
@@ -30,6 +30,11 @@ class PictureFolder(Video):
             raise InputError(f"{str(folder)!r} holds two frames named {stem}: keep one of them")
         super().__init__(folder, rate, 1 / rate, len(names))
         self.names = names
+        others = [
+            path for path in folder.iterdir() if path.is_file() and not is_picture(path) and not path.name.startswith(".")
+        ]
+        if others:
+            self.notes.append(tell_left_out(Counter(map(kind_left_out, others)), len(names), "frames"))
 
     def __iter__(self) -> Iterator[Frame]:
         for index, name in enumerate(self.names):

@@ -8,12 +8,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from stylenet import InputError
+from stylenet.formats import READ_PICTURES, WRITTEN_PICTURES
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic"})
+PICTURES = READ_PICTURES
 VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".gif"})
 
-# A result is written in the format of the photo where that can be written, else as PNG.
-_WRITTEN = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif"})
+# A result is written in the format of the photo where that can be written and is not much larger than others, else as PNG.
+_WRITTEN = WRITTEN_PICTURES.keys() - {".bmp"}
 
 
 @dataclass(frozen=True)

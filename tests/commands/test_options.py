@@ -175,6 +175,46 @@ def test_short_names_of_train() -> None:
     assert (config.model.network, config.model.warmup) == ("swift", 5)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--photos", "a", "--photos", "b"],
+        ["--photos", "a", "b"],
+        ["--photos=a", "--steps", "3", "--data.photos", "b"],
+        ["--data.photos=a", "--photos=b"],
+    ],
+)
+def test_several_folders_of_photos(words: list[str]) -> None:
+    parser = train.make_parser()
+    assert parser.parse_args(train._gathered(["--style", "a.jpg", *words])).data.photos == ["a", "b"]
+
+
+SEVERAL = {
+    "stylize": ["x.jpg", "y.jpg"],
+    "optimize": ["x.jpg", "y.jpg"],
+    "video": ["x.mp4"],
+    "evaluate": ["udnie"],
+    "export": [],
+    "web": [],
+}
+
+
+@pytest.mark.parametrize("verb", SEVERAL)
+def test_several_values_in_several_places(verb: str) -> None:
+    """Of an option that takes several none is forgotten, wherever they stand."""
+    module = importlib.import_module(f"stylenet.commands.{verb}")
+    for action in module.make_parser()._actions:
+        if action.nargs not in ("+", "*") or not action.option_strings:
+            continue
+        one, two, three = ("64", "72", "80") if action.dest == "sizes" else ("a", "b", "c")
+        for name in action.option_strings:
+            others = ["--style", "s"] if verb == "stylize" and action.dest != "style" else []
+            others += ["--photos", "p"] if verb == "evaluate" and action.dest != "photos" else []
+            words = [*SEVERAL[verb], name, one, f"{action.option_strings[0]}={two}", *others, name, three]
+            config = module.make_parser().parse_args(words)
+            assert [str(value) for value in config[action.dest]] == [one, two, three]
+
+
 @pytest.mark.parametrize("form", ["word", "file"])
 @pytest.mark.parametrize(
     ("verb", "words", "former", "name", "value"),

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from stylenet.commands.cli import main
-from stylenet.commands.outputs import default_picture, default_results, default_video
+from stylenet.commands.outputs import default_picture, default_results, default_video, is_pattern
 
 
 @pytest.fixture
@@ -53,6 +53,13 @@ def test_pictures(photo: str, style: str, expected: str, here: Path) -> None:
 )
 def test_several(inputs: list[str], styles: list[str], sheet: bool, expected: str, here: Path) -> None:
     assert default_results(inputs, styles, sheet) == expected
+
+
+def test_a_name_that_looks_like_a_pattern(here: Path) -> None:
+    Path("photo[1].jpg").touch()
+    assert default_results(["photo[1].jpg"], ["udnie"], False) == "photo[1]_udnie.jpg"
+    assert default_results(["photo[12].jpg"], ["udnie"], False) == "styled"
+    assert [is_pattern(word) for word in ("photo[1].jpg", "photo?.jpg", "*.jpg", "photo.jpg")] == [False, True, True, False]
 
 
 def test_a_folder_is_that_of_the_run_before(here: Path) -> None:

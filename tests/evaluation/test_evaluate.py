@@ -13,7 +13,10 @@ from foreign_nets import Numbered, randomised
 from training_kit import LOSS, PAINTING, TINY, make_photos
 
 from stylenet.commands.cli import main
-from stylenet.evaluation.measures import STYLE_LAYERS, SizeResult, as_dictionary, as_table, equivalent_iterations, evaluate
+from stylenet.errors import InputError, Interrupted
+from stylenet.evaluation import measures
+from stylenet.evaluation.measures import STYLE_LAYERS, SizeResult, equivalent_iterations, evaluate
+from stylenet.evaluation.tables import as_dictionary, as_table
 from stylenet.files import sha256
 from stylenet.images.picture import read_image
 from stylenet.losses.perceptual import PerceptualLoss
@@ -137,6 +140,47 @@ def test_command(style: Path, photos: Path, capsys: pytest.CaptureFixture[str]) 
     assert [(row["size"], row["photos"], len(row["equivalent"])) for row in rows] == [(64, 2, 2), (72, 2, 2)]
     assert main(["evaluate", *words, "--device", "cpu"]) == 0
     assert "iterations of Gatys' from the photo" in capsys.readouterr().out
+
+
+def test_what_is_measured_outlives_ctrl_c(
+    style: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure, calls = measures._of_photo, []
+
+    def interrupted(*arguments: object) -> dict[str, float]:
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return measure(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(measures, "_of_photo", interrupted)
+    words = ["--photos", str(photos), "--picture", PAINTING, "--sizes", "64", "72", "--count", "2", "--most_iterations", "0"]
+    assert main(["evaluate", str(style), *words, "--device", "cpu"]) == 130
+    out, error = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["size", "64"]
+    assert error.splitlines()[-1] == "stylenet: interrupted: 1 of 2 sizes are measured"
+    calls.clear()
+    with pytest.raises(Interrupted) as caught:
+        evaluate(style, str(photos), PAINTING, sizes=(64, 72), count=2, most_iterations=0, device="cpu")
+    assert [result.size for result in caught.value.result] == [64]
+
+
+def test_a_photo_that_cannot_be_read(style: Path, photos: Path, tmp_path: Path) -> None:
+    """The next one stands in for it, which is told at the beginning."""
+    told: list[str] = []
+    mixed = make_photos(tmp_path / "mixed", 4)
+    for index in (0, 2):
+        (mixed / f"{index:03d}.png").write_bytes(b"no picture")
+    (result,) = evaluate(
+        style, str(mixed), PAINTING, sizes=(64,), count=2, most_iterations=0, device="cpu", observe=told.append
+    )
+    assert result.photos == 2
+    assert [line.partition(": ")[0] for line in told[:2]] == ["left out", "left out"]
+    assert [Path(line.split()[1]).name for line in told[2:]] == ["001.png", "003.png"]
+    for path in mixed.iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match="none of 4 photos can be read, for example"):
+        evaluate(style, str(mixed), PAINTING, sizes=(64,), count=2, most_iterations=0, device="cpu")
 
 
 @pytest.mark.parametrize(
