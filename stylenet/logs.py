@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 
@@ -19,8 +20,38 @@ class _OneLine(logging.Formatter):
 
 
 @contextlib.contextmanager
-def shown_messages() -> Iterator[None]:
-    """Write what stylenet logs to stderr, a plain line each, until the block ends: for commands."""
+def shown_messages(where: bool = False) -> Iterator[None]:
+    """Write what stylenet logs, and what it and others warn of, to stderr, a plain line each, until the block ends: for
+    commands.
+
+    Args:
+        where: show the line of the program that a warning comes from, as Python does.
+    """
+    with _log(), contextlib.nullcontext() if where else _lines():
+        yield
+
+
+@contextlib.contextmanager
+def _lines() -> Iterator[None]:
+    """Let warnings, and threads that end by an error, such as the one that writes TensorBoard's log, be one line each."""
+    before, before_threads = warnings.showwarning, threading.excepthook
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        sys.stderr.write(f"{one_line(message)}\n")
+
+    def show_thread(failure: threading.ExceptHookArgs) -> None:
+        if not isinstance(failure.exc_value, OSError):  # those come again where the thread is asked for its work
+            sys.stderr.write(f"{failure.exc_type.__name__}: {one_line(failure.exc_value)} (--verbose shows where)\n")
+
+    warnings.showwarning, threading.excepthook = show, show_thread
+    try:
+        yield
+    finally:
+        warnings.showwarning, threading.excepthook = before, before_threads
+
+
+@contextlib.contextmanager
+def _log() -> Iterator[None]:
     logger, handler = logging.getLogger("stylenet"), logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine())
     level, propagate = logger.level, logger.propagate

@@ -30,7 +30,7 @@ def read_weights(path: Path) -> object:
             from safetensors.torch import load_file
 
             return load_file(path)
-        _check_archive(path)
+        check_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles of another version, and of sparse tensors
             loaded: object = torch.load(path, map_location="cpu", weights_only=True)
@@ -54,8 +54,12 @@ def _because(path: Path, error: Exception) -> str:
     return f" ({reason}): it is damaged, or was not downloaded to its end"
 
 
-def _check_archive(path: Path) -> None:
-    """Refuse a zip archive whose members are compressed: torch's never are, and others unfold to any size."""
+def check_archive(path: Path) -> None:
+    """Refuse a zip archive whose members are compressed: torch's never are, and others unfold to any size.
+
+    Raises:
+        InputError: for one.
+    """
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as opened:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
+from stylenet.commands.telling import tell_result
 from stylenet.errors import InputError
 from stylenet.network.export import Format, export_style
 
@@ -39,6 +40,6 @@ def run(words: list[str]) -> int:
         raise InputError("name one style to export, or several by --styles")
     output = output or f"{Path(style or 'blend').stem}.onnx"
     for difference in export_style(styles or style, output, **keywords(config)):
-        print(difference)
-    print(f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, precision {config.precision}")
+        tell_result(difference)
+    tell_result(f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, precision {config.precision}")
     return 0

@@ -7,13 +7,13 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from stylenet.commands.outputs import default_picture
+from stylenet.commands.outputs import default_picture, is_pattern
 from stylenet.commands.parsing import VerbParser, also_called, keywords, parse, verb_parser
 from stylenet.commands.recipes import add_settings
-from stylenet.commands.telling import INTERRUPTED, STARTED, tell
+from stylenet.commands.telling import INTERRUPTED, STARTED, tell, tell_result
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
-from stylenet.errors import InputError, Interrupted, RunError, one_line
+from stylenet.errors import InputError, Interrupted, RunError
 from stylenet.inference.folders import Job, plan_jobs
 from stylenet.losses.settings import LossSettings
 from stylenet.optimization.observers import SearchLine
@@ -96,7 +96,7 @@ def _pop_pictures(config: Namespace) -> tuple[list[str], list[str]]:
 
 def _plan(photos: list[str], output: str | None) -> list[Job]:
     """Return the jobs of several photos, of a folder or of a pattern; none for a photo that is named alone."""
-    if len(photos) == 1 and not Path(photos[0]).is_dir() and "*" not in photos[0]:
+    if len(photos) == 1 and not Path(photos[0]).is_dir() and not is_pattern(photos[0]):
         return []
     if output is None:
         raise InputError("several photos need a folder for their pictures: give --output FOLDER")
@@ -120,8 +120,10 @@ def _optimize_several(jobs: list[Job], styles: list[str], options: dict[str, Any
 
 def _summarise(output: str | Path, result: OptimizeResult) -> None:
     for note in result.notes:
-        print(one_line(note))
-    print(f"{output}: {result.steps} steps in {clock(result.seconds)}, objective {result.objective:.5g} ({result.stopped})")
+        tell_result(note)
+    tell_result(
+        f"{output}: {result.steps} steps in {clock(result.seconds)}, objective {result.objective:.5g} ({result.stopped})"
+    )
 
 
 def _tell(result: OptimizeResult, output: str) -> int:

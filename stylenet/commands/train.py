@@ -12,6 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from stylenet.commands.parsing import VerbMixin, also_called, parsing
+from stylenet.commands.telling import tell_result
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
 from stylenet.errors import InputError, RunError
@@ -73,6 +74,10 @@ _SEVERAL = {
 }
 
 
+# How Lightning refuses options that do not go together, that this machine cannot meet, or whose package is not installed.
+_REFUSALS = (MisconfigurationException, ValueError, RuntimeError, TypeError, ImportError)
+
+
 class TrainCLI(LightningCLI):
     """Lightning's own command line, with what a style needs beside model, data and trainer."""
 
@@ -105,7 +110,7 @@ class TrainCLI(LightningCLI):
         self.trainer_defaults["callbacks"] = callbacks
         try:
             return super().instantiate_trainer(**{**kwargs, **added})
-        except (MisconfigurationException, ValueError, RuntimeError) as error:  # options that do not go together
+        except _REFUSALS as error:
             raise InputError(str(error)) from error
 
 
@@ -175,7 +180,7 @@ def _cli(words: list[str]) -> TrainCLI:
 def _tell(card: Card, path: str) -> None:
     training = card.training
     length = f"{training['steps']} steps in {clock(training['seconds'])}"
-    print(f"{path}: {', '.join([length, *_summary(card.metrics)])}")
+    tell_result(f"{path}: {', '.join([length, *_summary(card.metrics)])}")
     if training.get("ended"):
         raise RunError(f"{training['ended']} ({path})")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stylenet.commands.lines import FrameLine
 from stylenet.commands.outputs import default_video
 from stylenet.commands.parsing import VerbParser, also_called, keywords, parse, verb_parser
-from stylenet.commands.telling import INTERRUPTED, tell
+from stylenet.commands.telling import INTERRUPTED, tell, tell_result
 from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
 from stylenet.errors import Interrupted, RunError
@@ -55,7 +55,7 @@ def run(words: list[str]) -> int:
 def _tell(result: VideoResult, output: str) -> int:
     for note in result.notes:
         tell(f"note: {note}")
-    print(f"{output}: {result.frames} frames in {clock(result.seconds)} ({result.frames / result.seconds:.1f} a second)")
+    tell_result(f"{output}: {result.frames} frames in {clock(result.seconds)} ({result.frames / result.seconds:.1f} a second)")
     if result.stopped == "damaged":
         raise RunError(result.message)
     if result.stopped == "interrupted":

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from stylenet.devices import pick_device, pick_loss_precision
 from stylenet.durations import parse_seconds
-from stylenet.errors import InputError, Interrupted
+from stylenet.errors import InputError, Interrupted, RunError
 from stylenet.images.picture import resize
 from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.losses.settings import LossSettings
@@ -318,11 +318,19 @@ class _Search:
                     self.result.stopped = "observer"
                     break
                 if self.keeper is not None and self.keeper.due():
-                    self.keeper.save(self._state(index, objectives, loss, descent))
+                    self._save_state(self.keeper, self._state(index, objectives, loss, descent))
             descent.finish()
         finally:
             self._keep(descent)
         return descent.state()
+
+    def _save_state(self, keeper: StateFile, state: SearchState) -> None:
+        """Keep the state. On a disk that is full the search goes on, and a resume would begin at the state before."""
+        try:
+            keeper.save(state)
+        except RunError as error:
+            keeper.saved = time.monotonic()  # not after every step
+            self._note(f"the state of the search is not kept: {error}")
 
     def _state(self, index: int, objectives: list[float], loss: PerceptualLoss | TiledLoss, descent: Descent) -> SearchState:
         """Return what :meth:`run` needs to go on after this step."""

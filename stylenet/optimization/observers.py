@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stylenet.devices import versions
 from stylenet.durations import clock
+from stylenet.errors import RunError
 from stylenet.files import write_atomic
 from stylenet.images.picture import write_image
 from stylenet.optimization.engine import Iterate, Observer, Result
 from stylenet.progress import ProgressLine
+
+_logger = logging.getLogger(__name__)
 
 
 def together(observers: Sequence[Observer]) -> Observer:
@@ -26,6 +31,38 @@ def together(observers: Sequence[Observer]) -> Observer:
         return all(answer is not False for answer in answers)
 
     return observe
+
+
+class Extra:
+    """Something beside the picture of a search. If it cannot be written, this is told once, and the search goes on without.
+
+    Attributes:
+        what: it, in words.
+        lost: whether it was given up.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what, self.lost = what, False
+
+    @contextlib.contextmanager
+    def tried(self) -> Iterator[None]:
+        """Tell a disk that is full, or a place that has gone, where it is met inside of the ``with``."""
+        try:
+            yield
+        except (OSError, RunError) as error:
+            self.lost = True
+            reason = str(error) if isinstance(error, RunError) else error.strerror or str(error)
+            _logger.warning("%s is given up, and the search goes on without: %s", self.what, reason)
+
+    def observing(self, observer: Observer) -> Observer:
+        """Return an observer that is asked until it fails."""
+
+        def observe(iterate: Iterate) -> object:
+            with self.tried():
+                return None if self.lost else observer(iterate)
+            return None
+
+        return observe
 
 
 # The terms that compare with style pictures, by the first word of their names.

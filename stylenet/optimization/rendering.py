@@ -23,9 +23,7 @@ from stylenet.images.picture import (
     check_single,
     read_image,
     resize,
-    write_image,
 )
-from stylenet.images.sheets import contact_sheet
 from stylenet.inference.finish import Finish
 from stylenet.inference.stylizer import Stylizer
 from stylenet.losses.settings import LossSettings
@@ -34,9 +32,10 @@ from stylenet.modes import guest
 from stylenet.network.shipped import shipped_styles
 from stylenet.network.styles import Style
 from stylenet.optimization.engine import Iterate, Observer, Result, Stopped, optimize_pixels
-from stylenet.optimization.observers import RunLog, Snapshots, together
+from stylenet.optimization.observers import Extra, RunLog, Snapshots, together
 from stylenet.optimization.saving import state_path
 from stylenet.optimization.settings import OptimizeSettings
+from stylenet.optimization.writing import write_panel, write_result
 
 # Starts that need no file: these words win over files and styles of the same name.
 _KEYWORDS = ("content", "uniform", "normal", "style")
@@ -157,7 +156,13 @@ def optimize(
         # A coarser scale would only blur strokes that are in place already.
         settings = replace(settings, scales=1)
     run_log = _make_log(log, loss, settings)
-    observers = [one for one in (observe, run_log, _snapshots(target, save_every, quality, bits)) if one is not None]
+    log_extra, panel_extra = Extra("the log"), Extra("the panel")
+    observers: list[Observer] = [] if observe is None else [observe]
+    if run_log is not None:
+        observers.append(log_extra.observing(run_log))
+    if target is not None and save_every:
+        pictures = Snapshots(target, save_every, quality=quality, bits=bits)
+        observers.append(Extra("writing the picture so far").observing(pictures))
     if keep_colors == "luminance":
         observers = [_coloured(observer, photo.pixels) for observer in observers]
 
@@ -168,11 +173,13 @@ def optimize(
         found.notes += [note for one in paintings for note in _sharpness(one, photo, settings)]
         picture = replace(photo, pixels=found.picture.cpu(), notes=())
         if target is not None:
-            write_image(picture, target, quality=quality, bits=bits)
-            if panel:
-                _write_panel(photo, paintings, found, target, quality)
-        if run_log is not None:
-            run_log.close(found)
+            write_result(picture, target, quality, bits)
+            with panel_extra.tried():
+                if panel:
+                    write_panel(photo, paintings, found, target, quality)
+        with log_extra.tried():
+            if run_log is not None and not log_extra.lost:
+                run_log.close(found)
         return OptimizeResult(**{**vars(found), "picture": picture})
 
     try:
@@ -308,14 +315,3 @@ def _make_log(log: str | Path | None, loss: LossSettings, settings: OptimizeSett
         return None
     check_writable(Path(log) / "trace.json")
     return RunLog(Path(log), {"loss": asdict(loss), "settings": asdict(settings)})
-
-
-def _snapshots(target: Path | None, every: int, quality: int, bits: int) -> Snapshots | None:
-    return None if target is None or not every else Snapshots(target, every, quality=quality, bits=bits)
-
-
-def _write_panel(photo: Picture, paintings: list[Picture], result: Result, target: Path, quality: int) -> None:
-    pictures = [photo.pixels, *(painting.pixels for painting in paintings), result.picture]
-    labels = ["content", *(f"style: {Path(painting.name).name}" for painting in paintings), "result"]
-    sheet = contact_sheet(pictures, labels, columns=len(pictures), height=min(result.picture.shape[2], 512))
-    write_image(sheet, target.with_name(f"{target.stem}_panel{target.suffix}"), quality=quality)

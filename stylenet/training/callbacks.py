@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from stylenet.errors import InputError
+from stylenet.training.log import TrainingLog
 from stylenet.training.module import StyleTraining
 
 
@@ -98,5 +99,7 @@ class Previews(Callback):
         styled = network(photos).clamp(0, 1)
         grid = torch.cat([torch.cat(list(row), dim=2) for row in (photos, styled)], dim=1)
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
+            if isinstance(logger, TrainingLog):
+                logger.show("preview", grid.float().cpu(), trainer.global_step)
+            elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("preview", grid.float().cpu(), trainer.global_step)

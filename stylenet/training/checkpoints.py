@@ -16,9 +16,14 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from stylenet.errors import InputError, RunError, argument
+from stylenet.errors import InputError, RunError, argument, one_line
+from stylenet.recognition import also, what_is
 from stylenet.storage import copy, exists, fetched, is_address, is_folder, join, name_of, parent_of, replacing, walk
+from stylenet.tensor_files import check_archive
 from stylenet.training.steps import FinishedSteps
+
+# What a checkpoint begins as, be it whole or not.
+_AS_TORCH_WRITES = ("a zip archive or a file that torch saved", "a pickle")
 
 # What a run goes on from, and the one that was written before it.
 LAST, BEFORE_LAST = "last.ckpt", "last-1.ckpt"
@@ -88,7 +93,8 @@ def find_checkpoint(name: str, run: str | Path) -> str:
         return name
     path = join(run, "checkpoints", f"{name}.ckpt")
     if not _is_file(path):
-        raise InputError(f"nothing to resume: there is no {path}; {argument('run')} names the folder of the run")
+        where = f"there is no {path}; {argument('run')} names the folder of the run"
+        raise InputError(f"nothing to resume: {where}{_advice(path)}")
     return path
 
 
@@ -143,10 +149,17 @@ def _unpickled(place: str, map_location: Any) -> Any:
         raise InputError(f"no checkpoint {place!r}")
     path = fetched(place)
     try:
+        check_archive(path)
         return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # whatever a reader of pickles and archives makes of foreign bytes
-        what = "is empty" if not path.stat().st_size else "is no checkpoint of a training, or is damaged"
-        raise InputError(f"{place} {what}{_advice(place)}") from error
+        raise InputError(f"{place} {_what_instead(path)}{_advice(place)}") from error
+
+
+def _what_instead(path: Path) -> str:
+    what = what_is(path)
+    if what == "empty":
+        return "is empty"
+    return f"is no checkpoint of a training, or is damaged{also(what) if what not in _AS_TORCH_WRITES else ''}"
 
 
 def _checked(state: Any, place: str) -> dict[str, Any]:
@@ -154,6 +167,11 @@ def _checked(state: Any, place: str) -> dict[str, Any]:
     if missing:
         raise InputError(f"{place} holds no training to go on with: it lacks {', '.join(sorted(missing))}{_advice(place)}")
     return dict(state)
+
+
+def describe_misfit(place: str, error: Exception) -> str:
+    """Return a line for a checkpoint whose parts are of other kinds than a training's, with the older one that there is."""
+    return f"{place} does not fit this training, or is damaged ({one_line(error, 120)}){_advice(place)}"
 
 
 def _advice(place: str) -> str:

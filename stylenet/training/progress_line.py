@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, Timer
 
 from stylenet.durations import clock
+from stylenet.errors import one_line
 from stylenet.progress import ProgressLine
 from stylenet.training.module import StyleTraining
 
@@ -39,7 +40,7 @@ class TrainingProgress(ProgressBar):
         self.first_step = trainer.global_step
         plan = _plan(trainer, module)  # by every process: the log folder is agreed on by a broadcast
         if self.active:
-            self.line.stream.write(f"{plan}\n")
+            self.line.stream.write(f"{one_line(plan, 1000)}\n")
             self.line.stream.flush()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:

@@ -30,10 +30,11 @@ from stylenet.network.styles import Style, add_metrics, load_style, save_look, s
 from stylenet.network.transform_net import NetSettings, Preset
 from stylenet.storage import check_writable, exists, join
 from stylenet.training.callbacks import StyleWriter
-from stylenet.training.checkpoints import LAST, check_unused, find_checkpoint, pick_run
+from stylenet.training.checkpoints import LAST, check_unused, describe_misfit, find_checkpoint, pick_run
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import TRAINING_LOSS, StyleTraining
 from stylenet.training.progress_line import photos_a_step
+from stylenet.training.steps import FinishedSteps
 from stylenet.training.trainer_options import check_trainer, complete
 
 # When neither steps, epochs nor a time are given.
@@ -139,7 +140,7 @@ class _Session:
         callbacks += own if isinstance(own, list) else [own]
         try:
             self.trainer = Trainer(**{**self.options, **added, "callbacks": callbacks})
-        except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:  # options that do not go together
+        except (MisconfigurationException, ValueError, RuntimeError, TypeError, ImportError) as error:  # as Lightning refuses
             raise InputError(str(error)) from error
 
 
@@ -284,6 +285,11 @@ def fit(session: Session) -> Card | None:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except (SystemExit, KeyboardInterrupt) as error:  # Lightning makes one of the other, after the callbacks had their say
         raise Interrupted(_how_to_go_on(run)) from error
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError, AssertionError) as error:
+        begun = any(callback.begun for callback in cast(Any, trainer).callbacks if isinstance(callback, FinishedSteps))
+        if checkpoint is None or begun or isinstance(error, InputError | RunError):
+            raise
+        raise InputError(describe_misfit(checkpoint, error)) from error
     if dry:
         return None
     try:
@@ -310,7 +316,22 @@ def _measure(session: Session) -> dict[str, float]:
 
 
 def save(session: Session) -> None:
-    """Write what was learnt: a look, or a network with its looks, if it has any."""
+    """Write what was learnt: a look, or a network with its looks, if it has any.
+
+    Raises:
+        RunError: if it cannot be written; the checkpoint that the training has left is named.
+    """
+    try:
+        _save(session)
+    except RunError as error:
+        run = str(session.config.run)
+        if not exists(join(run, "checkpoints", LAST)):
+            raise
+        again = f"{argument('run', run)} {argument('ckpt_path', 'last')}"
+        raise RunError(f"{error}; the last checkpoint is kept: make room, and write the style by {again}") from error
+
+
+def _save(session: Session) -> None:
     module, card, path = session.model, _card(session), session.config.output
     learns = module.hparams["learns"]
     if learns != "all" and module.init is not None:

@@ -23,10 +23,11 @@ class FinishedSteps(Callback):
     Attributes:
         asked: a stop was asked for.
         whole: weights, optimizer and averages are those of the last finished step.
+        begun: everything is set up, and what a checkpoint holds is restored.
     """
 
     def __init__(self) -> None:
-        self.asked = self.whole = False
+        self.asked = self.whole = self.begun = False
         self._step = 0
         self._state: dict[str, Any] = {}
         self._keeps_statistics = False
@@ -36,6 +37,7 @@ class FinishedSteps(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that nothing is finished yet."""
+        self.begun = True
         self._step = trainer.global_step
         self._keeps_statistics = any(True for _ in pl_module.buffers())  # a batch normalisation's move in the forward pass
         self._listen()

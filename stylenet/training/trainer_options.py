@@ -6,14 +6,14 @@ from typing import Any
 
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, argument
 from stylenet.storage import join
 from stylenet.training.averaging import AveragedWeights
 from stylenet.training.callbacks import BudgetEnd, Previews, StyleWriter
 from stylenet.training.checkpoints import BestCheckpoint, CheckpointFiles, LastCheckpoint
+from stylenet.training.log import TrainingLog
 from stylenet.training.progress_line import TrainingProgress
 from stylenet.training.steps import FinishedSteps
 
@@ -25,6 +25,18 @@ _PRECISIONS = {
 }
 
 _ONE_PROCESS_OR_DDP = "auto, ddp (several devices or machines), or ddp_fork"
+
+# Callbacks of Lightning that would change what a training learns behind its back, and what to do instead.
+_CALLBACKS = {
+    "BaseFinetuning": "what learns is chosen by the option learns of the model",
+    "BatchSizeFinder": "it would try batches before the loss is set up: give batch_size itself",
+    "LearningRateFinder": "it would try rates on the training itself: give learning_rate",
+    "ModelPruning": "a style of single weights left out is no smaller: take a smaller network",
+}
+_AVERAGES = ("WeightAveraging", "StochasticWeightAveraging")
+
+# Numbers that Lightning takes as they are, and divides by or forgets.
+_LEAST = {"accumulate_grad_batches": 1, "gradient_clip_val": 0}
 
 # Ends of a training, none of which may be nothing at all.
 _LENGTHS = ("max_steps", "max_epochs", "limit_train_batches")
@@ -42,6 +54,13 @@ def check_trainer(options: Any) -> None:
     for name in _LENGTHS:
         if options.get(name) == 0:
             raise InputError(f"trainer.{name} is 0: nothing would be learnt, and no style written")
+    for name in ("val_check_interval", "check_val_every_n_epoch"):
+        if options.get(name) == 0:
+            raise InputError(f"trainer.{name} is 0: for no validation at all take limit_val_batches 0")
+    for name, least in _LEAST.items():
+        value = options.get(name)
+        if value is not None and not value >= least:  # nan is not
+            raise InputError(f"trainer.{name} is {value}: it must be {least} or more")
     precision = options.get("precision")
     if precision is not None and not any(precision in names for names in _PRECISIONS.values()):
         raise InputError(
@@ -58,6 +77,15 @@ def check_trainer(options: Any) -> None:
         )
 
 
+def _check_callbacks(callbacks: list[Callback], ema: float) -> None:
+    for callback in callbacks:
+        kinds = [kind.__name__ for kind in type(callback).__mro__]
+        for name in _CALLBACKS.keys() & set(kinds):
+            raise InputError(f"trainer.callbacks has {kinds[0]}: {_CALLBACKS[name]}")
+        if ema and any(name in kinds for name in _AVERAGES):
+            raise InputError(f"trainer.callbacks has {kinds[0]}, and weights are averaged already: add {argument('ema', 0)}")
+
+
 def complete(options: dict[str, Any], config: Any, writer: StyleWriter) -> tuple[dict[str, Any], list[Callback]]:
     """Return what is to be set beside a person's own options of the Trainer, and the callbacks to be added to theirs.
 
@@ -65,10 +93,14 @@ def complete(options: dict[str, Any], config: Any, writer: StyleWriter) -> tuple
         options: theirs, with classes made.
         config: all options of the command.
         writer: what writes the style at the end.
+
+    Raises:
+        InputError: for a callback that no style can be learnt with.
     """
     dry, bare = bool(options.get("fast_dev_run")), bool(options.get("barebones"))
     own = options.get("callbacks") or []
     own = own if isinstance(own, list) else [own]
+    _check_callbacks(own, config.ema)
     added: dict[str, Any] = {}
     callbacks: list[Callback] = [AveragedWeights(config.ema)] if config.ema else []
     steps = FinishedSteps()  # after the average, which belongs to a step
@@ -81,7 +113,7 @@ def complete(options: dict[str, Any], config: Any, writer: StyleWriter) -> tuple
     if bare:
         added |= {"log_every_n_steps": None, "enable_model_summary": None, "num_sanity_val_steps": None}
     elif options.get("logger") is None and not dry:
-        added["logger"] = TensorBoardLogger(config.run, name=None, version="log")
+        added["logger"] = TrainingLog(config.run, name=None, version="log")
     if added.get("logger", options.get("logger")) and not dry:
         callbacks += [Previews(), LearningRateMonitor("step")]
     plugins = options.get("plugins") or []

@@ -17,9 +17,15 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from training_kit import PAINTING, make_photos
+from world_kit import LAYERS, TRAINING
 
-from stylenet.commands.boundary import ended_by_signals
+from stylenet.commands.boundary import ended_at_once, ended_by_signals
 from stylenet.commands.cli import VERBS, main
+from stylenet.images.picture import read_image
+from stylenet.network.styles import load_style
+from stylenet.optimization import rendering, writing
+from stylenet.video.frames import uninterrupted
 
 PATH = "/data/out.png"
 ADVICE = (
@@ -114,6 +120,55 @@ def test_full_disk(content: Path, words: list[str]) -> None:
     assert [path.name for path in content.parent.iterdir()] == ["content.png"]
 
 
+SMALL_TRAINING = ["--photos", "photos", "--style", PAINTING, "--run", "run", "--steps", "25", *TRAINING]
+
+
+@pytest.mark.slow
+def test_full_disk_of_a_log(tmp_path: Path) -> None:
+    """The log of a training, which has grown beyond the style, is given up in one line."""
+    make_photos(tmp_path / "photos", 22)
+    extras = ["--data.val_size", "224", "--trainer.val_check_interval", "4", "--output", "a.safetensors"]
+    run = limited(["train", *SMALL_TRAINING, *extras], tmp_path, 700_000)
+    assert run.returncode == 0, run.stderr
+    assert "Traceback" not in run.stderr
+    assert run.stderr.count("the log is given up, and the training goes on without: File too large") == 1
+    assert load_style(tmp_path / "a.safetensors").card.training["steps"] == 25
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_full_disk_of_all_but_the_picture(content: Path) -> None:
+    """Log, panel and pictures on the way are given up, each in one line; the picture that was searched is written."""
+    words = ["content.png", "content.png", "--output", "out.png", "--steps", "4", "--device", "cpu", *LAYERS]
+    extras = ["--log", "log", "--panel", "--save_every", "1"]
+    (content.parent / "out_00001.png").mkdir()  # a place that cannot be written
+    run = limited(["optimize", *words, *extras], content.parent, 7_000)
+    assert run.returncode == 0, run.stderr
+    assert "Traceback" not in run.stderr
+    told = [line.partition(" is given up, and the search goes on without: ")[0] for line in run.stderr.splitlines()]
+    assert [line for line in told if line in ("the log", "the panel", "writing the picture so far")] == [
+        "writing the picture so far",
+        "the panel",
+        "the log",
+    ]
+    assert read_image(content.parent / "out.png").width == 48
+
+
+def test_a_picture_that_cannot_be_written_is_kept(
+    content: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where its place fills up or goes during hours of search, it is kept among temporary files."""
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr(writing, "scratch_folder", lambda: str(tmp_path / "kept"))
+    monkeypatch.setattr(rendering, "check_output", lambda *_: None)
+    place = tmp_path / "folder.png"
+    place.mkdir()
+    assert main(["optimize", str(content), str(content), "--output", str(place), "--steps", "1", "--device", "cpu"]) == 1
+    error = capfd.readouterr().err.splitlines()[-1]
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert error.startswith(f"stylenet: cannot write {place}: Is a directory; the picture is kept as {kept}")
+    assert read_image(kept).width == 48
+
+
 def test_full_stdout() -> None:
     command = [sys.executable, "-m", "stylenet", "styles"]
     with Path("/dev/full").open("w") as full:
@@ -133,6 +188,48 @@ def test_signals_are_interrupts(name: str) -> None:
 def _wait_for(number: int) -> None:
     os.kill(os.getpid(), number)
     time.sleep(5)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signals_where_ctrl_c_is_ignored(name: str) -> None:
+    """As in a background job of a shell, which would else go on for ever."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ended_by_signals(), pytest.raises(KeyboardInterrupt):
+            _wait_for(getattr(signal, name))
+        with ended_by_signals(), pytest.raises(KeyboardInterrupt):
+            _hold_back(getattr(signal, name))
+        with uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _hold_back(number: int) -> None:
+    went_on = False
+    try:
+        with uninterrupted():
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            went_on = True
+    finally:
+        assert went_on
+
+
+def test_signals_while_modules_are_loaded() -> None:
+    """Some catch every exception; the process ends by the signal itself, and the handler of before is back after."""
+    program = (
+        "import os, signal; from stylenet.commands.boundary import ended_at_once\n"
+        "with ended_at_once():\n    try: os.kill(os.getpid(), signal.{name})\n    except BaseException: pass\nprint('went on')"
+    )
+    for name in ("SIGINT", "SIGTERM"):
+        run = subprocess.run([sys.executable, "-c", program.format(name=name)], capture_output=True, text=True, check=False)
+        assert (run.returncode, run.stdout, run.stderr) == (-getattr(signal, name), "", "")
+    with ended_at_once():
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    with pytest.raises(KeyboardInterrupt):
+        _wait_for(signal.SIGINT)
 
 
 def test_what_is_ignored_stays_ignored() -> None:

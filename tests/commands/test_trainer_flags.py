@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from lightning.pytorch import Trainer
+from lightning.pytorch import Trainer, callbacks
 from training_kit import PAINTING, make_photos
 
 from stylenet.commands.cli import main
@@ -72,6 +72,29 @@ ALONE = [
     ({"max_steps": "-1", "max_epochs": "1", "val_check_interval": "0.5", "check_val_every_n_epoch": "1"}, "for 1 epochs;"),
 ]
 
+# Lightning's callbacks: what is asked for in one run, what is refused, and what no command can give.
+CALLBACKS = (
+    *("Checkpoint", "DeviceStatsMonitor", "LearningRateMonitor", "ModelSummary", "RichModelSummary", "SpikeDetection", "Timer"),
+    *("RichProgressBar", "GradientAccumulationScheduler", "OnExceptionCheckpoint"),
+)
+OPTIONS_OF_CALLBACKS = {
+    "GradientAccumulationScheduler": ["--trainer.callbacks.scheduling", "{0: 2}"],
+    "OnExceptionCheckpoint": ["--trainer.callbacks.dirpath", "RUN/broken"],
+}
+REFUSED_CALLBACKS = {
+    "BackboneFinetuning": "what learns is chosen by",
+    "BatchSizeFinder": "give batch_size itself",
+    "LearningRateFinder": "give learning_rate",
+    "ModelPruning": "take a smaller network",
+    "StochasticWeightAveraging": "weights are averaged already: add --ema 0",
+    "WeightAveraging": "weights are averaged already: add --ema 0",
+    "EMAWeightAveraging": "weights are averaged already: add --ema 0",
+}
+OPTIONS_OF_REFUSED = {"ModelPruning": {"pruning_fn": "l1_unstructured"}, "StochasticWeightAveraging": {"swa_lrs": "0.001"}}
+BASES = {"BaseFinetuning", "BasePredictionWriter", "Callback", "ProgressBar"}
+OF_FUNCTIONS = {"LambdaCallback", "ThroughputMonitor"}  # their arguments are functions, which a command line does not know
+ELSEWHERE_CALLBACKS = {"ModelCheckpoint", "TQDMProgressBar", "EarlyStopping"}  # in ALONE
+
 REFUSED = [
     ({"precision": "bf16-true"}, "trainer.precision is 'bf16-true': use 32-true, bf16-mixed, 16-mixed"),
     ({"precision": "64-true"}, "trainer.precision is '64-true'"),
@@ -84,7 +107,18 @@ REFUSED = [
     ({"strategy": "fsdp"}, "trainer.strategy is 'fsdp'"),
     ({"strategy": "deepspeed"}, "trainer.strategy is 'deepspeed'"),
     ({"accelerator": "abacus"}, "abacus"),
+    ({"accelerator": "tpu"}, "torch_xla"),
+    ({"devices": "a"}, "`devices` selected with `CPUAccelerator` should be an int > 0"),
+    ({"devices": "[0]"}, "`devices` selected with `CPUAccelerator` should be an int > 0"),
+    ({"accumulate_grad_batches": "0"}, "trainer.accumulate_grad_batches is 0: it must be 1 or more"),
+    ({"accumulate_grad_batches": "-2"}, "trainer.accumulate_grad_batches is -2: it must be 1 or more"),
+    ({"gradient_clip_val": "-1"}, "trainer.gradient_clip_val is -1: it must be 0 or more"),
+    ({"gradient_clip_val": ".nan"}, "trainer.gradient_clip_val is nan: it must be 0 or more"),
+    ({"val_check_interval": "0"}, "for no validation at all take limit_val_batches 0"),
+    ({"check_val_every_n_epoch": "0"}, "for no validation at all take limit_val_batches 0"),
     ({"profiler": "stopwatch"}, "it can only be one of ['simple', 'advanced', 'pytorch', 'xla']"),
+    ({"logger": "CometLogger"}, "CometLogger: Requirement 'comet-ml"),
+    ({"callbacks": "ThroughputMonitor"}, "ThroughputMonitor: "),
     ({"barebones": "true", "detect_anomaly": "true"}, "barebones"),
 ]
 
@@ -109,6 +143,11 @@ def words(folder: Path, run: Path, options: dict[str, str]) -> list[str]:
 def test_no_flag_is_forgotten() -> None:
     tried = {name.partition(".")[0] for table in (ALONE, REFUSED) for options, _ in table for name in options}
     assert {*tried, *TOGETHER, *ELSEWHERE} == set(inspect.signature(Trainer.__init__).parameters) - {"self"}
+
+
+def test_no_callback_is_forgotten() -> None:
+    tried = {*CALLBACKS, *REFUSED_CALLBACKS, *BASES, *OF_FUNCTIONS, *ELSEWHERE_CALLBACKS}
+    assert tried == set(callbacks.__all__)
 
 
 def told(folder: Path, run: Path, options: dict[str, str], capfd: pytest.CaptureFixture[str]) -> str:
@@ -143,6 +182,33 @@ def test_refused(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert error.count("\n") == 1, error
     assert text in error
     assert len(error) < 400
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_callbacks_together(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    given = words(folder, tmp_path, {})
+    for name in CALLBACKS:
+        given += [
+            "--trainer.callbacks+",
+            name,
+            *(word.replace("RUN", str(tmp_path)) for word in OPTIONS_OF_CALLBACKS.get(name, [])),
+        ]
+    assert main(given) == 0, capfd.readouterr().err
+    assert load_style(tmp_path / "a.safetensors").card.training["steps"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", REFUSED_CALLBACKS)
+def test_refused_callbacks(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
+    options = {"callbacks": name, **{f"callbacks.{key}": value for key, value in OPTIONS_OF_REFUSED.get(name, {}).items()}}
+    assert main(words(folder, tmp_path / "run", options)) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1, error
+    assert error.startswith(f"stylenet: trainer.callbacks has {name}")
+    assert REFUSED_CALLBACKS[name] in error
     assert not list(tmp_path.rglob("*.safetensors"))
 
 

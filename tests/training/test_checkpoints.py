@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, speaking_options
 from stylenet.training.averaging import AveragedWeights
 from stylenet.training.checkpoints import CheckpointFiles, check_unused, find_checkpoint, pick_run, read_checkpoint
 from stylenet.training.resuming import change_rate, compare_settings
@@ -78,11 +79,21 @@ def torched(value: object) -> bytes:
     return content.getvalue()
 
 
+def packed(content: bytes) -> bytes:
+    """The same archive with members that unfold to more than the file, as torch never writes them."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    return made.getvalue()
+
+
 FOREIGN = {
     "empty": (b"", "is empty"),
     "cut": (torched(saved(1))[:900], "is no checkpoint of a training, or is damaged"),
     "a page": (b"<!DOCTYPE html><html>not found</html>", "is no checkpoint"),
-    "a picture": (pictured(), "is no checkpoint"),
+    "a picture": (pictured(), r"is no checkpoint of a training, or is damaged: it is a picture \(PNG\)"),
+    "packed": (packed(torched(saved(1))), "is no checkpoint of a training, or is damaged"),
     "a pickle": (pickle.dumps({"a": 1}), "is no checkpoint|holds no training"),
     "a module": (torched(torch.nn.Linear(1, 1)), "is no checkpoint"),
     "of others": (torched({"model_state_dict": {}, "epoch": 3}), "holds no training to go on with: it lacks loops, "),
@@ -152,8 +163,9 @@ def test_what_a_training_may_change(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_what_a_training_cannot_change(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message) as caught:
+    with speaking_options(), pytest.raises(InputError) as caught:
         compare_settings(BEFORE, {**BEFORE, **change}, 8)
+    assert re.search(message, str(caught.value))
     assert re.search(r"go on with what it had, or begin anew with another --run", str(caught.value))
 
 

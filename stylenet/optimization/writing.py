@@ -1,0 +1,40 @@
+"""Write what a search has found: the picture, whatever it takes, and the panel beside it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from stylenet.errors import RunError
+from stylenet.files import scratch_folder
+from stylenet.images.picture import Picture, write_image
+from stylenet.images.sheets import contact_sheet
+from stylenet.optimization.engine import Result
+
+
+def write_result(picture: Picture, target: Path, quality: int, bits: int) -> None:
+    """Write the result; where that fails, hours of work are kept in the folder for temporary files.
+
+    Raises:
+        RunError: if it cannot be written where it should be.
+    """
+    try:
+        write_image(picture, target, quality=quality, bits=bits)
+    except RunError as error:
+        handle, kept = tempfile.mkstemp(prefix=f"{target.stem[:40]}_", suffix=target.suffix, dir=scratch_folder())
+        os.close(handle)
+        try:
+            write_image(picture, kept, quality=quality, bits=bits)
+        except RunError:
+            Path(kept).unlink(missing_ok=True)
+            raise error from error.__cause__
+        raise RunError(f"{error}; the picture is kept as {kept}") from error
+
+
+def write_panel(photo: Picture, paintings: list[Picture], result: Result, target: Path, quality: int) -> None:
+    """Write content, styles and result side by side."""
+    pictures = [photo.pixels, *(painting.pixels for painting in paintings), result.picture]
+    labels = ["content", *(f"style: {Path(painting.name).name}" for painting in paintings), "result"]
+    sheet = contact_sheet(pictures, labels, columns=len(pictures), height=min(result.picture.shape[2], 512))
+    write_image(sheet, target.with_name(f"{target.stem}_panel{target.suffix}"), quality=quality)
