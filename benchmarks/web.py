@@ -120,8 +120,8 @@ def measure(server: subprocess.Popen[str], port: int, root: Path, arguments: arg
 
     frame(), send_photo(port)  # what comes first loads the styles
     found: dict[str, Any] = {
-        "results": [load(frame, clients, arguments.requests) for clients in (1, 4, 16)],
-        "page": [load(lambda: send_photo(port), clients, arguments.photos) for clients in (1, 4, 16)],
+        "results": [load(frame, clients, max(clients, arguments.requests)) for clients in arguments.clients],
+        "page": [load(lambda: send_photo(port), clients, max(clients, arguments.photos)) for clients in arguments.clients],
         "parallel": load(frame, 50, 50),
         "refused": refusals(port, style, root),
         "memory_gb": [memory()],
@@ -148,9 +148,10 @@ def main() -> None:
     """Measure, and write a record and a plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--style", default="starry_night_swift")
-    parser.add_argument("--requests", type=int, default=64)
-    parser.add_argument("--photos", type=int, default=16)
-    parser.add_argument("--many", type=int, default=500)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16], help="how many at once, for each row")
+    parser.add_argument("--requests", type=int, default=48, help="frames for each row, or one for each client")
+    parser.add_argument("--photos", type=int, default=4, help="photos on the page for each row, or one for each client")
+    parser.add_argument("--many", type=int, default=500, help="frames between the two looks at the memory")
     parser.add_argument("--output", type=Path, default=Path("out/benchmarks"))
     arguments = parser.parse_args()
     command = [sys.executable, "-m", "stylenet", "web", "--port", "0", "--device", "cpu"]
