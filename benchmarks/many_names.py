@@ -59,10 +59,10 @@ def listed(count: int) -> dict[str, Any]:
     from stylenet.inference.blocks import Shard, cut, stream_jobs
 
     made_up_store.register()
-    before, began = _peak(), time.perf_counter()
+    before, began = _peak(), _now()
     photos = [len(block.jobs) for block in cut(stream_jobs([f"madeup://{count}"], "madeup://out", ["s"], Shard()))]
     assert sum(photos) == count
-    return _row("listed", count, time.perf_counter() - began, before, blocks=len(photos))
+    return _row("listed", count, began, before, blocks=len(photos))
 
 
 def styled(count: int) -> dict[str, Any]:
@@ -79,16 +79,24 @@ def styled(count: int) -> dict[str, Any]:
         return style_blocks(jobs, [lambda picture: picture], Files(), Manifest(output, scale.share, resume))  # type: ignore[list-item]
 
     made_up_store.register()
-    before, began = _peak(), time.perf_counter()
+    before, began = _peak(), _now()
     assert once(resume=False).done == count == made_up_store.MadeUpStore.written
-    row = _row("styled", count, time.perf_counter() - began, before)
-    began = time.perf_counter()
+    row = _row("styled", count, began, before)
+    began = _now()
     assert once(resume=True).skipped == count == made_up_store.MadeUpStore.written
-    return {**row, "resume_seconds": time.perf_counter() - began, "resume_more_mb": _peak() - before}
+    resumed = {"resume_processor_seconds": _now()[1] - began[1], "resume_peak_mb": _peak()}
+    return {**row, **resumed}
 
 
-def _row(what: str, count: int, seconds: float, before: float, **more: Any) -> dict[str, Any]:
-    return {"what": what, "photos": count, "seconds": seconds, "peak_mb": _peak(), "more_mb": _peak() - before, **more}
+def _row(what: str, count: int, began: tuple[float, float], before: float, **more: Any) -> dict[str, Any]:
+    seconds, processor = (now - then for now, then in zip(_now(), began, strict=True))
+    memory = {"peak_mb": _peak(), "more_mb": _peak() - before}
+    return {"what": what, "photos": count, "seconds": seconds, "processor_seconds": processor, **memory, **more}
+
+
+def _now() -> tuple[float, float]:
+    """Return the time of the clock and that of the processor, which other work on the machine does not change."""
+    return time.perf_counter(), time.process_time()
 
 
 def _peak() -> float:

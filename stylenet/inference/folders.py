@@ -14,7 +14,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from stylenet import storage
 from stylenet.errors import InputError
 from stylenet.formats import WRITTEN_PICTURES, ending, is_picture, kind_left_out, picture_endings
-from stylenet.storage.archives import member_place
+from stylenet.storage.archives import is_list, member_place
 from stylenet.storage.listing import walk
 from stylenet.storage.places import below, is_ordinary, is_web
 from stylenet.storage.reading import open_text
@@ -105,7 +105,7 @@ def find(word: str, output: str, left_out: Counter[str] | None = None) -> Iterat
     """
     if word == STREAM:
         yield word, Path("stdin.png")
-    elif word.lower().endswith(".txt"):
+    elif is_list(word):
         yield from _in_list(word)
     elif storage.is_archive(word):
         yield from _in_archive(word)
@@ -125,7 +125,7 @@ def names_several(word: str) -> bool:
     """Return whether a word stands for a folder, an archive, a list or a pattern; nothing is asked of a store for that."""
     if is_web(word) or word == STREAM:
         return False
-    if storage.is_archive(word) or word.lower().endswith(".txt"):
+    if storage.is_archive(word) or is_list(word):
         return True
     if storage.is_address(word):
         return glob.has_magic(word) or not is_picture(storage.name_of(word))

@@ -35,9 +35,17 @@ _opening = threading.Lock()
 
 
 def is_archive(place: Place) -> bool:
-    """Return whether a place is named as a zip archive."""
+    """Return whether a place is named as a zip archive, and is no folder of this machine."""
     text = os.fspath(place)
-    return text.startswith(_FOLDER) or (text.lower().endswith(".zip") and not text.startswith(MEMBER))
+    if text.startswith(_FOLDER):
+        return True
+    return text.lower().endswith(".zip") and not text.startswith(MEMBER) and (is_address(text) or not Path(text).is_dir())
+
+
+def is_list(place: Place) -> bool:
+    """Return whether a place is named as a list of files, and is no folder of this machine."""
+    text = os.fspath(place)
+    return text.lower().endswith(".txt") and (is_address(text) or not Path(text).is_dir())
 
 
 def is_member(place: Place) -> bool:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from stylenet.errors import InputError
 from stylenet.files import open_regular, scratch_folder
-from stylenet.storage.archives import MEMBER, is_member, open_member, split_member
+from stylenet.storage.archives import MEMBER, is_member, members, open_member, split_member
 from stylenet.storage.places import Place, is_address, name_of
 from stylenet.storage.ranges import open_ranges
 from stylenet.storage.stores import file_system, patiently
@@ -60,6 +60,9 @@ def exists(place: Place) -> bool:
     """
     if not is_address(place):
         return Path(place).exists()
+    if is_member(place):
+        archive, member = split_member(str(place))
+        return exists(archive) and member in members(archive)
     system, path = file_system(str(place))
     return patiently(str(place), lambda: bool(_info(system, path)))
 

@@ -128,3 +128,9 @@ def test_what_cannot_be(inputs: list[str], output: str, styles: list[str], messa
 
 def test_a_hidden_folder_that_is_named_is_read(tree: Path) -> None:
     assert [job.source for job in plan_jobs(["photos/.cache"], "out", ["s"])] == ["photos/.cache/e.jpg"]
+
+
+@pytest.mark.parametrize("name", ["album.zip", "album.txt"])
+def test_folders_named_as_something_else(name: str, tree: Path) -> None:
+    (tree / "photos").rename(tree / name)
+    assert f"{name}/b.jpg" in outputs(plan_jobs([name], "out", ["s"]))

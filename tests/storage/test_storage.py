@@ -177,6 +177,9 @@ def test_members_in_place(method: int, bucket: str, store: Store) -> None:
             store.healthy()
             assert storage.read(member_place(f"{bucket}/z.zip", name)) == reference.read(name)
             assert store.requests == {"GET": 1}
+    assert storage.exists(member_place(f"{bucket}/z.zip", "p/000.bin"))
+    assert not storage.exists(member_place(f"{bucket}/z.zip", "p/none.bin"))
+    assert not storage.exists(member_place(f"{bucket}/none.zip", "p/000.bin"))
 
 
 def test_threads_read_members_side_by_side(bucket: str) -> None:
