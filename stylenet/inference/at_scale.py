@@ -30,7 +30,8 @@ class Scale:
         engine: ``here`` for this process; ``ray`` for workers of Ray, on this machine or on a cluster; ``auto`` takes Ray where
             several devices or a cluster are asked for.
         devices: workers of Ray, each with its own device; ``auto`` for one on each GPU that Ray has, or a single one.
-        address: a cluster of Ray, such as ``auto`` or ``ray://HOST:10001``; without it Ray runs on this machine.
+        address: a cluster of Ray: ``auto`` for the one that this machine belongs to, or ``HOST:PORT``; without it Ray runs on
+            this machine.
         shard: ``3/100`` for the third of a hundred shares of the photos: one for each task of a Slurm array or a Kubernetes
             job, each with the same command but for this number.
         resume: go on where a run with the same photos, output and shard was stopped, by the notes that it kept beside the

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 from collections import deque
@@ -36,6 +37,12 @@ from stylenet.network.tiling import Tile
 # Photos of a task, tasks that a worker has in hand at once (one is styled while the other reads or writes), and tasks that are
 # handed out for each worker.
 _TASK, _AT_ONCE, _HANDED_OUT = 16, 2, 3
+
+# How Ray is started, where a person says nothing else: nothing is sent to anybody, and what goes wrong is told by exceptions.
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
+# Seconds that a cluster has to answer.
+_PATIENCE = 10.0
 
 # How often a task is begun anew whose worker died.
 _TRIES = 5
@@ -201,8 +208,8 @@ class _Run:
 @contextlib.contextmanager
 def _started(scale: Scale) -> Iterator[Any]:
     """Start Ray on this machine, or connect to a cluster."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is told by exceptions
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:
@@ -211,16 +218,35 @@ def _started(scale: Scale) -> Iterator[Any]:
         yield ray
         return
     here: dict[str, Any] = {}
-    if scale.address is None:
+    if scale.address is not None:
+        _check_answers(scale.address)
+    else:
         here["num_cpus"] = max(processor_cores(), 1 if scale.devices == "auto" else scale.devices)
     try:
         ray.init(scale.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **here)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises plain ones too
+        if scale.address is None:
+            raise RunError(f"Ray does not start: {error}") from error
         raise InputError(f"there is no cluster of Ray at {argument('address', scale.address)}: {error}") from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Fail now for a cluster that is not there: Ray itself asks for many minutes.
+
+    Raises:
+        InputError: if nobody listens at the address.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():  # such as ``auto``, which is found by Ray
+        return
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE).close()
+    except OSError as error:
+        raise InputError(f"nobody answers at {argument('address', address)}: {error.strerror or error}") from error
 
 
 def _workers(ray: Any, recipe: Any, device: str, scale: Scale) -> list[Any]:

@@ -20,7 +20,7 @@ import torch
 from conftest import noise
 from foreign_nets import randomised
 from PIL import Image
-from store_kit import Store
+from store_kit import Store, free_port
 
 from stylenet import storage
 from stylenet.commands.cli import main
@@ -252,3 +252,9 @@ def test_without_ray_it_is_said_what_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     assert stylize("in", "-s", "waves.safetensors", "-o", "out", "--devices", "2") == 2
     assert "several devices and clusters need the package ray: pip install 'stylenet[ray]'" in capsys.readouterr().err
+
+
+def test_a_cluster_that_is_not_there(world: str, ray: None, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    assert stylize("in", "-s", "waves.safetensors", "-o", "out", "--engine", "ray", "--address", address) == 2
+    assert f"nobody answers at --address {address}: Connection refused" in capsys.readouterr().err
