@@ -1,0 +1,43 @@
+"""What requests may name, by the parts of Gradio that a request goes through, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stylenet import InputError
+
+gradio = pytest.importorskip("gradio", reason="the page needs gradio: pip install 'stylenet[web]'")
+
+
+def sent(block: Any, path: str) -> Any:
+    """Return what a part of the page gets of a request that names a file."""
+    from gradio.processing_utils import async_move_files_to_cache
+
+    payload = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    return asyncio.run(async_move_files_to_cache(payload, block, check_in_upload_folder=True))
+
+
+def test_files_stay_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures, numbers and texts alike: a file of the folder is taken, any other and every address is refused."""
+    from stylenet.web.application import keep_files_within
+
+    root = (tmp_path / "root").resolve()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(root / "uploads"))
+    uploaded, secret = root / "uploads" / "abc" / "photo.png", tmp_path / "secret.png"
+    uploaded.parent.mkdir(parents=True)
+    for file in (uploaded, secret):
+        file.write_bytes(b"picture")
+    link = root / "uploads" / "link.png"
+    link.symlink_to(secret)
+    with gradio.Blocks() as page:
+        blocks = [gradio.Image(), gradio.File(), gradio.Slider(), gradio.Textbox(), gradio.State({})]
+    keep_files_within(root, page)
+    for block in blocks:
+        assert sent(block, str(uploaded))["path"] == str(uploaded)
+        for path in (str(secret), "/etc/passwd", f"{root}/../secret.png", str(link), "http://127.0.0.1:9/a.png", "photo.png"):
+            with pytest.raises(InputError, match="not uploaded here"):
+                sent(block, path)
