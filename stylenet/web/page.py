@@ -8,10 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from stylenet.web.folder_part import FolderPart
 from stylenet.web.forms import AT_ONCE, telling
 from stylenet.web.job_tab import JobTab, Seen
 from stylenet.web.optimize_tab import OptimizeTab
+from stylenet.web.several_photos import SeveralPhotos
 from stylenet.web.site import Site
 from stylenet.web.stylize_tab import StylizeTab
 from stylenet.web.train_tab import TrainTab
@@ -33,7 +33,7 @@ def build_page(site: Site) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Stylize"):
                 stylize = StylizeTab(site, name)
-                FolderPart(site, stylize)
+                SeveralPhotos(site, stylize)
             with gr.Tab("Optimize"):
                 optimize = OptimizeTab(site, name, timer)
             with gr.Tab("Train"):

@@ -16,7 +16,7 @@ from stylenet.web.site import Site
 from stylenet.web.stylize_tab import StylizeTab, order
 
 
-class FolderPart:
+class SeveralPhotos:
     """A fold below the first tab, which takes its style and finish from there.
 
     Args:
