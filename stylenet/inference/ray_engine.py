@@ -222,12 +222,16 @@ def _started(scale: Scale) -> Iterator[Any]:
         _check_answers(scale.address)
     else:
         here["num_cpus"] = max(processor_cores(), 1 if scale.devices == "auto" else scale.devices)
-    try:
-        ray.init(scale.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **here)
-    except Exception as error:  # Ray raises plain ones too
-        if scale.address is None:
-            raise RunError(f"Ray does not start: {error}") from error
-        raise InputError(f"there is no cluster of Ray at {argument('address', scale.address)}: {error}") from error
+    for last in (False, True):  # its processes give up after 30 s, which a machine with much to do may need
+        try:
+            ray.init(scale.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **here)
+            break
+        except Exception as error:  # Ray raises plain ones too
+            ray.shutdown()
+            if scale.address is not None:
+                raise InputError(f"there is no cluster of Ray at {argument('address', scale.address)}: {error}") from error
+            if last:
+                raise RunError(f"Ray does not start: {error}") from error
     try:
         yield ray
     finally:
