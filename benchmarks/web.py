@@ -104,7 +104,7 @@ def end_in_mid_job(server: subprocess.Popen[str], port: int, root: Path) -> dict
         "processes after its page was closed": len(jobs),
         "seconds to end": time.perf_counter() - began,
         "processes after SIGTERM": sum(job.is_running() for job in jobs),
-        "files after SIGTERM": len(list(root.iterdir())),
+        "files after SIGTERM": sorted(path.name for path in root.iterdir()),
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,9 @@ def make_application(site: Site, root: Path) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_sweep(root / "uploads"))
         yield
+        sweeping.cancel()
         site.queue.close()  # at SIGTERM: before connections are waited for
 
     application = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
@@ -50,6 +54,26 @@ def make_application(site: Site, root: Path) -> FastAPI:
         mcp_server=False,
     )
     return application
+
+
+async def _sweep(uploads: Path) -> None:
+    """Delete broken uploads again and again."""
+    while True:
+        await asyncio.sleep(60)
+        delete_broken(uploads)
+
+
+def delete_broken(uploads: Path, seconds: float = 600) -> None:
+    """Delete uploads that broke off: Gradio leaves what came so far beside the folders of those that are whole.
+
+    Args:
+        uploads: folder of Gradio's uploads.
+        seconds: time without another byte after which an upload counts as broken.
+    """
+    for part in uploads.glob("*"):
+        with contextlib.suppress(OSError):
+            if part.is_file() and time.time() - part.stat().st_mtime > seconds:
+                part.unlink()
 
 
 def keep_files_within(root: Path, page: gr.Blocks) -> None:

@@ -61,6 +61,8 @@ class Gate:
             return 403, "requests come from this server's own page alone"
         if self.token is not None and not self._brings_token(scope, headers):
             return 401, "open the address with ?token=... that stylenet web printed"
+        if "chunked" in headers.get("transfer-encoding", ""):
+            return 411, "say beforehand how many bytes come: browsers do"
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self.most:
             return 413, f"too large: {self.most // 1_000_000} MB are the limit"

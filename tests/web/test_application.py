@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,20 @@ import pytest
 from stylenet import InputError
 
 gradio = pytest.importorskip("gradio", reason="the page needs gradio: pip install 'stylenet[web]'")
+
+
+def test_broken_uploads_are_deleted(tmp_path: Path) -> None:
+    """What has not grown for long is, beside whole uploads in folders of their own and one that is under way."""
+    from stylenet.web.application import delete_broken
+
+    whole, broken, growing = tmp_path / "abc" / "photo.png", tmp_path / "tmp1", tmp_path / "tmp2"
+    whole.parent.mkdir()
+    for file in (whole, broken, growing):
+        file.write_bytes(b"picture")
+    for file in (whole, broken):
+        os.utime(file, (0, 0))
+    delete_broken(tmp_path)
+    assert [file.exists() for file in (whole, broken, growing)] == [True, False, True]
 
 
 def sent(block: Any, path: str) -> Any:

@@ -66,6 +66,7 @@ GUARDED = Gate(behind, None, TOKEN, 5000)
         ({"host": "localhost", "content-length": "5000"}, 5000, 200),
         ({"host": "localhost", "content-length": "2147483648"}, 0, 413),
         ({"host": "localhost", "content-length": "many"}, 0, 413),
+        ({"host": "localhost", "transfer-encoding": "chunked"}, 1000, 411),
         ({"host": "localhost"}, 9000, 599),
     ],
 )
