@@ -6,8 +6,9 @@ import argparse
 import glob
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
+from itertools import pairwise
 from typing import Any
 
 from jsonargparse import ArgumentError as JsonArgumentError
@@ -16,6 +17,7 @@ from jsonargparse import ArgumentParser, Namespace
 from stylenet.commands.help import HelpAll, short_help
 from stylenet.commands.recipes import Engine, RecipeOption, list_recipes, recipe_path, refuse_nested
 from stylenet.errors import InputError
+from stylenet.files import open_regular
 
 
 class VerbMixin:
@@ -49,6 +51,7 @@ class VerbMixin:
         The recipe is read by a small parser first: the defaults have to be there before the options.
         """
         words = [] if args is None else list(args)
+        _check_configs(words)
         if self.engine is not None:
             recipe = _named_recipe(words)
             paths = [] if recipe is None else [glob.escape(str(recipe_path(recipe, self.engine)))]
@@ -114,6 +117,19 @@ def also_called(parser: ArgumentParser, name: str, *others: str) -> None:
 
 # What jsonargparse says of a class, among all else that the value could have been.
 _PROBLEM = re.compile(r"Problem with given class_path '([\w.]+)':\s*(.+?)\s*(?=\n\s*- |\nGiven value|\Z)", re.DOTALL)
+
+
+def _check_configs(words: Sequence[str]) -> None:
+    """Refuse pipes and devices as files of options: the parser would wait for a pipe's writer for ever.
+
+    Raises:
+        InputError: if one is named.
+    """
+    named = [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    named += [after for word, after in pairwise(words) if word == "--config"]
+    for name in named:
+        with suppress(OSError):  # the parser says what is wrong with a file that cannot be opened
+            open_regular(name).close()
 
 
 @contextmanager
