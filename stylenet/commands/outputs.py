@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Container, Sequence
 from glob import has_magic
 from pathlib import Path, PurePosixPath
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from stylenet.formats import WRITTEN_PICTURES, WRITTEN_VIDEOS, ending
 from stylenet.inference.folders import STREAM, names_several
 from stylenet.network.look_blends import parse_blend
+from stylenet.storage.places import name_on_web
 
 _SEVERAL = "styled"
 
@@ -56,13 +56,13 @@ def _stem(source: str) -> str:
     if source == STREAM:
         return "stdin"
     if source.lower().startswith(("http://", "https://")):
-        return PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(source).path)).stem or "picture"
+        return PurePosixPath(name_on_web(source)).stem or "picture"
     return Path(source).stem or Path(source).resolve().stem or "picture"
 
 
 def _kept(source: str, endings: Container[str], otherwise: str) -> str:
     """Return the ending of the source, where a file of that kind can be written."""
-    suffix = ending(PurePosixPath(urllib.parse.urlsplit(source).path)) if "://" in source else ending(source)
+    suffix = ending(PurePosixPath(name_on_web(source))) if "://" in source else ending(source)
     return suffix if suffix in endings else otherwise
 
 

@@ -38,6 +38,8 @@ def recipe_path(recipe: str | Path, engine: Engine = "optimize") -> Path:
     if shipped.is_file():
         return shipped
     if Path(recipe).is_file():
+        if not Path(recipe).stat().st_size:
+            raise InputError(f"the recipe {recipe} is empty: it sets no option")
         return Path(recipe)
     raise InputError(f"no recipe {str(recipe)!r}: use one of {', '.join(list_recipes(engine))}, or the path of a YAML file")
 

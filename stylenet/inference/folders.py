@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-import urllib.parse
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from stylenet.errors import InputError
 from stylenet.formats import WRITTEN_PICTURES, ending, is_picture, kind_left_out, picture_endings
 from stylenet.storage.archives import is_list, member_place
 from stylenet.storage.listing import walk
-from stylenet.storage.places import below, is_ordinary, is_web
+from stylenet.storage.places import below, is_ordinary, is_web, name_on_web
 from stylenet.storage.reading import open_text
 
 STREAM = "-"
@@ -110,7 +109,7 @@ def find(word: str, output: str, left_out: Counter[str] | None = None) -> Iterat
     elif storage.is_archive(word):
         yield from _in_archive(word)
     elif is_web(word):
-        yield word, Path(Path(urllib.parse.unquote(urllib.parse.urlsplit(word).path)).name or "picture.png")
+        yield word, Path(name_on_web(word) or "picture.png")
     elif storage.is_address(word):
         yield from _in_store(word, output)
     elif Path(word).is_dir():

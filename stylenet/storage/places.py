@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import urllib.parse
 from pathlib import Path, PurePosixPath
 
 Place = str | os.PathLike[str]
@@ -16,6 +17,14 @@ def is_address(place: Place) -> bool:
 def is_web(place: Place) -> bool:
     """Return whether a place is a plain http(s) address."""
     return isinstance(place, str) and place.lower().startswith(("http://", "https://"))
+
+
+def name_on_web(address: str) -> str:
+    """Return the last part of the path of an http(s) address; empty where there is none, or the address makes no sense."""
+    try:
+        return PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(address).path)).name
+    except ValueError:  # the download says what is wrong with it
+        return ""
 
 
 def join(place: Place, *names: str) -> str:

@@ -180,7 +180,8 @@ def open_photo(photo: Photo, least: int) -> Image.Image:
             image.draft("RGB", (least, least))
             return _to_rgb(ImageOps.exif_transpose(image))
     except (InputError, RunError, *_DAMAGE) as error:
-        raise Unreadable(f"{photo}: {str(error) or type(error).__name__}") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Unreadable(f"{photo}: {reason}") from error
 
 
 def _read(photo: Photo) -> bytes:

@@ -247,7 +247,7 @@ def test_two_processes_train_one_style(words: list[str], tmp_path: Path) -> None
     [
         (["--style", "missing.jpg"], "missing.jpg"),
         (["--photos", "missing"], "no photos at 'missing'"),
-        (["--photos", PAINTING.replace("brush_strokes.jpg", "nothing.zip")], "no photos at"),
+        (["--photos", PAINTING.replace("brush_strokes.jpg", "nothing.zip")], "cannot read"),
         (["--recipe", "monet"], "no recipe 'monet'"),
         (["--output", "style.pth"], "change the ending of style.pth"),
         (["--network", "gigantic"], "gigantic"),
