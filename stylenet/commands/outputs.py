@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from stylenet.formats import WRITTEN_PICTURES, WRITTEN_VIDEOS, ending
 from stylenet.inference.folders import STREAM, names_several
 from stylenet.network.look_blends import parse_blend
-from stylenet.storage.places import name_on_web
+from stylenet.storage.places import is_web, name_on_web
 
 _SEVERAL = "styled"
 
@@ -40,7 +40,7 @@ def default_results(inputs: Sequence[str], styles: Sequence[str], sheet: bool) -
 
 def is_pattern(word: str) -> bool:
     """Return whether a word stands for what fits it; ``photo[1].jpg`` is a name where there is such a file."""
-    return has_magic(word) and not Path(word).exists()
+    return not is_web(word) and has_magic(word) and not Path(word).exists()
 
 
 def _label(styles: Sequence[str]) -> str:

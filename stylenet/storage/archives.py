@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from stylenet.errors import InputError
+from stylenet.files import open_regular
 from stylenet.storage.places import Place, is_address
 from stylenet.storage.ranges import RangedFile
 
@@ -117,6 +118,8 @@ class _Archive:
     def __init__(self, place: str, version: tuple[int, ...] | None) -> None:
         self.version = version
         self.store = RangedFile(place) if is_address(place) else None
+        if self.store is None:
+            open_regular(place).close()  # a pipe would keep the archive's reader waiting for ever
         self.zip = zipfile.ZipFile(place if self.store is None else cast(IO[bytes], io.BufferedReader(self.store)))
 
     def fetched(self, info: zipfile.ZipInfo) -> bytes:

@@ -27,7 +27,7 @@ WORK: dict[str, list[str]] = {
     "optimize": ["photo.jpg", "painting.jpg", "--output", "out.png", "--size", "48", "--device", "cpu", *LAYERS],
     "train": ["--style", PAINTING, "--photos", "photos", "--run", "run", "--steps", "1000", *TRAINING],
     "video": ["holiday.mp4", "--style", "my_style.safetensors", "--output", "out.mp4", "--device", "cpu"],
-    "evaluate": ["udnie", "--photos", "photos", "--picture", "painting.jpg", "--sizes", "64", "--device", "cpu"],
+    "evaluate": ["udnie", "--photos", "photos", "--sizes", "64", "--device", "cpu"],
     "export": ["my_style.safetensors", "--output", "out.onnx"],
     "features": ["photo.jpg", "--output", "out.png"],
     "reconstruct": ["photo.jpg", "--output", "out.png", "--size", "48", "--device", "cpu"],
