@@ -136,6 +136,8 @@ def test_every_option_reaches_the_function(verb: str, here: Path, monkeypatch: p
         given = words.split()
         if action.dest in ("style", "styles") and verb in ("optimize", "export"):  # in place of the positional argument
             given = ["photo.png", *given[2:]] if verb == "optimize" else given[1:]
+        if action.dest == "style" and verb == "video":  # which has room for one, and repeated options keep all their values
+            given = [word for word in given if word not in ("--style", "udnie")]
         with pytest.raises(Reached):
             module.run([*given, f"{action.option_strings[-1]}={another(action)}"])
         if verb == "optimize" and action.dest == "style":
