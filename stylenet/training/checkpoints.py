@@ -113,6 +113,8 @@ def pick_run(base: Path, resumed: bool) -> Path:
 
 
 def _is_file(place: str) -> bool:
+    if not is_address(place):
+        return Path(place).is_file()  # and no pipe, which would keep its reader waiting
     return exists(place) and not is_folder(place)
 
 
