@@ -41,10 +41,11 @@ def test_the_style_is_learnt(tmp_path: Path) -> None:
     photos = tiles(tmp_path)
     words = ["train", "--recipe", "fast", "--style", PAINTING, "--photos", str(photos / "photos")]
     words += ["--data.val_photos", str(photos / "held_out"), "--data.size", "96", "--data.val_size", "128"]
-    words += ["--model.style_size", "192", "--run", str(tmp_path / "run"), "--ema", "0.9"]
+    words += ["--model.style_size", "192", "--ema", "0.9"]
     words += ["--model.loss.style_layers", "{relu1_1: 0.25, relu2_1: 0.25, relu3_1: 0.25, relu4_1: 0.25}"]
-    assert main([*words, "--steps", "1", "--output", str(tmp_path / "untrained.safetensors")]) == 0
-    assert main([*words, "--steps", "220", "--output", str(tmp_path / "trained.safetensors")]) == 0
+    for name, steps in (("untrained", "1"), ("trained", "220")):
+        output = str(tmp_path / f"{name}.safetensors")
+        assert main([*words, "--steps", steps, "--run", str(tmp_path / name), "--output", output]) == 0
     trained, untrained = (style_left(tmp_path / f"{name}.safetensors") for name in ("trained", "untrained"))
     assert untrained > 2 * BOUND
     assert trained < BOUND
