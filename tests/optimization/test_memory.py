@@ -15,8 +15,6 @@ PROGRAM = """
 import json, resource, torch
 from stylenet.optimization.engine import optimize_pixels
 from stylenet.losses.settings import LossSettings
-import pytest
-
 from stylenet.optimization.settings import OptimizeSettings
 from stylenet.losses.vgg import VGG
 torch.manual_seed(0)
@@ -27,6 +25,7 @@ print(json.dumps({"steps": result.steps, "peak": resource.getrusage(resource.RUS
 """
 
 
+@pytest.mark.long
 def test_2048_pixels_stay_under_8_gb() -> None:
     """At 2048 x 1536, with the curvature pairs that a long search would add to this single step."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
