@@ -774,7 +774,8 @@ def kill_readers(folder: Path) -> None:
 def test_processes_that_are_killed_are_told(folder: Path) -> None:
     """In a process of its own: torch's handler raises wherever it happens to be when a child dies, be it in pytest itself."""
     places = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-    script = f"import sys; sys.path[:0] = {places!r}; import test_data, pathlib; test_data.kill_readers(pathlib.Path({str(folder)!r}))"
+    call = f"test_data.kill_readers(pathlib.Path({str(folder)!r}))"
+    script = f"import sys; sys.path[:0] = {places!r}; import test_data, pathlib; {call}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     told = done.stdout + done.stderr
     assert re.search(r"have ended or hang .* try workers=0|DataLoader worker .* is killed by signal", told), told
