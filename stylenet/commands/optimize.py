@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from stylenet.commands.outputs import default_picture, is_pattern
+from stylenet.commands.outputs import default_picture
 from stylenet.commands.parsing import VerbParser, also_called, keywords, parse, verb_parser
 from stylenet.commands.recipes import add_settings
 from stylenet.commands.telling import INTERRUPTED, STARTED, tell, tell_result
@@ -20,6 +20,7 @@ from stylenet.optimization.observers import SearchLine
 from stylenet.optimization.rendering import OptimizeResult, optimize
 from stylenet.optimization.series import optimize_series
 from stylenet.optimization.settings import OptimizeSettings
+from stylenet.storage.places import is_pattern
 
 _COMMON = (
     "style",

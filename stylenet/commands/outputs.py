@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from glob import has_magic
 from pathlib import Path, PurePosixPath
 
 from stylenet.formats import WRITTEN_PICTURES, WRITTEN_VIDEOS, ending
 from stylenet.inference.folders import STREAM, names_several
 from stylenet.network.look_blends import parse_blend
-from stylenet.storage.places import is_web, name_on_web
+from stylenet.storage.places import is_pattern, name_on_web
 
 _SEVERAL = "styled"
 
@@ -36,11 +35,6 @@ def default_results(inputs: Sequence[str], styles: Sequence[str], sheet: bool) -
         return default_picture(inputs[0], _label(styles))
     named = f"{_stem(inputs[0])}_{_label(styles)}"
     return named if len(inputs) == 1 and not is_pattern(inputs[0]) else _SEVERAL
-
-
-def is_pattern(word: str) -> bool:
-    """Return whether a word stands for what fits it; ``photo[1].jpg`` is a name where there is such a file."""
-    return not is_web(word) and has_magic(word) and not Path(word).exists()
 
 
 def _label(styles: Sequence[str]) -> str:

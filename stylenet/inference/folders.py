@@ -15,7 +15,7 @@ from stylenet.errors import InputError
 from stylenet.formats import WRITTEN_PICTURES, ending, is_picture, kind_left_out, picture_endings
 from stylenet.storage.archives import is_list, member_place
 from stylenet.storage.listing import walk
-from stylenet.storage.places import below, is_ordinary, is_web, name_on_web
+from stylenet.storage.places import below, is_ordinary, is_pattern, is_web, name_on_web
 from stylenet.storage.reading import open_text
 
 STREAM = "-"
@@ -114,7 +114,7 @@ def find(word: str, output: str, left_out: Counter[str] | None = None) -> Iterat
         yield from _in_store(word, output)
     elif Path(word).is_dir():
         yield from _in_folder(Path(word), Path(output), left_out)
-    elif Path(word).exists() or not glob.has_magic(word):
+    elif not is_pattern(word):
         yield _single(Path(word))  # a missing file is reported with the others that cannot be read
     else:
         yield from _matching(word, Path(output), left_out)
@@ -128,7 +128,7 @@ def names_several(word: str) -> bool:
         return True
     if storage.is_address(word):
         return glob.has_magic(word) or not is_picture(storage.name_of(word))
-    return Path(word).is_dir() or (glob.has_magic(word) and not Path(word).exists())
+    return Path(word).is_dir() or is_pattern(word)
 
 
 def _matching(word: str, output: Path, left_out: Counter[str] | None) -> Iterator[Found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.parse
+from glob import has_magic
 from pathlib import Path, PurePosixPath
 
 Place = str | os.PathLike[str]
@@ -17,6 +18,11 @@ def is_address(place: Place) -> bool:
 def is_web(place: Place) -> bool:
     """Return whether a place is a plain http(s) address."""
     return isinstance(place, str) and place.lower().startswith(("http://", "https://"))
+
+
+def is_pattern(word: Place) -> bool:
+    """Return whether a word stands for what fits it; ``photo[1].jpg`` is a name where there is such a file."""
+    return not is_web(word) and has_magic(os.fspath(word)) and not Path(word).exists()
 
 
 def name_on_web(address: str) -> str:

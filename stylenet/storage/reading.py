@@ -63,16 +63,21 @@ def exists(place: Place) -> bool:
     if is_member(place):
         archive, member = split_member(str(place))
         return exists(archive) and member in members(archive)
-    system, path = file_system(str(place))
-    return patiently(str(place), lambda: bool(_info(system, path)))
+    return bool(_info(str(place)))
 
 
-def _info(system: Any, path: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = system.info(path)
-    except FileNotFoundError:
-        return {}
-    return found
+def _info(address: str) -> dict[str, Any]:
+    """Return what a store tells of a file or folder; nothing where there is none."""
+    system, path = file_system(address)
+
+    def ask() -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = system.info(path)
+        except FileNotFoundError:
+            return {}
+        return found
+
+    return patiently(address, ask)
 
 
 def is_folder(place: Place) -> bool:
@@ -83,8 +88,7 @@ def is_folder(place: Place) -> bool:
     """
     if not is_address(place):
         return Path(place).is_dir()
-    system, path = file_system(str(place))
-    return patiently(str(place), lambda: _info(system, path).get("type") == "directory")
+    return _info(str(place)).get("type") == "directory"
 
 
 # Copies of files in stores, by address, and their addresses. They are deleted when the process ends.

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from stylenet.errors import InputError
 from stylenet.formats import is_picture, kind_left_out, picture_endings, tell_left_out
 from stylenet.storage import is_address, is_folder, join, list_names
-from stylenet.storage.places import is_web
+from stylenet.storage.places import is_pattern, is_web
 from stylenet.training.notes import say
 
 
@@ -37,7 +37,7 @@ def find_paintings(style: str | Sequence[str], leave_out: Sequence[str]) -> list
 
 def _expanded(source: str) -> list[str]:
     """Return a source, or what fits it as a pattern: shells leave those in quotes alone."""
-    if is_address(source) or is_web(source) or Path(source).exists() or not glob.has_magic(source):
+    if is_address(source) or not is_pattern(source):
         return [source]
     fitting = [path for path in sorted(glob.glob(source, recursive=True)) if is_picture(path) or Path(path).is_dir()]  # noqa: PTH207
     if not fitting:

@@ -22,6 +22,7 @@ from stylenet.formats import is_picture, kind_left_out, picture_endings
 from stylenet.images.decoding import opened
 from stylenet.images.fetching import read_picture_bytes
 from stylenet.storage import is_address, is_archive, join, members, open_member, open_read, parent_of, walk
+from stylenet.storage.places import is_pattern
 from stylenet.storage.reading import open_text
 
 
@@ -84,7 +85,7 @@ def _expanded(source: str | Path) -> list[str]:
 
 
 def _on_disk(source: str | Path) -> list[Path]:
-    if Path(source).exists() or not glob.has_magic(str(source)):
+    if not is_pattern(source):
         return [Path(source)]
     fitting = [Path(path) for path in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207
     fitting = [path for path in fitting if path.is_dir() or is_picture(path) or path.suffix.lower() in (".zip", ".txt")]

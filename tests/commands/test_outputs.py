@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from stylenet.commands.cli import main
-from stylenet.commands.outputs import default_picture, default_results, default_video, is_pattern
+from stylenet.commands.outputs import default_picture, default_results, default_video
+from stylenet.storage.places import is_pattern
 
 
 @pytest.fixture
