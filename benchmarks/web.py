@@ -76,7 +76,11 @@ def refusals(port: int, style: str, root: Path) -> dict[str, Any]:
         *_, last = client.take(client.upload(name, content))
         return str(last["output"].get("error"))
 
-    endless = send_endless(port, 2 * 10**9)
+    def size() -> float:
+        return sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) / 1e6
+
+    before = size()
+    endless, left = send_endless(port, 2 * 10**9), size() - before
     return {
         "a bomb, by the page": told("bomb.png", bomb()),
         "a bomb, as a frame": post_frame(port, style, bomb())[0],
@@ -84,7 +88,7 @@ def refusals(port: int, style: str, root: Path) -> dict[str, Any]:
         "text, as a frame": post_frame(port, style, b"no picture at all")[0],
         "2 GB, said beforehand": post_frame(port, style, b"x", 2 * 10**9)[0],
         "2 GB, not said beforehand": f"{endless[0]} after {endless[1] / 1e6:.0f} MB",
-        "MB left of it": round(sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) / 1e6, 1),
+        "MB left of it": round(left, 1),
         "a style that is not there": post_frame(port, "nothing", photo(512))[0],
         "a path for a style": post_frame(port, "..%2F..%2Fetc%2Fpasswd", photo(512))[0],
     }

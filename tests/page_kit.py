@@ -46,8 +46,10 @@ def opened(browser: Any, address: str, **options: Any) -> Iterator[Any]:
     page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
     page.set_default_timeout(120_000)
     page.goto(address)
-    yield page
-    context.close()
+    try:
+        yield page
+    finally:
+        context.close()
     assert requests
     elsewhere = [url for url in requests if not url.startswith(("blob:", "data:")) and _host(url) != _host(address)]
     assert not elsewhere

@@ -205,7 +205,7 @@ def test_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no picture that can be read" in refused["text, by the page"]
     assert [refused[name] for name in ("a bomb, as a frame", "text, as a frame", "a path for a style")] == [400, 400, 404]
     assert refused["2 GB, said beforehand"] == 413
-    assert refused["MB left of it"] < 2
+    assert refused["MB left of it"] < 0.1
     assert record["memory_gb"][1] < record["memory_gb"][0] + 0.2
     end = record["end"]
     assert end["processes after its page was closed"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -28,10 +29,11 @@ SEARCH = "Choose a photo and a painting"
 
 
 @contextmanager
-def serving(*words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Yield the address that ``stylenet web`` prints, and its process."""
+def serving(*words: str, temporary: Path | None = None) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Yield the address that ``stylenet web`` prints, and its process, with a folder for its temporary files."""
     command = [sys.executable, "-m", "stylenet", "web", "--port", "0", "--device", "cpu", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "TMPDIR": str(temporary)} if temporary else None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
         try:

@@ -34,9 +34,8 @@ def recipe_path(recipe: str | Path, engine: Engine = "optimize") -> Path:
     Raises:
         InputError: if there is neither.
     """
-    shipped = recipe_folder(engine) / f"{recipe}.yaml"
-    if shipped.is_file():
-        return shipped
+    if str(recipe) in list_recipes(engine):
+        return recipe_folder(engine) / f"{recipe}.yaml"
     if Path(recipe).is_file():
         if not Path(recipe).stat().st_size:
             raise InputError(f"the recipe {recipe} is empty: it sets no option")

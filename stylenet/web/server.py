@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import ipaddress
 import os
 import secrets
@@ -79,10 +80,8 @@ def check_packages() -> None:
     Raises:
         InputError: if Gradio is not installed.
     """
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise InputError("the page needs the package gradio: pip install 'stylenet[web]'") from error
+    if importlib.util.find_spec("gradio") is None:  # imported later: Gradio picks its temporary folder when it is
+        raise InputError("the page needs the package gradio: pip install 'stylenet[web]'")
 
 
 def check_token(host: str, token: str | None) -> str | None:

@@ -108,14 +108,13 @@ def test_requests_name_no_file_and_no_address(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.browser
-def test_terminated_in_mid_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminated_in_mid_job(tmp_path: Path) -> None:
     """A job goes on when its page is closed; SIGTERM ends the server and the job, and nothing is left behind."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
     def jobs() -> bytes:
         return subprocess.run(["pgrep", "-f", f"stylenet optimize {tmp_path}"], capture_output=True, check=False).stdout
 
-    with chromium() as browser, serving() as (address, process):
+    with chromium() as browser, serving(temporary=tmp_path) as (address, process):
         context = browser.new_context()
         page = context.new_page()
         page.set_default_timeout(120_000)
@@ -128,4 +127,4 @@ def test_terminated_in_mid_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
     assert not jobs()
-    assert not list(tmp_path.glob("stylenet_web_*"))
+    assert not list(tmp_path.iterdir())
