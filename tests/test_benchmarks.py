@@ -202,7 +202,7 @@ def test_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert record["parallel"]["styled"] + record["parallel"]["refused"] == 50
     refused = record["refused"]
     assert "40 megapixels are the limit" in refused["a bomb, by the page"]
-    assert "no picture that can be read" in refused["text, by the page"]
+    assert "not a picture in a format that is known here" in refused["text, by the page"]
     assert [refused[name] for name in ("a bomb, as a frame", "text, as a frame", "a path for a style")] == [400, 400, 404]
     assert refused["2 GB, said beforehand"] == 413
     assert refused["MB left of it"] < 0.1

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 import stylenet
 from stylenet import Finish, InputError, Picture, Style, Stylizer
+from stylenet.images.decoding import opened
 from stylenet.web.limits import Limits, safe_name, written_suffix
 from stylenet.web.shelf import Shelf
 
@@ -99,15 +98,8 @@ class Painter:
         Raises:
             InputError: for what is no picture, or one with too many pixels: told before they are decoded.
         """
-        try:
-            with Image.open(photo) as image:
-                width, height = image.size
-        except Image.DecompressionBombError as error:
-            raise InputError(
-                f"{photo.name} has too many pixels: {self.limits.megapixels:g} megapixels are the limit"
-            ) from error
-        except Exception as error:  # Pillow raises nearly anything on bytes that make no sense
-            raise InputError(f"{photo.name} is no picture that can be read: use a JPEG, PNG, WebP or TIFF") from error
+        with opened(photo.name, photo.read_bytes(), allow_huge=True) as image:
+            width, height = image.size
         if width * height > self.limits.megapixels * 1e6:
             raise InputError(f"{photo.name} is {width} x {height} pixels: {self.limits.megapixels:g} megapixels are the limit")
         if min(width, height) < _EDGE:

@@ -22,6 +22,9 @@ from stylenet.images import decoding, fetching
 from stylenet.images.decoding import FORMATS, MOST_SCANS, count_scans
 from stylenet.images.picture import read_image
 from stylenet.training.photos import Photo, Unreadable, open_photo
+from stylenet.web.limits import Limits
+from stylenet.web.painting import Painter
+from stylenet.web.shelf import Shelf
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\n{} loop\n"
 
@@ -45,7 +48,11 @@ def train_packed(path: Path) -> None:
     open_photo(Photo(str(archive), path.name), 16)
 
 
-WAYS = [style, style_bytes, train, train_packed]
+def page(path: Path) -> None:
+    Painter(Shelf([], path.parent), Limits(), "cpu").read(path)
+
+
+WAYS = [style, style_bytes, train, train_packed, page]
 
 
 def saved(kind: str, **options: object) -> bytes:
@@ -81,7 +88,7 @@ CASES: dict[str, tuple[bytes, str]] = {
     "HTML": (b"<!doctype html><title>404</title>", "an HTML page"),
     "a style": (struct.pack("<Q", 60) + b'{"a":' + bytes(90), "a safetensors file"),
     "one row": (png(89_000_000, 1), "89000000 x 1 pixels: a picture needs at least 2"),
-    "huge": (png(20_000, 20_000), "20000 x 20000 pixels, more than the 89 million"),
+    "huge": (png(20_000, 20_000), "20000 x 20000 pixels(, more than the 89 million|: 40 megapixels are the limit)"),
     "many scans": (many_scans(MOST_SCANS + 1), f"a JPEG of more than {MOST_SCANS} scans"),
     "empty": (b"", "empty|not a picture"),
 }

@@ -138,7 +138,7 @@ def test_rejected_files(browser: Any, address: str, tmp_path: Path) -> None:
     Image.new("1", (6400, 6400)).save(huge)
     with page_of(browser, address) as page:
         give(page, 0, text)
-        page.wait_for_selector("text=text.png is no picture that can be read")
+        page.wait_for_selector("text=text.png is not a picture in a format that is known here")
         panel(page).get_by_label("Remove Image").click()
         give(page, 0, huge)
         page.wait_for_selector("text=huge.png is 6400 x 6400 pixels: 40 megapixels are the limit")

@@ -77,7 +77,7 @@ def test_paint_all(painter: Painter, tmp_path: Path) -> None:
         assert found.namelist() == ["001_a.webp", "not_styled.txt"]
         told = found.read("not_styled.txt").decode().splitlines()
     assert told == archive.failures
-    assert "b.png is no picture that can be read" in told[0]
+    assert "b.png is not a picture in a format that is known here" in told[0]
     assert "c.png is 1100 x 1000 pixels: 1 megapixels are the limit" in told[1]
 
 
