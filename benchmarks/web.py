@@ -1,4 +1,5 @@
-"""``stylenet web`` under load: photos of 512 pixels from 1, 4 and 16 clients, 50 at once, memory after 500, what it refuses.
+"""``stylenet web`` under load: photos of 512 pixels from 1, 4 and 16 clients, 50 at once, memory after 500, what it refuses,
+and the frames a second that a webcam's page shows in Chromium.
 
 Every request goes to a server of its own, on loopback. With the defaults it takes about three minutes on two cores.
 """
@@ -6,8 +7,10 @@ Every request goes to a server of its own, on loopback. With the defaults it tak
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -108,8 +111,35 @@ def end_in_mid_job(server: subprocess.Popen[str], port: int, root: Path) -> dict
         "processes after its page was closed": len(jobs),
         "seconds to end": time.perf_counter() - began,
         "processes after SIGTERM": sum(job.is_running() for job in jobs),
-        "files after SIGTERM": sorted(path.name for path in root.iterdir()),
+        # torch keeps what its compiler makes, for whoever needs it next
+        "files after SIGTERM": sorted(path.name for path in root.iterdir() if not path.name.startswith("torchinductor_")),
     }
+
+
+def webcam(port: int, style: str, seconds: float, size: str = "384") -> float | None:
+    """Return the frames a second that the page Live shows, with Chromium's test picture as the camera, on the same machine.
+
+    It is None where Playwright or Chromium are missing, or no seconds are given.
+    """
+    program = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
+    if not seconds or program is None or importlib.util.find_spec("playwright") is None:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream=fps=30"]
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=program, args=flags)
+        page = browser.new_context(permissions=["camera"]).new_page()
+        page.goto(f"http://127.0.0.1:{port}/live/")
+        page.wait_for_selector("body[data-ready]")
+        page.select_option("#style", style)
+        page.select_option("#size", size)
+        page.click("#camera")
+        page.wait_for_selector("#status:has-text('×')")
+        page.wait_for_timeout(1000 * seconds)  # the rate shown is that of the last 60 frames
+        rate = float(page.get_attribute("#picture", "data-rate") or 0)
+        browser.close()
+    return rate
 
 
 def measure(server: subprocess.Popen[str], port: int, root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -128,6 +158,7 @@ def measure(server: subprocess.Popen[str], port: int, root: Path, arguments: arg
         "page": [load(lambda: send_photo(port), clients, max(clients, arguments.photos)) for clients in arguments.clients],
         "parallel": load(frame, 50, 50),
         "refused": refusals(port, style, root),
+        "webcam_frames_per_second": webcam(port, style, arguments.webcam),
         "memory_gb": [memory()],
     }
     load(frame, 4, arguments.many)
@@ -142,6 +173,8 @@ def tell(record: dict[str, Any], many: int) -> None:
             rate = f"{row['per_second']:.2f} a second, median {row['median']:.2f} s, worst {row['worst']:.2f} s"
             print(f"{what}: {row['clients']:>2} clients: {row['styled']} of {row['requests']}, {rate}")
     print(f"50 at once: {record['parallel']['styled']} styled, {record['parallel']['refused']} refused")
+    if (rate := record["webcam_frames_per_second"]) is not None:
+        print(f"webcam: {rate:.1f} frames a second at 384 pixels")
     before, after = record["memory_gb"]
     print(f"memory before and after {many}: {before:.2f} and {after:.2f} GB")
     for what, answer in {**record["refused"], **record["end"]}.items():
@@ -155,6 +188,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16], help="how many at once, for each row")
     parser.add_argument("--requests", type=int, default=48, help="frames for each row, or one for each client")
     parser.add_argument("--photos", type=int, default=4, help="photos on the page for each row, or one for each client")
+    parser.add_argument("--webcam", type=float, default=20.0, help="seconds to watch the webcam's page; 0 for not at all")
     parser.add_argument("--many", type=int, default=500, help="frames between the two looks at the memory")
     parser.add_argument("--output", type=Path, default=Path("out/benchmarks"))
     arguments = parser.parse_args()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stylenet.evaluation.measures import evaluate as evaluate
     from stylenet.images.picture import Picture as Picture
     from stylenet.images.picture import read_image as read_image
+    from stylenet.images.picture import read_size as read_size
     from stylenet.images.picture import write_image as write_image
     from stylenet.inference.finish import Finish as Finish
     from stylenet.inference.stylizer import Stylizer as Stylizer
@@ -77,6 +78,7 @@ __all__ = [
     "load_style",
     "optimize",
     "read_image",
+    "read_size",
     "reconstruct",
     "save_style",
     "stylize",
@@ -115,6 +117,7 @@ _HOME = {
     "load_style": "network.styles.load_style",
     "optimize": "optimization.rendering.optimize",
     "read_image": "images.picture.read_image",
+    "read_size": "images.picture.read_size",
     "reconstruct": "evaluation.figures.reconstruct",
     "save_style": "network.styles.save_style",
     "stylize": "inference.stylizer.stylize",

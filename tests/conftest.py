@@ -1,6 +1,7 @@
 """Pictures that several tests read, and which tests ``make quick`` leaves out.
 
-``tests/slow.txt`` names the test functions that take long. ``pytest --measure`` writes it anew, for the tests that it runs.
+``tests/slow.txt`` names the test functions that take long, with their seconds. ``pytest --measure`` writes it anew, for the
+tests that it runs.
 """
 
 from __future__ import annotations
@@ -43,14 +44,25 @@ def style(tmp_path: Path) -> Path:
 SLOW = Path(__file__).parent / "slow.txt"
 # Seconds of processor time, all cases of a test function together, from which it is slow. Wall time would depend on what else
 # the machine has to do.
-LIMIT = 0.5
+LIMIT = 0.3
 
 _seconds = pytest.StashKey[dict[str, float]]()
+
+
+def read_slow() -> dict[str, float]:
+    """Return the seconds of each slow test function."""
+    lines = (line.split() for line in SLOW.read_text().splitlines())
+    return {name: float(seconds) for name, seconds in lines}
 
 
 def function_of(item: pytest.Item) -> str:
     """Return the name of a test without its parameters, such as ``tests/test_files.py::test_atomic``."""
     return item.nodeid.partition("[")[0]
+
+
+def file_of(name: str) -> str:
+    """Return the file of a test."""
+    return name.partition("::")[0]
 
 
 def processor_time() -> float:
@@ -73,10 +85,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    slow = set(SLOW.read_text().split())
+    slow = read_slow()
     for item in items:
         if function_of(item) in slow:
             item.add_marker(pytest.mark.slow)
+    if (
+        "PYTEST_XDIST_WORKER" in os.environ
+    ):  # the longest file first: begun last, it would keep one core busy and the others idle
+        files: dict[str, float] = {}
+        for name in {function_of(item) for item in items}:
+            files[file_of(name)] = files.get(file_of(name), 0.0) + slow.get(name, 0.0)
+        items.sort(key=lambda item: -files[file_of(item.nodeid)])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -91,6 +110,5 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     seconds = session.config.stash[_seconds]
     if session.config.getoption("--measure") and seconds:
-        unmeasured = set(SLOW.read_text().split()) - seconds.keys()
-        slow = unmeasured | {name for name, taken in seconds.items() if taken > LIMIT}
-        SLOW.write_text("\n".join(sorted(slow)) + "\n")
+        slow = {name: taken for name, taken in {**read_slow(), **seconds}.items() if taken > LIMIT}
+        SLOW.write_text("".join(f"{name} {taken:.1f}\n" for name, taken in sorted(slow.items())))

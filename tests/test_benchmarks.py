@@ -196,9 +196,11 @@ def test_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bad requests are refused, memory does not grow, and nothing is left of a server that is ended while a job runs."""
     pytest.importorskip("gradio", reason="the page needs gradio: pip install 'stylenet[web]'")
-    record = run(monkeypatch, tmp_path / "out", "web", "--clients", "1", "2", "--requests", "3", "--photos", "1", "--many", "8")
+    words = ["--clients", "1", "2", "--requests", "3", "--photos", "1", "--many", "8", "--webcam", "2"]
+    record = run(monkeypatch, tmp_path / "out", "web", *words)
     for what, counts in (("results", [(1, 3), (2, 3)]), ("page", [(1, 1), (2, 2)])):
         assert [(row["clients"], row["styled"]) for row in record[what]] == counts
+    assert record["webcam_frames_per_second"] is None or record["webcam_frames_per_second"] > 0
     assert record["parallel"]["styled"] + record["parallel"]["refused"] == 50
     refused = record["refused"]
     assert "40 megapixels are the limit" in refused["a bomb, by the page"]

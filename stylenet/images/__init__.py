@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stylenet.images.picture import as_picture as as_picture
     from stylenet.images.picture import encode_image as encode_image
     from stylenet.images.picture import read_image as read_image
+    from stylenet.images.picture import read_size as read_size
     from stylenet.images.picture import resize as resize
     from stylenet.images.picture import write_image as write_image
     from stylenet.images.sheets import contact_sheet as contact_sheet
@@ -41,6 +42,7 @@ __all__ = [
     "match_colors",
     "read_image",
     "read_mask",
+    "read_size",
     "resize",
     "write_image",
 ]
@@ -51,7 +53,7 @@ __getattr__ = exporter(
         "color": ["KeepColors", "blend", "keep_colors", "luminance", "match_colors"],
         "fetching": ["Source"],
         "masks": ["read_mask"],
-        "picture": ["Picture", "PictureLike", "as_picture", "encode_image", "read_image", "resize", "write_image"],
+        "picture": ["Picture", "PictureLike", "as_picture", "encode_image", "read_image", "read_size", "resize", "write_image"],
         "sheets": ["contact_sheet"],
         "sizes": ["SizeRule"],
     },

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from stylenet.errors import InputError, argument
 from stylenet.formats import WRITTEN_PICTURES, ending
-from stylenet.images.decoding import HUGE
-from stylenet.images.fetching import Source
+from stylenet.images.decoding import HUGE, opened
+from stylenet.images.fetching import Source, fetch
 from stylenet.images.inputs import check_range, check_shape, check_tensor, to_tensors
 from stylenet.images.sizes import SizeRule
 from stylenet.modes import guest
@@ -191,6 +191,21 @@ def read_image(
         need = argument("allow_huge", True)
         raise InputError(f"size {size} makes {picture.name} {wanted[0]} x {wanted[1]} pixels: that many need {need}")
     return picture.resized(size, upscale)
+
+
+def read_size(source: Source) -> tuple[int, int]:
+    """Return width and height of an encoded picture as its file has them, before any orientation; no pixels are decoded.
+
+    Args:
+        source: a path, an address, bytes or a binary file.
+
+    Raises:
+        InputError: in one line, for anything that is not a picture.
+        RunError: for a store that does not answer.
+    """
+    name, data = fetch(source)
+    with opened(name, data, allow_huge=True) as image:
+        return image.size
 
 
 def as_picture(source: PictureLike, name: str = "the picture", *, allow_huge: bool = False) -> Picture:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import torch
+
+from stylenet.cores import threads
 from stylenet.deprecation import renamed
 from stylenet.devices import give_back_memory, processor_cores
 from stylenet.errors import InputError, Interrupted, RunError, argument
@@ -19,6 +22,7 @@ from stylenet.images.fetching import read_for, stop_waiting
 from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, write_image
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.folders import STREAM, Job
+from stylenet.inference.lanes import count_lanes, takes_a_lane
 from stylenet.inference.stylizer import Stylizer
 from stylenet.memory import free_main_memory
 from stylenet.storage import exists
@@ -127,6 +131,13 @@ class Summary:
     interrupted: bool = False
     broke: bool = False
 
+    def take(self, part: Summary) -> None:
+        """Add what came of one picture before its results are written."""
+        self.skipped += part.skipped
+        self.failures += part.failures
+        self.notes += part.notes
+        self.broke |= part.broke
+
     @property
     def tried(self) -> int:
         """Return how many pictures are dealt with, one way or the other."""
@@ -171,44 +182,100 @@ def style_jobs(
     Raises:
         Interrupted: after Ctrl-C, with the summary so far.
     """
-    summary, started = Summary(), time.monotonic()
-    tell = observe or (lambda *_: None)
-    most_ahead, stopped = _most_ahead(stylizers), threading.Event()
-    readers = ThreadPoolExecutor(most_ahead, initializer=read_for, initargs=(stopped,))
-    writers = ThreadPoolExecutor(most_ahead)
-    writing: deque[_Writing] = deque()
+    work = _Work(jobs, stylizers, files, observe or (lambda *_: None))
     try:
-        for job, handed in _read_ahead(jobs, files, readers, most_ahead):
-            results, large = _Writing(job.source), _is_large(handed[0])
-            if large:
-                give_back_memory()
-            for styled, output in try_to_style(job, handed, stylizers, summary):
-                if large:  # before the last result the photo was let go of
-                    give_back_memory()
-                results.futures.append(writers.submit(files.write, styled, output))
-                del styled
-            if results.futures:
-                writing.append(results)
-            while len(writing) > (0 if large else most_ahead):
-                writing.popleft().settle(summary)
-            summary.seconds = time.monotonic() - started
-            tell(summary, len(jobs))
-        while writing:
-            writing.popleft().settle(summary)
+        work.do()
     except _HopelessError as error:
-        summary.message = str(error)
+        work.summary.message = str(error)
     except KeyboardInterrupt:
-        summary.message, summary.interrupted = "interrupted", True
-        stop_waiting(stopped)
+        work.summary.message, work.summary.interrupted = "interrupted", True
     finally:
-        # What a writer has begun is finished.
-        readers.shutdown(wait=False, cancel_futures=True)
-        writers.shutdown(cancel_futures=True)
-    summary.seconds = time.monotonic() - started
-    tell(summary, len(jobs))
-    if summary.interrupted:
-        raise Interrupted(summary.message, summary)
-    return summary
+        work.end()
+    work.tell()
+    if work.summary.interrupted:
+        raise Interrupted(work.summary.message, work.summary)
+    return work.summary
+
+
+class _Work:
+    """All jobs, with the threads that read, style and write.
+
+    On a processor pictures of moderate size are styled beside each other, one on each core; a larger one has all cores.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], stylizers: Sequence[Stylizer], files: Files, observe: Callable[[Summary, int], None]
+    ) -> None:
+        self.jobs, self.stylizers, self.files, self.observe = jobs, stylizers, files, observe
+        self.summary, self.started = Summary(), time.monotonic()
+        self.cores, self.lanes = torch.get_num_threads(), count_lanes(stylizers)
+        self.most_ahead, self.stopped = max(_most_ahead(stylizers), self.lanes), threading.Event()
+        self.readers = ThreadPoolExecutor(self.most_ahead, initializer=read_for, initargs=(self.stopped,))
+        self.stylers, self.writers = ThreadPoolExecutor(self.lanes), ThreadPoolExecutor(self.most_ahead)
+        self.styling: deque[Future[_Styled]] = deque()
+        self.writing: deque[_Writing] = deque()
+
+    def do(self) -> None:
+        """Do all jobs, and settle them in their order."""
+        with threads(1 if self.lanes > 1 else self.cores):
+            for job, handed in _read_ahead(self.jobs, self.files, self.readers, self.most_ahead):
+                if self.lanes > 1 and takes_a_lane(handed[0]):
+                    self.styling.append(self.stylers.submit(self._style, job, handed))
+                    self._settle_styled(self.lanes)
+                else:
+                    self._settle_styled(0)
+                    self._style_alone(job, handed)
+            self._settle_styled(0)
+        self._settle_written(0)
+
+    def end(self) -> None:
+        """Stop all threads; what a writer has begun is finished."""
+        if self.summary.interrupted:
+            stop_waiting(self.stopped)
+        self.readers.shutdown(wait=False, cancel_futures=True)
+        self.stylers.shutdown(cancel_futures=True)
+        self.writers.shutdown(cancel_futures=True)
+
+    def tell(self) -> None:
+        """Tell the state."""
+        self.summary.seconds = time.monotonic() - self.started
+        self.observe(self.summary, len(self.jobs))
+
+    def _style(self, job: Job, handed: list[Read], large: bool = False) -> _Styled:
+        """Style one picture, and hand its results to the writers."""
+        part, results = Summary(), _Writing(job.source)
+        for styled, output in try_to_style(job, handed, self.stylizers, part):
+            if large:  # before the last result the photo was let go of
+                give_back_memory()
+            results.futures.append(self.writers.submit(self.files.write, styled, output))
+            del styled
+        return _Styled(part, results)
+
+    def _style_alone(self, job: Job, handed: list[Read]) -> None:
+        """Style a picture on all cores."""
+        large = _is_large(handed[0])
+        if large:
+            give_back_memory()
+        with threads(self.cores):
+            styled = self._style(job, handed, large)
+        self._settle(styled, 0 if large else self.most_ahead)
+
+    def _settle_styled(self, most: int) -> None:
+        """Settle pictures in lanes until few are left."""
+        while len(self.styling) > most:
+            self._settle(self.styling.popleft().result(), self.most_ahead)
+
+    def _settle(self, styled: _Styled, most: int) -> None:
+        """Take note of what came of a picture, and wait until few are left to be written."""
+        self.summary.take(styled.part)
+        if styled.results.futures:
+            self.writing.append(styled.results)
+        self._settle_written(most)
+        self.tell()
+
+    def _settle_written(self, most: int) -> None:
+        while len(self.writing) > most:
+            self.writing.popleft().settle(self.summary)
 
 
 class _HopelessError(Exception):
@@ -235,6 +302,14 @@ class _Writing:
                     raise _HopelessError(str(error)) from error
         if all(self.source != source for source, _ in summary.failures):
             summary.done += 1
+
+
+@dataclass(frozen=True)
+class _Styled:
+    """A picture that was styled; its results are on their way to the disk."""
+
+    part: Summary
+    results: _Writing
 
 
 def is_hopeless(error: Exception) -> bool:

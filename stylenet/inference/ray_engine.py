@@ -36,7 +36,7 @@ from stylenet.network.tiling import Tile
 
 # Photos of a task, tasks that a worker has in hand at once (one is styled while the other reads or writes), and tasks that are
 # handed out for each worker.
-_TASK, _AT_ONCE, _HANDED_OUT = 16, 2, 3
+_TASK, _AT_ONCE, _HANDED_OUT = 8, 2, 3
 
 # How Ray is started, where a person says nothing else: nothing is sent to anybody, and what goes wrong is told by exceptions.
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}

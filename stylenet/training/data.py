@@ -155,7 +155,7 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
                 batch = next(batches)
             except StopIteration:
                 return
-            except (InputError, RuntimeError) as error:
+            except (InputError, RuntimeError, OSError, EOFError) as error:
                 raise _in_own_words(error) from error
             self.handed_out = count
             yield batch
@@ -177,7 +177,8 @@ def _in_own_words(error: Exception) -> Exception:
     last = told.splitlines()[-1] if told else type(error).__name__
     if isinstance(error, InputError):
         return InputError(last.removeprefix(f"{InputError.__module__}.{InputError.__name__}: "))
-    if "timed out" in str(error) or "DataLoader worker" in str(error):
+    ended = isinstance(error, (ConnectionError, EOFError))  # a pipe whose other end was closed in the middle of a batch
+    if ended or "timed out" in str(error) or "DataLoader worker" in str(error):
         advice = f"/dev/shm or their memory may be full, or the disk does not answer: try {argument('workers', 0, 'data')}"
         return RunError(f"the processes that read photos have ended or hang ({last}): {advice}")
     return error

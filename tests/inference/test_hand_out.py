@@ -99,7 +99,7 @@ def test_every_photo_is_in_one_task(run: Any, tmp_path: Path) -> None:
     summary, ray = run(good)
     assert (summary.done, summary.failed) == (500, 0)
     assert sorted(job.source for task in ray.tasks for job in task) == [job.source for job in JOBS]
-    assert max(map(len, ray.tasks)) == 16
+    assert max(map(len, ray.tasks)) == 8
     assert not left(tmp_path)
 
 

@@ -1,8 +1,8 @@
-// Sends the newest frame of the webcam when one has come back; two are on the way, so that the network never waits for the camera.
+// Sends the newest frame of the webcam when one has come back; three are on the way, so that the network never waits for the camera.
 const element = (id) => document.getElementById(id);
 const [style, size, button, canvas] = ["style", "size", "camera", "picture"].map(element);
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
-const ON_THE_WAY = 2;
+const ON_THE_WAY = 3;
 let stream = null;
 let [times, sent, drawn] = [[], 0, 0];
 
