@@ -93,7 +93,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "PYTEST_XDIST_WORKER" in os.environ
     ):  # the longest file first: begun last, it would keep one core busy and the others idle
         files: dict[str, float] = {}
-        for name in {function_of(item) for item in items}:
+        for name in sorted({function_of(item) for item in items}):  # every worker has to find the same order
             files[file_of(name)] = files.get(file_of(name), 0.0) + slow.get(name, 0.0)
         items.sort(key=lambda item: -files[file_of(item.nodeid)])
 

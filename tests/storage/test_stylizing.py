@@ -189,10 +189,10 @@ def ray() -> None:
     pytest.importorskip("ray")
 
 
-def by_ray(world: str, *more: str) -> subprocess.Popen[str]:
+def by_ray(world: str, *more: str, start_new_session: bool = False) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "stylenet", "stylize", f"{world}/in", "-s", "waves.safetensors", "-o", f"{world}/out"]
     command += ["--devices", "2", "--device", "cpu", "--precision", "32", *more]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=start_new_session)
 
 
 def workers(driver: int) -> list[psutil.Process]:
@@ -223,9 +223,11 @@ def test_ray_makes_the_same_pixels_with_faults_and_a_broken_photo(world: str, st
 
 @pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_workers_that_are_killed(times: int, world: str, ray: None) -> None:
-    """At random moments, while they style: every photo once, none half-written, nobody waits for ever."""
-    for number in range(20, 20 + 15 * times):
-        storage.write(f"{world}/in/more/{number:03d}.png", photo(number))
+    """At random moments, while they style, with an unreadable photo in every hundred: all others once, none half-written."""
+    numbers = range(20, 20 + 15 * times)
+    broken = [number for number in numbers if number % 100 == 30]
+    for number in numbers:
+        storage.write(f"{world}/in/more/{number:03d}.png", b"no picture" if number in broken else photo(number))
     process = by_ray(world)
     killed = 0
     random = np.random.default_rng(0)
@@ -238,12 +240,35 @@ def test_workers_that_are_killed(times: int, world: str, ray: None) -> None:
             os.kill(found[int(random.integers(len(found)))].pid, signal.SIGKILL)
             killed += 1
     reader.join()
-    assert process.returncode == 0, "".join(told)
+    assert process.returncode == 1, "".join(told)
+    assert sum("not styled: " in line for line in told) == len(broken) > 0
     assert killed == times
     written = [name for name in storage.walk(f"{world}/out") if name.endswith(".png")]
-    assert len(written) == len(set(written)) == 20 + 15 * times
+    assert len(written) == len(set(written)) == 20 + 15 * times - len(broken)
     for name in written:
         pixels(f"{world}/out/{name}")
+
+
+def test_ctrl_c_on_ray(world: str, ray: None) -> None:
+    """As a terminal sends it, to the whole group: one line, no worker is left, and the rest is done by the next run."""
+    for number in range(20, 120):
+        storage.write(f"{world}/in/more/{number:03d}.png", photo(number, (240, 320)))
+    process = by_ray(world, "--resume", start_new_session=True)
+    while not any(name.endswith(".png") for name in storage.walk(f"{world}/out")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    written = [name for name in storage.walk(f"{world}/out") if name.endswith(".png")]
+    for name in written:
+        pixels(f"{world}/out/{name}")
+    assert 0 < len(written) < 120
+    assert stylize(f"{world}/in", "-s", "waves.safetensors", "-o", f"{world}/out", "--shard", "1/1", "--resume") == 0
+    assert sum(name.endswith(".png") for name in storage.walk(f"{world}/out")) == 120
 
 
 def test_without_ray_it_is_said_what_to_install(
