@@ -6,10 +6,12 @@ standard deviation) travels with the weights and is applied here and nowhere els
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -24,6 +26,9 @@ from stylenet.errors import InputError
 from stylenet.tensor_files import read_weights
 
 _logger = logging.getLogger(__name__)
+
+# Seconds that a server of weights may be silent.
+_SILENCE = 60.0
 
 Architecture = Literal["vgg16", "vgg19"]
 Pooling = Literal["max", "average"]
@@ -292,13 +297,25 @@ def _torchvision_url(architecture: Architecture) -> str:
     return str(weights.url)
 
 
+@contextlib.contextmanager
+def _answers_within(seconds: float) -> Iterator[None]:
+    """Give up connections that are silent for so long: torch.hub would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 def _download_torchvision(architecture: Architecture) -> object:
     url = _torchvision_url(architecture)
     target = _hub_file(url)
     if not target.exists():
         _logger.warning("downloading the torchvision weights of %s (about 550 MB) from %s", architecture, url)
     try:
-        state: object = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+        with _answers_within(_SILENCE):
+            state: object = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (URLError, OSError) as error:
         raise InputError(
             f"cannot download {url} ({error}): with no network, put that file at {target}, give its path as the weights,"

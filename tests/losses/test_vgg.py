@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import importlib.util
 import pickle
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -394,6 +395,26 @@ def test_download(
     assert torch.equal(load_weights("torchvision")["conv3_4.weight"], state["features.16.weight"])
     assert "downloading" not in caplog.text
     assert F.mse_loss(weights["conv1_1.weight"], state["features.0.weight"]) == 0
+
+
+@pytest.mark.parametrize("begins", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc"], ids=["no answer", "cut off"])
+def test_a_server_that_is_silent(begins: bytes, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up, and nothing half-written is left."""
+    monkeypatch.setattr(vgg_module, "_SILENCE", 0.5)
+    held = []
+
+    def answer() -> None:
+        held.append(listening.accept()[0])
+        held[0].sendall(begins)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        use_url(monkeypatch, f"http://127.0.0.1:{listening.getsockname()[1]}/vgg19-00000000.pth")
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(InputError, match=r"cannot download .*timed out"):
+            load_weights("torchvision")
+    assert not list(hub.glob("*"))
+    assert socket.getdefaulttimeout() is None
+    held[0].close()
 
 
 def test_no_network(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
