@@ -36,6 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch, output: Path, name: str, *words: str) -
     return record
 
 
+@pytest.mark.long
 def test_table1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["--sizes", "64x48", "--presets", "quarter", "--repeats", "2", "--gatys_steps", "3"]
     record = run(monkeypatch, tmp_path / "out", "table1", *words)
@@ -65,6 +66,7 @@ def test_training_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert record["ratio"] == pytest.approx(sum(seconds["baseline"]) / sum(seconds["stylenet"]))
 
 
+@pytest.mark.long
 def test_optimize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["--content", PAINTING.replace("brush_strokes", "woodcut"), "--pixels", "6400", "--steps", "4", "--repeats", "2"]
     record = run(monkeypatch, tmp_path / "out", "optimize", *words)
@@ -81,6 +83,7 @@ def test_optimize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ours["reached"]["saved"]["judged"] <= theirs["saved"]
 
 
+@pytest.mark.long
 def test_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = run(monkeypatch, tmp_path / "out", "sizes", "udnie", PAINTING, "--megapixels", "0.01", "0.02", "--whole", "0.01")
     assert [(row["megapixels"], row["way"]) for row in record["rows"]] == [(0.01, "strips"), (0.01, "whole"), (0.02, "auto")]
@@ -130,6 +133,7 @@ def test_fig5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> N
             assert photo["equivalent"] == (below.index(True) if any(below) else row["iterations"])
 
 
+@pytest.mark.long
 def test_fig5_takes_the_curves_of_the_same_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
     words = ["--photos", photos, "--count", "2", "--sizes", "64", "--start", "noise", "--iterations"]
     first = run(monkeypatch, tmp_path / "first", "fig5", "starry_night", *words, "3")
@@ -168,6 +172,7 @@ def test_quality_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phot
             assert 0 < row["content"] < row["objective"]
 
 
+@pytest.mark.long
 def test_warm_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
     words = ["starry_night", "--photos", photos, "--count", "2", "--size", "64", "--iterations", "6", "--steps", "4"]
     record = run(monkeypatch, tmp_path / "out", "warm_start", *words, "--history", "3")
@@ -186,6 +191,7 @@ def test_warm_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str
         assert row["steps"][1] == pytest.approx(sum(counts) / 2)
 
 
+@pytest.mark.long
 def test_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [PAINTING, PAINTING, "--megapixels", "0.01", "--tiles", "0", "64", "--steps", "1", "--device", "cpu"]
     record = run(monkeypatch, tmp_path / "out", "prints", *words)

@@ -111,6 +111,7 @@ def last_step(path: Path) -> int:
     return int(torch.load(path, weights_only=True)["global_step"]) if path.is_file() else 0
 
 
+@pytest.mark.long  # training/test_stops.py stops trainings in every run of the tests
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_killed_and_resumed_is_never_stopped(words: list[str], tmp_path: Path) -> None:
     """Bit for bit: SIGKILL in the middle of the second epoch (6 steps each), workers, averaged weights."""
