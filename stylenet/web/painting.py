@@ -104,14 +104,19 @@ class Painter:
         """Read an uploaded picture.
 
         Raises:
-            InputError: for what is no picture, or one with too many pixels: told before they are decoded.
+            InputError: for what is no picture, or one with too many pixels: told before they are decoded. It names the file as
+                its owner does, and not where it lies on the server.
         """
-        width, height = stylenet.read_size(photo)
-        if width * height > self.limits.megapixels * 1e6:
-            raise InputError(f"{photo.name} is {width} x {height} pixels: {self.limits.megapixels:g} megapixels are the limit")
-        if min(width, height) < _EDGE:
-            raise InputError(f"{photo.name} is {width} x {height} pixels: each side needs {_EDGE} or more")
-        return stylenet.read_image(photo, size)
+        try:
+            width, height = stylenet.read_size(photo)
+            if width * height > self.limits.megapixels * 1e6:
+                limit = f"{self.limits.megapixels:g} megapixels are the limit"
+                raise InputError(f"{photo.name} is {width} x {height} pixels: {limit}")
+            if min(width, height) < _EDGE:
+                raise InputError(f"{photo.name} is {width} x {height} pixels: each side needs {_EDGE} or more")
+            return stylenet.read_image(photo, size)
+        except InputError as error:
+            raise InputError(str(error).replace(str(photo), photo.name)) from error
 
     def check(self, photo: Path) -> None:
         """Fail for a picture that cannot be read.
