@@ -44,7 +44,7 @@ def style(tmp_path: Path) -> Path:
 SLOW = Path(__file__).parent / "slow.txt"
 # Seconds of processor time, all cases of a test function together, from which it is slow. Wall time would depend on what else
 # the machine has to do.
-LIMIT = 0.2
+LIMIT = 0.1
 
 _seconds = pytest.StashKey[dict[str, float]]()
 
