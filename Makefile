@@ -16,7 +16,7 @@ test:  ## run the whole test suite
 	@scripts/test
 
 quick:  ## run the tests that take no longer than a moment each
-	@$(SETUP) OMP_NUM_THREADS=1 python -m pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow and not long"
+	@scripts/test -m "not slow and not long"
 
 slow:  ## run the whole test suite and note which tests are too slow for `make quick`
 	@$(SETUP) python -m pytest --measure
