@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError as JsonArgumentError
 from jsonargparse import ArgumentParser, Namespace
 
 from stylenet.commands.help import HelpAll, short_help
-from stylenet.commands.recipes import Engine, RecipeOption, list_recipes, recipe_path, refuse_nested
+from stylenet.commands.recipes import Engine, RecipeOption, check_size, list_recipes, recipe_path, refuse_nested
 from stylenet.errors import InputError
 from stylenet.files import open_regular
 
@@ -120,7 +121,8 @@ _PROBLEM = re.compile(r"Problem with given class_path '([\w.]+)':\s*(.+?)\s*(?=\
 
 
 def _check_configs(words: Sequence[str]) -> None:
-    """Refuse pipes and devices as files of options: the parser would wait for a pipe's writer for ever.
+    """Refuse pipes and devices as files of options, for whose writer the parser would wait for ever, and what is far too large
+    for one, which it would read whole.
 
     Raises:
         InputError: if one is named.
@@ -130,6 +132,7 @@ def _check_configs(words: Sequence[str]) -> None:
     for name in named:
         with suppress(OSError):  # the parser says what is wrong with a file that cannot be opened
             open_regular(name).close()
+            check_size(Path(name))
 
 
 @contextmanager

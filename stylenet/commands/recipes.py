@@ -28,6 +28,10 @@ def list_recipes(engine: Engine = "optimize") -> list[str]:
     return sorted(path.stem for path in recipe_folder(engine).glob("*.yaml"))
 
 
+# Bytes of a file of options; those that come with stylenet have less than two thousand.
+_LARGEST = 1_000_000
+
+
 def recipe_path(recipe: str | Path, engine: Engine = "optimize") -> Path:
     """Return the path of a shipped recipe by its name, or of any YAML file.
 
@@ -39,8 +43,20 @@ def recipe_path(recipe: str | Path, engine: Engine = "optimize") -> Path:
     if Path(recipe).is_file():
         if not Path(recipe).stat().st_size:
             raise InputError(f"the recipe {recipe} is empty: it sets no option")
+        check_size(Path(recipe))
         return Path(recipe)
     raise InputError(f"no recipe {str(recipe)!r}: use one of {', '.join(list_recipes(engine))}, or the path of a YAML file")
+
+
+def check_size(path: Path) -> None:
+    """Refuse what is far too large for a file of options, which a parser would read whole.
+
+    Raises:
+        InputError: if it is.
+        OSError: if there is no file.
+    """
+    if (size := path.stat().st_size) > _LARGEST:
+        raise InputError(f"{path} is no file of options: it has {size:,} bytes")
 
 
 def add_settings(parser: ArgumentParser) -> None:

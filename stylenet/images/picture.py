@@ -7,6 +7,7 @@ settled here: orientation, colour profile, bit depth, palette, CMYK, transparenc
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -24,9 +25,12 @@ from stylenet.images.fetching import Source, fetch
 from stylenet.images.inputs import check_range, check_shape, check_tensor, to_tensors
 from stylenet.images.sizes import SizeRule
 from stylenet.modes import guest
-from stylenet.storage import check_writable, is_address, write
+from stylenet.storage import check_apart, check_writable, is_address, write
 
 _BAND = 256  # rows
+
+# Alpha, in 0..1, up to which a pixel's colour cannot be told from none.
+_HARDLY_SEEN = 1 / 255
 _SHOWN = 1024  # pixels of the longest side in a notebook
 
 # What networks and interpolation leave beyond 0..1 is cut off on writing; bytes as floats reach further, and are a mistake.
@@ -138,6 +142,18 @@ class Picture:
         note = f"{self.name}: {share:.0%} of it is transparent: what is visible counts, laid on white"
         return replace(self, pixels=pixels * alpha + (1 - alpha), alpha=None, notes=(*self.notes, note))
 
+    def filled(self) -> Tensor:
+        """Return its colours ``[B, 3, H, W]``, with the mean of the visible ones where nothing can be seen.
+
+        Invisible pixels have colours that nobody chose. A network would take them into its statistics, and change what can be
+        seen beside them.
+        """
+        if self.alpha is None or bool((self.alpha == 1).all()):
+            return self.pixels
+        seen = self.alpha.sum((2, 3), keepdim=True).clamp_min(_HARDLY_SEEN)
+        mean = (self.pixels * self.alpha).sum((2, 3), keepdim=True) / seen
+        return torch.where(self.alpha > _HARDLY_SEEN, self.pixels, mean)
+
     def resized(self, size: str | int | SizeRule, upscale: bool = False) -> Picture:
         """Return the picture resized by a size rule (see :class:`~stylenet.images.SizeRule`), antialiased; itself where
         nothing changes."""
@@ -150,7 +166,7 @@ class Picture:
         alpha = resize(self.alpha, height, width)
         premultiplied = resize(self.pixels * self.alpha, height, width)
         plain = resize(self.pixels, height, width)
-        pixels = torch.where(alpha > 1 / 255, premultiplied / alpha.clamp_min(1 / 255), plain).clamp(0, 1)
+        pixels = torch.where(alpha > _HARDLY_SEEN, premultiplied / alpha.clamp_min(_HARDLY_SEEN), plain).clamp(0, 1)
         return replace(self, pixels=pixels, alpha=alpha)
 
 
@@ -250,13 +266,19 @@ def check_single(picture: Picture) -> None:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def check_output(path: str | Path, bits: int = 8) -> None:
+def check_output(path: str | Path, bits: int = 8, sources: Sequence[object] = ()) -> None:
     """Fail now if a picture could not be written later, rather than after minutes of work.
+
+    Args:
+        path: where it will be written.
+        bits: of a colour.
+        sources: what it is made from; those that are files must not be lost to it.
 
     Raises:
         InputError: if a picture could not be written there.
     """
     check_format(path, bits)
+    check_apart(path, sources)
     check_writable(path)
 
 

@@ -16,7 +16,7 @@ from stylenet.formats import WRITTEN_PICTURES, ending, is_picture, kind_left_out
 from stylenet.storage.archives import is_list, member_place
 from stylenet.storage.listing import walk
 from stylenet.storage.places import below, is_ordinary, is_pattern, is_web, name_on_web
-from stylenet.storage.reading import open_text
+from stylenet.storage.reading import read_lines
 
 STREAM = "-"
 
@@ -150,6 +150,8 @@ def _in_folder(folder: Path, output: Path, left_out: Counter[str] | None = None)
     closed: list[Path] = []  # folders that may not be entered: they fail as pictures do, with the others at the end
     for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         here = Path(root)
+        if left_out is not None:
+            left_out.update("link to a folder" for name in folders if (here / name).is_symlink())
         folders[:] = sorted(name for name in folders if not name.startswith(".") and _place(here / name) != results)
         for name in sorted(name for name in files if is_picture(name)):
             yield str(here / name), (here / name).relative_to(folder)
@@ -168,14 +170,11 @@ def _in_list(word: str) -> Iterator[Found]:
     """
     count = 0
     try:
-        with open_text(word) as lines:
-            for line in lines:
-                if not (place := line.strip()) or place.startswith("#"):
-                    continue
-                name = place.partition("://")[2].partition("/")[2] if storage.is_address(place) else place.lstrip("/")
-                beside = storage.is_address(place) or place.startswith("/")
-                yield place if beside else storage.join(storage.parent_of(word), place), _in_list_named(word, name)
-                count += 1
+        for place in read_lines(word):
+            name = place.partition("://")[2].partition("/")[2] if storage.is_address(place) else place.lstrip("/")
+            beside = storage.is_address(place) or place.startswith("/")
+            yield place if beside else storage.join(storage.parent_of(word), place), _in_list_named(word, name)
+            count += 1
     except (OSError, UnicodeDecodeError) as error:
         what = getattr(error, "strerror", None) or "it is not a text file with a path a line"
         raise InputError(f"cannot read {word}: {what}") from error

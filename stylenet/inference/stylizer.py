@@ -103,7 +103,7 @@ class Stylizer:
         return restyle(picture, self._finished)
 
     def _finished(self, picture: Picture) -> Picture:
-        photo = picture.pixels
+        photo = picture.filled()
         styled = self._styled(self.style, photo)
         if self._mask is not None:
             mask = soften(resize(self._mask, picture.height, picture.width), self.finish.feather)
@@ -175,7 +175,7 @@ def stylize(
         RunError: for a disk that is full.
     """
     if output is not None:
-        check_output(output)
+        check_output(output, sources=[source, None if finish is None else finish.mask])
     stylizer = Stylizer(style, finish, device=device, precision=precision, tile=tile)
     picture = read_image(source, size, allow_huge=allow_huge)
     if output is not None:

@@ -147,9 +147,10 @@ def optimize(
     loss = loss or LossSettings()
     loss = loss if style_weight is None else replace(loss, style_weight=style_weight)
     target = None if output is None else Path(output)
-    _check(target, quality, bits, save_every, panel)
-    photo = _read(photo, "the photo", settings.size, settings.upscale, allow_huge)
     several = cast(Sequence[PictureLike], painting if isinstance(painting, list | tuple) else [painting])
+    _check(target, [photo, *several], quality, bits, save_every, panel)
+    photo = _read(photo, "the photo", settings.size, settings.upscale, allow_huge)
+    photo = replace(photo, pixels=photo.filled())
     paintings = [_read(one, "the painting", "full", False, allow_huge).visible() for one in several]
     first = _first_picture(photo, init, settings, keep_colors, allow_huge)
     if settings.scales == "auto" and _starts_trained(init, settings):
@@ -201,10 +202,10 @@ def optimize(
     return finished(found)
 
 
-def _check(target: Path | None, quality: int, bits: int, save_every: int, panel: bool) -> None:
+def _check(target: Path | None, sources: Sequence[object], quality: int, bits: int, save_every: int, panel: bool) -> None:
     """Fail for options that cannot be met, before work begins."""
     if target is not None:
-        check_output(target, bits)
+        check_output(target, bits, sources)
     elif save_every or panel:
         raise InputError("save_every and panel write files beside the output: give one")
     if not 1 <= quality <= 100:

@@ -13,13 +13,16 @@ from torch import Tensor
 
 from stylenet.errors import RunError
 from stylenet.files import scratch_folder
+from stylenet.memory import free_main_memory
 
-# Beyond this many bytes a tensor goes to a file, which the system keeps in memory as long as it has some to spare.
-IN_MEMORY = 2**30
+# Beyond this many bytes a tensor goes to a file, which the system keeps in memory as long as it has some to spare; up to the
+# lesser number it never does.
+IN_MEMORY, _SMALL = 2**30, 2**24
 
 
 def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
-    """Return an empty tensor, which lies in an unnamed temporary file if it is large and on the processor.
+    """Return an empty tensor, which lies in an unnamed temporary file if it is on the processor, and large or more
+    than an eighth of the memory that is free.
 
     The file is gone with the tensor. Pages that were not used lately count against no limit: the system drops them when memory
     gets scarce, and reads them again.
@@ -28,7 +31,7 @@ def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | 
         RunError: if the disk has no room for it.
     """
     size = math.prod(shape) * dtype.itemsize
-    if torch.device(device).type != "cpu" or size <= IN_MEMORY:
+    if torch.device(device).type != "cpu" or size <= min(IN_MEMORY, _SMALL) or size <= min(IN_MEMORY, free_main_memory() // 8):
         return torch.empty(*shape, dtype=dtype, device=device)
     return torch.frombuffer(_mapping(size), dtype=dtype).view(*shape)
 

@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,9 @@ from stylenet.storage.stores import file_system, patiently
 
 # Style files and paintings are far below it.
 _LARGEST = 2_000_000_000
+
+# Characters of a line of a list: paths have 4,096 bytes at most, addresses may be longer.
+_LONGEST_LINE = 65_536
 
 
 def open_read(place: Place) -> IO[bytes]:
@@ -126,13 +130,22 @@ def origin(path: Path) -> str:
     return _origins.get(path, str(path))
 
 
-def open_text(place: Place) -> io.TextIOWrapper:
-    """Open a file of lines in UTF-8, with or without a mark of it at its beginning.
+def read_lines(place: Place) -> Iterator[str]:
+    """Yield the lines of a list in UTF-8, with or without a mark of it at its beginning: without their ends, empty ones and
+    ``#`` comments.
 
     Raises:
-        InputError, RunError, OSError: as :func:`open_read` does.
+        InputError: for a line that is longer than any path, as in what is no text.
+        UnicodeDecodeError, RunError, OSError: as :func:`open_read` and its reader do.
     """
-    return io.TextIOWrapper(open_read(place), encoding="utf-8-sig")
+    with io.TextIOWrapper(open_read(place), encoding="utf-8-sig") as opened:
+        while line := opened.readline(_LONGEST_LINE + 1):
+            if len(line) > _LONGEST_LINE:
+                raise InputError(
+                    f"{place} is no list with a path a line: it has a line of more than {_LONGEST_LINE:,} characters"
+                )
+            if (told := line.strip()) and not told.startswith("#"):
+                yield told
 
 
 def hash_of(place: Place) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stylenet import files
@@ -109,6 +109,25 @@ def check_writable(place: Place) -> None:
     write(probe, b"stylenet looks whether it may write here")
     with contextlib.suppress(InputError, RunError):  # who may write may not be allowed to delete
         delete(probe)
+
+
+def check_apart(place: Place, sources: Iterable[object]) -> None:
+    """Fail for a result that would take the place of a file that it is made from, by whichever name or link.
+
+    Args:
+        place: of the result.
+        sources: paths and addresses; whatever else, such as a picture in memory, has no file to lose.
+
+    Raises:
+        InputError: naming the file.
+    """
+    places = [source for source in sources if isinstance(source, str | os.PathLike)]
+    if any(_leads_to(source) == _leads_to(place) for source in places):
+        raise InputError(f"{place} is what the result is made from, and would be overwritten by it: name another output")
+
+
+def _leads_to(place: Place) -> str:
+    return str(place) if is_address(place) else os.path.realpath(place)
 
 
 def check_folder(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import struct
 import warnings
 import zipfile
@@ -23,7 +24,7 @@ from stylenet.images.decoding import opened
 from stylenet.images.fetching import read_picture_bytes
 from stylenet.storage import is_address, is_archive, join, members, open_member, open_read, parent_of, walk
 from stylenet.storage.places import is_pattern
-from stylenet.storage.reading import open_text
+from stylenet.storage.reading import read_lines
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _find(source: str, left_out: Counter[str]) -> list[Photo]:
     if not is_address(source) and not is_archive(source) and not Path(source).is_dir() and not Path(source).is_file():
         raise InputError(f"no photos at {source!r}: there is no such folder, zip archive or file")
     if not is_address(source) and Path(source).is_dir():
-        names = [path.relative_to(source) for path in sorted(Path(source).rglob("*")) if path.is_file()]
+        names = sorted(_in_folder(Path(source), left_out))
         photos = [Photo(join(source, str(name))) for name in _pictures(names, left_out)]
     elif is_archive(source):
         archive = source.removeprefix("zip::")
@@ -117,6 +118,18 @@ def _find(source: str, left_out: Counter[str]) -> list[Photo]:
     if not photos:
         raise InputError(f"{source!r} holds no photos ({picture_endings()})")
     return photos
+
+
+def _in_folder(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
+    """Yield the files below a folder, relative to it; what there is beside them, but cannot be read, is counted."""
+    for root, folders, files in os.walk(folder, onerror=lambda _: left_out.update(["folder that may not be entered"])):
+        here = Path(root)
+        left_out.update("link to a folder" for name in folders if (here / name).is_symlink())
+        for path in (here / name for name in files):
+            if path.is_file():
+                yield path.relative_to(folder)
+            else:
+                left_out["link that leads nowhere" if path.is_symlink() else "no file"] += 1
 
 
 _Name = TypeVar("_Name", PurePosixPath, Path)
@@ -137,11 +150,9 @@ def _listed(source: str) -> list[Photo]:
     """Read a path or an address a line; paths are relative to the folder of the list. Empty lines and ``#`` comments are left
     out."""
     try:
-        with open_text(source) as opened:
-            lines = [line.strip() for line in opened]
+        wanted = list(read_lines(source))
     except UnicodeDecodeError as error:
         raise InputError(f"{source!r} is not a text file with a path a line") from error
-    wanted = [line for line in lines if line and not line.startswith("#")]
     folder = parent_of(source)
     return [Photo(line if is_address(line) or line.startswith("/") else join(folder, line)) for line in wanted]
 

@@ -54,6 +54,9 @@ def settings_of(options: Mapping[str, Any], styles: list[dict[str, str]], traine
         "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches,
         "trainer.precision": str(trainer.precision),
         "trainer.gradient_clip_val": trainer.gradient_clip_val,
+        "trainer.gradient_clip_algorithm": str(trainer.gradient_clip_algorithm or "norm"),
+        "trainer.limit_train_batches": trainer.limit_train_batches,
+        "trainer.overfit_batches": trainer.overfit_batches,  # type: ignore[attr-defined]
         "trainer.max_steps": trainer.max_steps,
         "trainer.max_epochs": trainer.max_epochs,
         "averaged": bool(decay),

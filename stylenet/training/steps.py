@@ -56,7 +56,7 @@ class FinishedSteps(Callback):
         if trainer.global_step == self._step:
             return
         self._step, self.whole = trainer.global_step, True
-        self._state = {"loops": {"fit_loop": trainer.fit_loop.state_dict()}}
+        self._state = {"loops": {"fit_loop": _counters(trainer)}}
         data = getattr(trainer, "datamodule", None)
         if data is not None:
             self._state[type(data).__qualname__] = data.state_dict()
@@ -98,3 +98,15 @@ class FinishedSteps(Callback):
         """Leave Ctrl-C as it is everywhere."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self._before)
+
+
+def _counters(trainer: Trainer) -> dict[str, Any]:
+    """Return Lightning's counters inside of an epoch: it has begun, and those before it have ended.
+
+    A training that goes on after a whole epoch counts its next one as ended, but not as begun; a checkpoint of that looked
+    like one of another moment, and the training went on beyond its last epoch.
+    """
+    counters = trainer.fit_loop.state_dict()
+    for count in counters["epoch_progress"].values():
+        count["ready"] = count["started"] = count["processed"] + 1
+    return counters

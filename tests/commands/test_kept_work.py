@@ -62,6 +62,15 @@ def test_a_finished_training_is_made_longer(folder: Path, tmp_path: Path, capfd:
     assert load_style(run / "a.safetensors").card.training == training
 
 
+def test_a_finished_training_by_epochs_is_finished(folder: Path, tmp_path: Path) -> None:
+    """Made longer, and then asked for the same end once more, it takes no further step."""
+    run = tmp_path / "run"
+    for number, (epochs, steps) in enumerate([(1, 2), (2, 4), (2, 4), (3, 6)]):
+        flags = {"max_steps": "-1", "max_epochs": str(epochs), "limit_train_batches": "2"}
+        assert main([*words(folder, run, flags), *(["--ckpt_path", "last"] if number else [])]) == 0
+        assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == steps
+
+
 def test_the_style_picture_may_go(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     painting = Path(shutil.copy(PAINTING, tmp_path / "painting.jpg"))
     start = FinishedSteps.on_train_start

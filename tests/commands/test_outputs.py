@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import noise
 from PIL import Image
 
 from stylenet.commands.cli import main
@@ -96,3 +97,27 @@ def test_one_device_cannot_be_two(here: Path, capsys: pytest.CaptureFixture[str]
     Image.new("RGB", (32, 24)).save("photo.png")
     assert main(["stylize", "photo.png", "--style", "udnie", "--device", "cuda:1", "--devices", "2"]) == 2
     assert "device 'cuda:1' is a single one, and devices is 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["optimize", "photo.png", "painting.png", "--output", "photo.png"],
+        ["optimize", "photo.png", "painting.png", "--output", "./painting.png"],
+        ["optimize", "photo.png", "painting.png", "--output", "link.png"],
+        ["reconstruct", "photo.png", "--output", "photo.png"],
+        ["reconstruct", "photo.png", "--style", "painting.png", "--output", "painting.png"],
+        ["features", "photo.png", "--output", "photo.png"],
+    ],
+)
+def test_no_result_takes_the_place_of_what_it_is_made_from(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photo.png", "painting.png"):
+        Image.fromarray(noise(8, 8, len(name))).save(name)
+    Path("link.png").symlink_to("photo.png")
+    before = [Path(name).read_bytes() for name in ("photo.png", "painting.png")]
+    assert main(words) == 2
+    assert "would be overwritten" in capsys.readouterr().err
+    assert [Path(name).read_bytes() for name in ("photo.png", "painting.png")] == before

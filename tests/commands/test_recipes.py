@@ -214,3 +214,12 @@ def test_help_tells_of_every_field(capsys: pytest.CaptureFixture[str]) -> None:
         described = " ".join(part[1] for part in (same_line, found) if part)
         words = re.findall(r"\w{2,}", described.split("(type:")[0])
         assert len(words) >= 2, name
+
+
+@pytest.mark.parametrize("option", ["--config", "--recipe"])
+def test_a_huge_file_of_options_is_not_read(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    huge = tmp_path / "huge.yaml"
+    with huge.open("wb") as file:
+        file.truncate(100 * 2**30)
+    assert main(["optimize", "photo.png", "painting.png", option, str(huge)]) == 2
+    assert "huge.yaml is no file of options: it has 107,374,182,400 bytes" in capsys.readouterr().err

@@ -14,7 +14,11 @@ from training_kit import make_photos, module, photos
 from stylenet.errors import InputError
 from stylenet.evaluation.figures import features, reconstruct
 from stylenet.images.picture import Picture, read_image
+from stylenet.inference.stylizer import Stylizer
 from stylenet.losses.criteria import StyleLoss
+from stylenet.network.cards import Card
+from stylenet.network.styles import Style
+from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.optimization.rendering import optimize
 from stylenet.training.photos import Photo, open_photo
 
@@ -79,11 +83,24 @@ def test_optimize_does_not_see_what_is_hidden(tmp_path: Path, content: Path) -> 
     assert any("75% of it is transparent" in note for note in results[0].notes)
 
 
+def seen(picture: Picture) -> np.ndarray:
+    """What is visible of a styled cut-out."""
+    return picture.numpy()[20:84, 40:104]
+
+
+def tiny(picture: Picture) -> Picture:
+    """The picture through a small network of any weights."""
+    torch.manual_seed(0)
+    return Stylizer(Style(TransformNet(NetSettings(width=4, residual_blocks=1)).eval(), Card("tiny")), device="cpu")(picture)
+
+
 # Everything else that looks at a picture which may have transparent parts.
 EYES = {
     "a photo to learn from": lambda path: np.asarray(open_photo(Photo(str(path)), 16)),
     "features": lambda path: features(path).numpy(),
     "reconstruct": lambda path: reconstruct(path, steps=1, device="cpu").numpy(),
+    "a photo to style": lambda path: seen(tiny(read_image(path))),
+    "a photo to optimize": lambda path: optimize(path, noise(32, 32, 1), steps=2, device="cpu").picture.numpy(),
     "StyleLoss": lambda path: StyleLoss(path, "relu1_1")(torch.full((1, 3, 32, 32), 0.5)).numpy(),
 }
 

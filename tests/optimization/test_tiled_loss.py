@@ -240,6 +240,16 @@ def test_large_tensors_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, dtype: tor
         assert float(tensor.flatten()[-1]) == (tensor.numel() - 1) % 100
 
 
+def test_little_memory_puts_less_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(scratch, "_mapping", lambda size, make=scratch._mapping: made.append(size) or make(size))
+    monkeypatch.setattr(scratch, "_SMALL", 100)
+    for free in (10_000, 7_000):
+        monkeypatch.setattr(scratch, "free_main_memory", lambda free=free: free)
+        scratch.new_tensor((10, 25), torch.float32)
+    assert made == [1000]
+
+
 def test_content_in_a_file_is_the_same(networks: dict[str, VGG], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "IN_MEMORY", 1000)
     check_same(PerceptualLoss(SHALLOW, networks["max"]), 32, PICTURE, PHOTO, STYLES[:1])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import sys
 import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -489,3 +491,25 @@ def test_a_pattern_in_quotes(tmp_path: Path) -> None:
         find_photos(str(tmp_path / "*.gif"))
     put(tmp_path / "[1].jpg", b"")  # no pattern, as there is such a file
     assert names("[1].jpg") == ["[1].jpg"]
+
+
+def test_what_cannot_be_read_in_a_folder_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed folder is imitated, as root enters all."""
+    folder = tmp_path / "photos"
+    put(folder / "a.png")
+    put(tmp_path / "others" / "b.png")
+    (folder / "closed").mkdir()
+    (folder / "link").symlink_to(tmp_path / "others")
+    (folder / "broken.png").symlink_to("nowhere.png")
+    (folder / "itself.png").symlink_to("itself.png")
+    listed = os.scandir
+
+    def scandir(path: str | Path) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found, left_out = survey_photos(folder)
+    assert names(found, tmp_path) == ["photos/a.png"]
+    assert left_out == {"folder that may not be entered": 1, "link to a folder": 1, "link that leads nowhere": 2}
