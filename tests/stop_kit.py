@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from stylenet.commands.cli import main
+from stylenet.training.alone import alone_in
 from stylenet.training.steps import FinishedSteps
 
 SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
@@ -127,3 +128,20 @@ def same(one: object, two: object) -> bool:
     if isinstance(one, list | tuple):
         return type(one) is type(two) and len(one) == len(two) and all(map(same, one, two))
     return one == two
+
+
+def holder(run: Path) -> int:
+    """Another process that is at work in a folder until it is killed."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process == 0:
+        try:
+            with alone_in(str(run)):
+                os.write(writing, b"x")
+                signal.pause()
+        finally:
+            os._exit(1)
+    os.close(writing)
+    assert os.read(reading, 1) == b"x"
+    os.close(reading)
+    return process

@@ -7,7 +7,7 @@ import logging
 import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from stylenet.network.looks import Learns
 from stylenet.network.styles import Style, add_metrics, load_style, save_look, save_style
 from stylenet.network.transform_net import NetSettings, Preset
 from stylenet.storage import check_writable, exists, join
+from stylenet.training.alone import alone_in
 from stylenet.training.callbacks import StyleWriter
 from stylenet.training.checkpoints import LAST, check_unused, describe_misfit, find_checkpoint, pick_run
 from stylenet.training.data import PhotoDataModule
@@ -273,7 +274,7 @@ def fit(session: Session) -> Card | None:
         The card of the style; None after a dry run, which writes nothing, and in all but the first of several processes.
 
     Raises:
-        InputError: for a checkpoint that is not there, or a run that is.
+        InputError: for a checkpoint that is not there, a run that is, or one in which another training is at work.
         Interrupted: after Ctrl-C, which leaves a checkpoint.
     """
     module, data, trainer, config = session.model, session.datamodule, session.trainer, session.config
@@ -282,7 +283,8 @@ def fit(session: Session) -> Card | None:
     if checkpoint is None and not dry:
         check_unused(run)
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with nullcontext() if dry or not trainer.is_global_zero else alone_in(run):
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except (SystemExit, KeyboardInterrupt) as error:  # Lightning makes one of the other, after the callbacks had their say
         raise Interrupted(_how_to_go_on(run)) from error
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError, AssertionError) as error:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from stop_kit import same
+from stop_kit import holder, same
 from test_trainer_flags import words
 from training_kit import PAINTING, make_photos
 
@@ -69,6 +71,16 @@ def test_a_finished_training_by_epochs_is_finished(folder: Path, tmp_path: Path)
         flags = {"max_steps": "-1", "max_epochs": str(epochs), "limit_train_batches": "2"}
         assert main([*words(folder, run, flags), *(["--ckpt_path", "last"] if number else [])]) == 0
         assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == steps
+
+
+def test_one_training_at_a_time(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    other = holder(tmp_path / "run")
+    try:
+        assert main(words(folder, tmp_path / "run", {"max_steps": "2"})) == 2
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+    assert "another training is at work in" in capfd.readouterr().err
 
 
 def test_the_style_picture_may_go(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
