@@ -73,6 +73,16 @@ def test_a_finished_training_by_epochs_is_finished(folder: Path, tmp_path: Path)
         assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == steps
 
 
+def test_every_setting_that_changes_steps_is_told(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert main(words(folder, run, {"max_steps": "1"})) == 0
+    changed = {"gradient_clip_algorithm": "value", "limit_train_batches": "3", "overfit_batches": "2"}
+    capfd.readouterr()
+    assert main([*words(folder, run, {"max_steps": "2", **changed}), "--ckpt_path", "last"]) == 0
+    error = capfd.readouterr().err
+    assert all(f"trainer.{name} was" in error for name in changed), error
+
+
 def test_one_training_at_a_time(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     other = holder(tmp_path / "run")
     try:

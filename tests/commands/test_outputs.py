@@ -10,6 +10,8 @@ from PIL import Image
 
 from stylenet.commands.cli import main
 from stylenet.commands.outputs import default_picture, default_results, default_video
+from stylenet.errors import InputError
+from stylenet.inference.stylizer import stylize
 from stylenet.storage.places import is_pattern
 
 
@@ -121,3 +123,12 @@ def test_no_result_takes_the_place_of_what_it_is_made_from(
     assert main(words) == 2
     assert "would be overwritten" in capsys.readouterr().err
     assert [Path(name).read_bytes() for name in ("photo.png", "painting.png")] == before
+
+
+def test_the_function_keeps_what_it_styles(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(noise(16, 16, 1)).save(photo)
+    before = photo.read_bytes()
+    with pytest.raises(InputError, match="would be overwritten"):
+        stylize(photo, "udnie", photo)
+    assert photo.read_bytes() == before
