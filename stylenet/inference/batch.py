@@ -22,6 +22,7 @@ from stylenet.images.fetching import read_for, stop_waiting
 from stylenet.images.picture import Picture, check_format, check_output, encode_image, read_image, write_image
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.folders import STREAM, Job
+from stylenet.inference.groups import Groups, can_group, group_size, join_pictures, split_pictures
 from stylenet.inference.lanes import count_lanes, takes_a_lane
 from stylenet.inference.stylizer import Stylizer
 from stylenet.memory import free_main_memory
@@ -200,7 +201,8 @@ def style_jobs(
 class _Work:
     """All jobs, with the threads that read, style and write.
 
-    On a processor pictures of moderate size are styled beside each other, one on each core; a larger one has all cores.
+    On a processor pictures of moderate size are styled beside each other, one on each core; a larger one has all cores. On a
+    GPU pictures of one size are styled together.
     """
 
     def __init__(
@@ -209,6 +211,7 @@ class _Work:
         self.jobs, self.stylizers, self.files, self.observe = jobs, stylizers, files, observe
         self.summary, self.started = Summary(), time.monotonic()
         self.cores, self.lanes = torch.get_num_threads(), count_lanes(stylizers)
+        self.groups: Groups[tuple[Job, Picture]] | None = Groups() if can_group(stylizers) else None
         self.most_ahead, self.stopped = max(_most_ahead(stylizers), self.lanes), threading.Event()
         self.readers = ThreadPoolExecutor(self.most_ahead, initializer=read_for, initargs=(self.stopped,))
         self.stylers, self.writers = ThreadPoolExecutor(self.lanes), ThreadPoolExecutor(self.most_ahead)
@@ -222,10 +225,15 @@ class _Work:
                 if self.lanes > 1 and takes_a_lane(handed[0]):
                     self.styling.append(self.stylers.submit(self._style, job, handed))
                     self._settle_styled(self.lanes)
+                elif self.groups is not None and isinstance(handed[0], Picture) and group_size(handed[0]) > 1:
+                    for group in self.groups.add((job, handed[0]), handed[0]):
+                        self._style_group(group)
                 else:
                     self._settle_styled(0)
                     self._style_alone(job, handed)
             self._settle_styled(0)
+            for group in self.groups.rest() if self.groups is not None else ():
+                self._style_group(group)
         self._settle_written(0)
 
     def end(self) -> None:
@@ -259,6 +267,20 @@ class _Work:
         with threads(self.cores):
             styled = self._style(job, handed, large)
         self._settle(styled, 0 if large else self.most_ahead)
+
+    def _style_group(self, group: Sequence[tuple[Job, Picture]]) -> None:
+        """Style pictures of one size together; one by one where that fails, so that a failure is told of the right one."""
+        pictures = [picture for _, picture in group]
+        try:
+            results = [split_pictures(stylizer(join_pictures(pictures)), pictures) for stylizer in self.stylizers]
+        except (InputError, RunError, MemoryError, RuntimeError):
+            for job, picture in group:
+                self._style_alone(job, [picture])
+            return
+        for (job, picture), styled in zip(group, zip(*results, strict=True), strict=True):
+            writing = zip(styled, job.outputs, strict=True)
+            futures = [self.writers.submit(self.files.write, result, output) for result, output in writing]
+            self._settle(_Styled(Summary(notes=list(picture.notes)), _Writing(job.source, futures)), self.most_ahead)
 
     def _settle_styled(self, most: int) -> None:
         """Settle pictures in lanes until few are left."""

@@ -28,7 +28,8 @@ from stylenet.network.styles import Style, as_style, restyle
 from stylenet.network.tiling import Tile, check_tile, style_picture
 from stylenet.network.transform_net import TransformNet
 
-# Pictures up to this size are recorded as CUDA graphs, which hold their memory; a call is short beside the work of larger ones.
+# Pictures, or groups of them, up to this many pixels are recorded as CUDA graphs, which hold their memory; a call is short
+# beside the work of larger ones.
 _RECORDED_PIXELS = 2**22
 
 
@@ -129,7 +130,7 @@ class Stylizer:
         return restore_detail(photo, styled) if self.finish.scale > 1 else resize(styled, height, width)
 
     def _network(self, style: Style, photo: Tensor) -> Tensor:
-        if self.tile == "auto" and self.device.type == "cuda" and photo.shape[-2] * photo.shape[-1] <= _RECORDED_PIXELS:
+        if self.tile == "auto" and self.device.type == "cuda" and photo[:, 0].numel() <= _RECORDED_PIXELS:
             return self._of_one_size(style.net, photo)
         return style_picture(style.net, photo, self.tile, self.dtype, observe=self.observe)
 
