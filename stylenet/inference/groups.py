@@ -64,5 +64,6 @@ def join_pictures(pictures: Sequence[Picture]) -> Picture:
 def split_pictures(joined: Picture, pictures: Sequence[Picture]) -> list[Picture]:
     """Return what became of each picture, with its own name, notes and transparency."""
     return [
-        dataclasses.replace(picture, pixels=pixels) for picture, pixels in zip(pictures, joined.pixels.split(1), strict=True)
+        dataclasses.replace(picture, pixels=pixels)
+        for picture, pixels in zip(pictures, torch.split(joined.pixels, 1), strict=True)
     ]
