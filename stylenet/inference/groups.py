@@ -26,7 +26,10 @@ def can_group(stylizers: Sequence[Any]) -> bool:
 
 
 def group_size(picture: Picture) -> int:
-    """Return how many pictures of its size make a full group; 1 for one that is large enough by itself."""
+    """Return how many pictures of its size make a full group; 1 for one that is large enough by itself, or has transparency,
+    whose hidden pixels are filled in before it is styled."""
+    if picture.alpha is not None:
+        return 1
     return max(1, min(_MOST, _PIXELS // (picture.width * picture.height)))
 
 
