@@ -15,7 +15,7 @@ from stylenet.errors import InputError
 from stylenet.formats import WRITTEN_PICTURES, ending, is_picture, kind_left_out, picture_endings
 from stylenet.storage.archives import is_list, member_place
 from stylenet.storage.listing import walk
-from stylenet.storage.places import below, is_ordinary, is_pattern, is_web, name_on_web
+from stylenet.storage.places import below, is_ordinary, is_pattern, is_web, leads_to, name_on_web
 from stylenet.storage.reading import read_lines
 
 STREAM = "-"
@@ -145,14 +145,14 @@ def _single(path: Path) -> Found:
 
 def _in_folder(folder: Path, output: Path, left_out: Counter[str] | None = None) -> Iterator[Found]:
     """Yield all pictures below a folder, but for results of an earlier run in it and for hidden files."""
-    results = None if _place(output) == _place(folder) else _place(output)
+    results = None if leads_to(output) == leads_to(folder) else leads_to(output)
     count = 0
     closed: list[Path] = []  # folders that may not be entered: they fail as pictures do, with the others at the end
     for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         here = Path(root)
         if left_out is not None:
             left_out.update("link to a folder" for name in folders if (here / name).is_symlink())
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and _place(here / name) != results)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and leads_to(here / name) != results)
         for name in sorted(name for name in files if is_picture(name)):
             yield str(here / name), (here / name).relative_to(folder)
             count += 1
@@ -225,11 +225,6 @@ def _is_shown(name: str) -> bool:
     return is_picture(name) and is_ordinary(name) and not any(part.startswith(".") for part in name.split("/"))
 
 
-def _place(path: Path | str) -> str:
-    """Return where a path leads; a link to itself leads nowhere, and is no error before it is read. An address leads there."""
-    return str(path) if storage.is_address(path) else os.path.realpath(path)
-
-
 def _names_a_file(output: str) -> bool:
     if storage.is_address(output):
         return ending(storage.name_of(output)) in WRITTEN_PICTURES and not output.endswith("/")
@@ -242,11 +237,11 @@ def written_name(name: PurePath) -> PurePath:
 
 
 def _check_distinct(jobs: Sequence[Job], sources: Sequence[str]) -> None:
-    photos = {_place(source) for source in sources if source != STREAM}
+    photos = {leads_to(source) for source in sources if source != STREAM}
     writers: dict[str, str] = {}
     for job in jobs:
         for output in job.outputs:
-            if _place(output) in photos:
+            if leads_to(output) in photos:
                 raise InputError(f"{output} is one of the photos, and would be overwritten by a result: name another output")
             if output in writers:
                 raise InputError(f"{writers[output]} and {job.source} would both become {output}: style them one by one")

@@ -26,10 +26,7 @@ def can_group(stylizers: Sequence[Any]) -> bool:
 
 
 def group_size(picture: Picture) -> int:
-    """Return how many pictures of its size make a full group; 1 for one that is large enough by itself, or has transparency,
-    whose hidden pixels are filled in before it is styled."""
-    if picture.alpha is not None:
-        return 1
+    """Return how many pictures of its size make a full group; 1 for one that is large enough by itself."""
     return max(1, min(_MOST, _PIXELS // (picture.width * picture.height)))
 
 
@@ -60,8 +57,8 @@ class Groups(Generic[Member]):
 
 
 def join_pictures(pictures: Sequence[Picture]) -> Picture:
-    """Return pictures of one size as a single one with pixels ``[B, 3, H, W]``, without their transparency."""
-    return Picture(torch.cat([picture.pixels for picture in pictures]), name=pictures[0].name)
+    """Return pictures of one size as a single one with pixels ``[B, 3, H, W]``, each filled in where nothing can be seen."""
+    return Picture(torch.cat([picture.filled() for picture in pictures]), name=pictures[0].name)
 
 
 def split_pictures(joined: Picture, pictures: Sequence[Picture]) -> list[Picture]:

@@ -31,9 +31,14 @@ def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | 
         RunError: if the disk has no room for it.
     """
     size = math.prod(shape) * dtype.itemsize
-    if torch.device(device).type != "cpu" or size <= min(IN_MEMORY, _SMALL) or size <= min(IN_MEMORY, free_main_memory() // 8):
+    if torch.device(device).type != "cpu" or _fits(size):
         return torch.empty(*shape, dtype=dtype, device=device)
     return torch.frombuffer(_mapping(size), dtype=dtype).view(*shape)
+
+
+def _fits(size: int) -> bool:
+    """Return whether so many bytes lie in memory; how much is free is asked only where it matters."""
+    return size <= IN_MEMORY and (size <= _SMALL or size <= free_main_memory() // 8)
 
 
 def _mapping(size: int) -> mmap.mmap:

@@ -67,6 +67,14 @@ def below(place: Place, root: Place) -> bool:
     return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(root))
 
 
+def leads_to(place: Place) -> str:
+    """Return where a place leads through links and shorter names, so that two of one file are equal.
+
+    A link to itself leads nowhere, and is no error before it is read. An address leads there.
+    """
+    return str(place) if is_address(place) else os.path.realpath(place)
+
+
 def is_ordinary(name: str) -> bool:
     """Return whether a relative name stays below the folder that it is joined to: keys of stores may be anything."""
     return bool(name) and not name.startswith("/") and all(part not in ("", ".", "..") for part in name.split("/"))

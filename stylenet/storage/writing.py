@@ -12,7 +12,7 @@ from pathlib import Path
 from stylenet import files
 from stylenet.errors import InputError, RunError
 from stylenet.storage.archives import is_archive, is_member
-from stylenet.storage.places import Place, is_address, is_web, join, name_of, parent_of
+from stylenet.storage.places import Place, is_address, is_web, join, leads_to, name_of, parent_of
 from stylenet.storage.reading import forget
 from stylenet.storage.stores import file_system, patiently
 
@@ -122,12 +122,8 @@ def check_apart(place: Place, sources: Iterable[object]) -> None:
         InputError: naming the file.
     """
     places = [source for source in sources if isinstance(source, str | os.PathLike)]
-    if any(_leads_to(source) == _leads_to(place) for source in places):
+    if any(leads_to(source) == leads_to(place) for source in places):
         raise InputError(f"{place} is what the result is made from, and would be overwritten by it: name another output")
-
-
-def _leads_to(place: Place) -> str:
-    return str(place) if is_address(place) else os.path.realpath(place)
 
 
 def check_folder(place: Place) -> None:
