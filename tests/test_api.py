@@ -77,6 +77,11 @@ def test_import_is_quick() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_list_of_styles_is_quick() -> None:
+    code = "import sys; from stylenet.commands.cli import main; main(['styles']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_the_old_name_of_a_finish() -> None:
     with pytest.warns(DeprecationWarning, match="stylenet.Look is now stylenet.Finish"):
         look = stylenet.Look

@@ -1,4 +1,7 @@
-"""Recipes: YAML files in ``configs/optimize`` that set any field of the loss and of the search."""
+"""Recipes: YAML files in ``configs/optimize`` that set any field of the loss and of the search.
+
+Torch is imported only where settings are made, so that commands which need none start at once.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 
 from stylenet.errors import InputError
-from stylenet.losses.settings import LossSettings
-from stylenet.optimization.settings import OptimizeSettings
 from stylenet.resources import shipped_folder
+
+if TYPE_CHECKING:
+    from stylenet.losses.settings import LossSettings
+    from stylenet.optimization.settings import OptimizeSettings
 
 Engine = Literal["optimize", "train"]
 
@@ -61,6 +66,9 @@ def check_size(path: Path) -> None:
 
 def add_settings(parser: ArgumentParser) -> None:
     """Add all fields of :class:`OptimizeSettings` and :class:`LossSettings`, flat."""
+    from stylenet.losses.settings import LossSettings
+    from stylenet.optimization.settings import OptimizeSettings
+
     parser.add_class_arguments(OptimizeSettings, help="how the picture is searched for")
     parser.add_class_arguments(LossSettings, help="what is minimised")
 
@@ -91,6 +99,9 @@ def load_recipe(recipe: str | Path = "default", **changes: Any) -> tuple[LossSet
     Raises:
         InputError: for an unknown recipe, field or value.
     """
+    from stylenet.losses.settings import LossSettings
+    from stylenet.optimization.settings import OptimizeSettings
+
     path = recipe_path(recipe)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--recipe", action=RecipeOption)
