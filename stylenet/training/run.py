@@ -353,6 +353,8 @@ def _card(session: Session) -> Card:
             "steps": trainer.global_step,
             "batch": photos_a_step(trainer),
             "size": data.size,
+            "smallest_crop": data.smallest_crop,
+            "seed": data.seed,
             "coarse_share": module.hparams["coarse_share"],
             "margin": module.hparams["margin"],
             "init": Path(module.init).stem if module.init else None,  # no path of this machine

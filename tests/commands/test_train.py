@@ -71,6 +71,7 @@ def test_a_style_with_its_card(words: list[str], tmp_path: Path) -> None:
     assert card.network["width"] == 4
     assert (card.loss["vgg"], card.loss["vgg_weights"]) == ("vgg19", "caffe")
     assert (card.training["steps"], card.training["batch"], card.training["size"]) == (12, 4, 48)
+    assert (card.training["seed"], card.training["smallest_crop"]) == (0, 0.35)
     assert card.data.startswith("24 photos, ")
     assert {"val/objective", "val/style_held_out", "val/checkerboard", "val/border"} <= set(card.metrics)
     assert {"torch", "stylenet"} <= set(card.versions)
