@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import io
 import statistics
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from machine import synchronise
 from torch import Tensor
@@ -314,7 +317,6 @@ def check_resume(task: Task) -> None:
 def measure_video(task: Task) -> None:
     """Measure frames a second of a video from file to file: decoded, styled, encoded."""
     import av
-    import numpy as np
 
     rows: list[dict[str, Any]] = []
     frames = 4 if task.tiny else 120
@@ -335,6 +337,72 @@ def measure_video(task: Task) -> None:
                 rate = result.frames / result.seconds
                 rows.append({"style": style, "size": f"{width}x{height}", "frames": result.frames, "a second": rate})
                 task.keep(rows)
+
+
+def measure_groups(task: Task) -> None:
+    """Measure photos a second of one size, one by one and in groups, pixels in and out; and the greatest difference."""
+    from stylenet.images.picture import Picture
+    from stylenet.inference.groups import group_size, join_pictures, split_pictures
+    from stylenet.inference.stylizer import Stylizer
+
+    rows: list[dict[str, Any]] = []
+    for side in (64,) if task.tiny else (256, 512, 1024):
+        for style in ("starry_night_swift",) if task.tiny else ("starry_night_swift", "starry_night"):
+            stylizer = Stylizer(style)
+            first = _picture(side, side)
+            count = 2 if task.tiny else group_size(Picture(first))
+            photos = [Picture(first.roll(7 * index, dims=3)) for index in range(count)]
+
+            def alone(stylizer: Stylizer = stylizer, photos: list[Picture] = photos) -> list[Picture]:
+                return [stylizer(photo) for photo in photos]
+
+            def together(stylizer: Stylizer = stylizer, photos: list[Picture] = photos) -> list[Picture]:
+                return split_pictures(stylizer(join_pictures(photos)), photos)
+
+            pairs = zip(alone(), together(), strict=True)
+            apart = max(float((one.pixels - other.pixels).abs().max()) for one, other in pairs)
+            for way, work in (("one by one", alone), ("groups", together)):
+                rate = count / _timed(work, 1 if task.tiny else 5)
+                rows.append({"style": style, "side": side, "way": way, "group": count, "a second": rate, "apart": 255 * apart})
+                task.keep(rows)
+
+
+def measure_decoders(task: Task) -> None:
+    """Measure JPEGs a second: Pillow's decoder on one core, torchvision's, and that of the device (nvJPEG), where it is."""
+    from PIL import Image
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    height, width, count = (48, 64, 2) if task.tiny else (1080, 1920, 16)
+    still = Image.fromarray((_picture(height, width)[0].permute(1, 2, 0) * 255).byte().numpy())
+    buffer = io.BytesIO()
+    still.save(buffer, "JPEG", quality=90)
+    content = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+
+    def by_pillow() -> Tensor:
+        with Image.open(buffer) as opened:
+            return torch.from_numpy(np.array(opened.convert("RGB"))).permute(2, 0, 1)
+
+    def by_torchvision(device: str = "cpu") -> Tensor:
+        decoded: Tensor = decode_jpeg(content, ImageReadMode.RGB, device=device)  # type: ignore[no-untyped-call, unused-ignore]
+        return decoded
+
+    ways: dict[str, Callable[[], Tensor]] = {"Pillow": by_pillow, "torchvision": by_torchvision}
+    if pick_device("auto").type == "cuda":
+        ways["nvJPEG"] = functools.partial(by_torchvision, "cuda")
+    rows: list[dict[str, Any]] = []
+    for way, decode in ways.items():
+        row: dict[str, Any] = {"way": way, "size": f"{width}x{height}"}
+        try:
+            apart = (decode().cpu().int() - by_pillow().int()).abs()
+            row |= {
+                "a second": 1 / _timed(decode, count),
+                "most apart": int(apart.max()),
+                "mean apart": float(apart.float().mean()),
+            }
+        except RuntimeError as error:  # a build of torchvision without nvJPEG
+            row["failed"] = str(error).splitlines()[0][:200]
+        rows.append(row)
+        task.keep(rows)
 
 
 def _stylenet(*words: str) -> None:
@@ -381,4 +449,6 @@ CHECKS = (
     Check("fig5", "Figure 5 of Johnson et al. at 512 pixels", 3, measure_fig5),
     Check("memory", "Memory by size", 1, measure_memory),
     Check("video", "A video from file to file", 1.5, measure_video),
+    Check("groups", "Photos of one size, one by one and together", 1, measure_groups),
+    Check("decoders", "Decoders of JPEG", 0.5, measure_decoders),
 )

@@ -30,19 +30,23 @@ def gpu_check(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_record_of_what_was_measured(tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos", 3)
-    result = gpu_check(str(tmp_path / "out"), "--tiny", "--only", "inference", "resume", "video", "--photos", str(photos))
+    names = ("inference", "resume", "video", "groups", "decoders")
+    result = gpu_check(str(tmp_path / "out"), "--tiny", "--only", *names, "--photos", str(photos))
     assert result.returncode == 0, result.stdout + result.stderr
     record = json.loads((tmp_path / "out" / "gpu_check.json").read_text())
     assert record["tiny"]
     assert record["versions"]["torch"] == torch.__version__
     checks = record["checks"]
-    assert {name: check["outcome"] for name, check in checks.items()} == dict.fromkeys(("inference", "resume", "video"), "done")
+    assert {name: check["outcome"] for name, check in checks.items()} == dict.fromkeys(names, "done")
     ways = {row["way"]: row for row in checks["inference"]["rows"]}
     assert {"field", "float32", "float32, CUDA graph", "bfloat16"} <= ways.keys()
     assert ways["float32, CUDA graph"]["of 255"] == 0
     assert all(row["ms"] > 0 for row in ways.values())
     assert checks["resume"]["rows"][0]["different"] == 0
     assert checks["video"]["rows"][0]["frames"] == 4
+    assert [(row["way"], row["group"]) for row in checks["groups"]["rows"]] == [("one by one", 2), ("groups", 2)]
+    assert all(row["apart"] < 1 for row in checks["groups"]["rows"])
+    assert {"Pillow", "torchvision"} <= {row["way"] for row in checks["decoders"]["rows"] if row["a second"] > 0}
     text = (tmp_path / "out" / "gpu_check.md").read_text()
     assert "## Resuming to the bit" in text
     assert "| starry_night_swift | 64x48 | bfloat16 |" in text

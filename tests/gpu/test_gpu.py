@@ -8,8 +8,10 @@ import pytest
 import torch
 from training_kit import LOSS, PAINTING, TINY, fit, make_photos, module, photos
 
-from stylenet.images.picture import Picture, read_image
+from stylenet.images.picture import Picture, read_image, write_image
 from stylenet.inference.graphs import FixedSizeNetwork
+from stylenet.inference.groups import join_pictures, split_pictures
+from stylenet.inference.stylize_files import stylize_files
 from stylenet.inference.stylizer import Stylizer
 from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.network.looks import LookTable
@@ -55,6 +57,32 @@ def test_half_precision_is_within_a_level(style: str, dtype: torch.dtype) -> Non
     net = load_style(style, "cuda").net
     difference = (style_picture(net, photo, 0, dtype) - style_picture(net, photo, 0, torch.float32)).abs().mean()
     assert 255 * float(difference) <= 1.2
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_photos_in_a_group_are_what_they_are_alone(style: str) -> None:
+    stylizer = Stylizer(style, device="cuda", precision="32")
+    photos = [Picture(picture(128, 192, seed)) for seed in range(5)]
+    together = split_pictures(stylizer(join_pictures(photos)), photos)
+    for photo, found in zip(photos, together, strict=True):
+        assert float((stylizer(photo).pixels - found.pixels).abs().max()) <= 2e-3
+
+
+def test_a_folder_is_styled_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine photos of one size and one of another go through the network in two calls."""
+    for index in range(10):
+        write_image(picture(96, 128 if index < 9 else 96, index), tmp_path / "photos" / f"{index}.png")
+    calls: list[int] = []
+    call = Stylizer.__call__
+
+    def noted(self: Stylizer, photo: Picture) -> Picture:
+        calls.append(len(photo.pixels))
+        return call(self, photo)
+
+    monkeypatch.setattr(Stylizer, "__call__", noted)
+    summary = stylize_files([str(tmp_path / "photos")], ["starry_night_swift"], str(tmp_path / "out"), device="cuda")
+    assert (summary.done, summary.failures) == (10, [])
+    assert sorted(calls) == [1, 9]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
