@@ -115,6 +115,7 @@ class _Open:
 class _Task:
     jobs: tuple[Job, ...]
     of: _Open
+    suspect: bool = False
 
 
 def style_by_ray(
@@ -162,12 +163,13 @@ class _Run:
         self.free = deque(worker for _ in range(_HANDED_OUT) for worker in workers)
         self.under_way: dict[Any, tuple[_Task, Any]] = {}
         self.again: deque[_Task] = deque()
+        self.suspects: deque[_Task] = deque()
 
     def through(self, blocks: Iterator[Block]) -> Iterator[None]:
         """Do all blocks, and yield after each task."""
         tasks = self._tasks(blocks)
         while not self.summary.message:
-            while self.free and (task := self.again.popleft() if self.again else next(tasks, None)) is not None:
+            while self.free and (task := self._next(tasks)) is not None:
                 worker = self.free.popleft()
                 self.under_way[worker.style.remote(task.jobs)] = task, worker
             if not self.under_way:
@@ -178,6 +180,13 @@ class _Run:
             self._settle(task, done)
             yield
 
+    def _next(self, tasks: Iterator[_Task]) -> _Task | None:
+        """Return what to begin next. Suspects wait until nothing else is left, and have all workers to themselves."""
+        if any(task.suspect for task, _ in self.under_way.values()):
+            return None
+        task = self.again.popleft() if self.again else next(tasks, None)
+        return self.suspects.popleft() if task is None and self.suspects and not self.under_way else task
+
     def _tasks(self, blocks: Iterator[Block]) -> Iterator[_Task]:
         for block in blocks:
             left = self.manifest.left(block)
@@ -186,15 +195,22 @@ class _Run:
             yield from (_Task(left[place : place + _TASK], opened) for place in range(0, len(left), _TASK))
 
     def _settle(self, task: _Task, done: Any) -> None:
-        """Take note of what came of a task. One whose worker died each time is taken apart, to find the photo that kills."""
+        """Take note of what came of a task.
+
+        A worker that dies takes all with it that it was handed. So a task whose worker died each time is taken apart, and a
+        photo of which that is true is tried once more at the end, alone: only then it is known to be what kills.
+        """
         try:
             part = self.ray.get(done)
         except self.ray.exceptions.RayActorError as error:
-            if not getattr(error, "actor_init_failed", False) and len(task.jobs) > 1:
-                self.again.extend(_Task((job,), task.of) for job in task.jobs)
-                return
             if getattr(error, "actor_init_failed", False):
                 raise RunError(f"no worker can be started: {error}") from error
+            if len(task.jobs) > 1:
+                self.again.extend(_Task((job,), task.of) for job in task.jobs)
+                return
+            if not task.suspect:
+                self.suspects.append(replace(task, suspect=True))
+                return
             part = Summary(failures=[(task.jobs[0].source, f"its worker died {_TRIES + 1} times: memory may be short")])
         add(self.summary, part, 0)
         self.summary.message = part.message

@@ -41,6 +41,7 @@ class PlainRay:
     def __init__(self, answer: Answer) -> None:
         self.answer, self.most_open = answer, 0
         self.tasks: list[tuple[Job, ...]] = []
+        self.open: list[int] = []
 
     def workers(self, count: int) -> list[Any]:
         return [SimpleNamespace(style=SimpleNamespace(remote=self._remote)) for _ in range(count)]
@@ -53,7 +54,7 @@ class PlainRay:
         return value
 
     def wait(self, tasks: list[int], num_returns: int) -> tuple[list[int], list[int]]:
-        self.most_open = max(self.most_open, len(tasks))
+        self.most_open, self.open = max(self.most_open, len(tasks)), tasks
         return tasks[-1:], tasks[:-1]
 
     def get(self, task: int) -> Summary:
@@ -139,6 +140,29 @@ def test_a_photo_that_kills_its_worker_is_the_only_one_that_fails(run: Any, tmp_
     assert source == "in/0123.jpg"
     assert "its worker died 6 times: memory may be short" in reason
     assert left(tmp_path) == ["in/0123.jpg"]
+
+
+def test_neighbours_of_a_photo_that_kills_are_not_blamed(run: Any, tmp_path: Path) -> None:
+    """A worker that dies takes with it what it was handed besides: all tasks that are open beside the one that kills."""
+    get = PlainRay.get
+
+    def dying(self: PlainRay, task: int) -> Summary:
+        if any(job.source == "in/0123.jpg" for number in self.open for job in self.tasks[number]):
+            raise ActorDied
+        return get(self, task)
+
+    def first_comes_first(self: PlainRay, tasks: list[int], num_returns: int) -> tuple[list[int], list[int]]:
+        self.open = tasks
+        return tasks[:1], tasks[1:]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PlainRay, "get", dying)
+        patch.setattr(PlainRay, "wait", first_comes_first)
+        summary, ray = run(good)
+    assert summary.done == 499
+    assert [source for source, _ in summary.failures] == ["in/0123.jpg"]
+    assert left(tmp_path) == ["in/0123.jpg"]
+    assert len(ray.tasks[-1]) == 1
 
 
 def test_workers_that_cannot_be_made(run: Any) -> None:
