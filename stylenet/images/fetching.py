@@ -11,6 +11,7 @@ from typing import IO
 from stylenet.errors import InputError, RunError
 from stylenet.files import open_regular
 from stylenet.images.decoding import is_known
+from stylenet.memory import free_main_memory
 from stylenet.storage.archives import DAMAGE
 from stylenet.storage.reading import open_read
 
@@ -26,6 +27,9 @@ _thread = threading.local()
 
 # A file that does not begin as pictures do is read no further.
 _BEGINNING = 4096
+
+# After so many bytes it is looked whether memory holds them, and as many again to work with.
+_STRETCH = 1 << 26
 
 
 def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
@@ -99,7 +103,7 @@ def read_picture_bytes(file: IO[bytes], name: str, limit: int = LIMIT_BYTES) -> 
     """Return all of a file; only its beginning if it does not begin as a picture does.
 
     Raises:
-        InputError: for more than ``limit`` bytes, or a file that is open as text.
+        InputError: for more than ``limit`` bytes or than memory holds, or a file that is open as text.
         OSError, ValueError: if it cannot be read.
     """
     data = bytearray()
@@ -110,6 +114,8 @@ def read_picture_bytes(file: IO[bytes], name: str, limit: int = LIMIT_BYTES) -> 
             data += chunk
             if len(data) > limit:
                 raise _too_large(name, limit)
+            if len(data) % _STRETCH < len(chunk) and free_main_memory() < 2 * len(data):
+                raise InputError(f"{name} is larger than free memory allows: {len(data) // 1_000_000:,} MB are read")
     return bytes(data)
 
 

@@ -141,6 +141,18 @@ def test_regular_files_only(tmp_path: Path, kind: str, way: Callable[[Path], Non
             way(path)
 
 
+def test_no_more_is_read_than_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture with much behind it is read until memory would not hold it twice more."""
+    path = tmp_path / "photo.png"
+    path.write_bytes(saved("PNG"))
+    os.truncate(path, 10 << 20)
+    assert read_image(path).pixels.shape[1] == 3
+    monkeypatch.setattr(fetching, "_STRETCH", 1 << 21)
+    monkeypatch.setattr(fetching, "free_main_memory", lambda: 5 << 20)
+    with pytest.raises(InputError, match=r"photo\.png is larger than free memory allows: 4 MB are read"):
+        read_image(path)
+
+
 def test_large_files(tmp_path: Path) -> None:
     """Of a file without end as much is read as tells that it is none."""
     path = tmp_path / "photo.png"
