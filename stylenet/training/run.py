@@ -28,7 +28,7 @@ from stylenet.network.cards import Card
 from stylenet.network.looks import Learns
 from stylenet.network.styles import Style, add_metrics, load_style, save_look, save_style
 from stylenet.network.transform_net import NetSettings, Preset
-from stylenet.storage import check_writable, exists, join
+from stylenet.storage import check_apart, check_writable, exists, join
 from stylenet.training.alone import alone_in
 from stylenet.training.callbacks import StyleWriter
 from stylenet.training.checkpoints import LAST, check_unused, describe_misfit, find_checkpoint, pick_run
@@ -274,7 +274,8 @@ def fit(session: Session) -> Card | None:
         The card of the style; None after a dry run, which writes nothing, and in all but the first of several processes.
 
     Raises:
-        InputError: for a checkpoint that is not there, a run that is, or one in which another training is at work.
+        InputError: for a checkpoint that is not there, a run that is, or one in which another training is at work, and for
+            an output that is the style which the training starts from.
         Interrupted: after Ctrl-C, which leaves a checkpoint.
     """
     module, data, trainer, config = session.model, session.datamodule, session.trainer, session.config
@@ -282,6 +283,7 @@ def fit(session: Session) -> Card | None:
     checkpoint = find_checkpoint(config.ckpt_path, run) if config.ckpt_path else None
     if checkpoint is None and not dry:
         check_unused(run)
+    check_apart(str(config.output), [module.init])
     try:
         with nullcontext() if dry or not trainer.is_global_zero else alone_in(run):
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)

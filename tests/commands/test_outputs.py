@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from conftest import noise
 from PIL import Image
+from training_kit import PAINTING, make_photos
 
 from stylenet.commands.cli import main
 from stylenet.commands.outputs import default_picture, default_results, default_video
 from stylenet.errors import InputError
 from stylenet.inference.stylizer import stylize
+from stylenet.network.shipped import shipped_styles
 from stylenet.storage.places import is_pattern
 
 
@@ -123,6 +126,19 @@ def test_no_result_takes_the_place_of_what_it_is_made_from(
     assert main(words) == 2
     assert "would be overwritten" in capsys.readouterr().err
     assert [Path(name).read_bytes() for name in ("photo.png", "painting.png")] == before
+
+
+def test_a_training_keeps_the_style_that_it_starts_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(shipped_styles()["starry_night_swift"], "mine.safetensors")
+    before = Path("mine.safetensors").read_bytes()
+    words = ["train", "--recipe", "debug", "--network", "swift", "--style", str(PAINTING)]
+    words += ["--photos", str(make_photos(Path("photos"), 4))]
+    assert main([*words, "--init", "mine.safetensors", "--output", "./mine.safetensors"]) == 2
+    assert "./mine.safetensors is what the result is made from, and would be overwritten by it" in capsys.readouterr().err
+    assert Path("mine.safetensors").read_bytes() == before
 
 
 def test_the_function_keeps_what_it_styles(tmp_path: Path) -> None:
