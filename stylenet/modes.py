@@ -25,12 +25,26 @@ def guest(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
+def made_by_guest(function: Callable[P, T]) -> Callable[P, T]:
+    """Run a function that makes a module of torch under :func:`own_modes`, but for the host's default device.
+
+    There modules lie, unless it is ``meta``: that one holds no numbers, and a module whose weights are read needs them.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        with own_modes(keep_device=torch.get_default_device().type != "meta"):
+            return function(*args, **kwargs)
+
+    return call
+
+
 @contextlib.contextmanager
-def own_modes() -> Iterator[None]:
+def own_modes(keep_device: bool = False) -> Iterator[None]:
     """Set torch's modes as a fresh process has them, and put the host's back at the end.
 
     Tensors that are made inside are ordinary ones, also where the host is in inference mode. Gradients are on, autocast is off,
-    new tensors are float32 and on the processor.
+    new tensors are float32, and on the processor unless the host's default device is kept.
     """
     with contextlib.ExitStack() as stack:
         if torch.is_inference_mode_enabled():
@@ -39,7 +53,7 @@ def own_modes() -> Iterator[None]:
             stack.enter_context(torch.enable_grad())
         for kind in _autocast_devices():
             stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":
+        if torch.get_default_device().type != "cpu" and not keep_device:
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_FLOAT32)
         yield

@@ -15,6 +15,7 @@ from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.losses.settings import LossSettings
 from stylenet.losses.terms import ContentForm, Grams, StyleForm, style_loss
 from stylenet.losses.vgg import Architecture, Pooling
+from stylenet.modes import made_by_guest
 
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -34,6 +35,7 @@ class ContentLoss(nn.Module):
         pooling: ``max`` or ``average``.
     """
 
+    @made_by_guest
     def __init__(
         self,
         layers: str | Iterable[str] | Mapping[str, float] = "relu2_2",
@@ -79,6 +81,7 @@ class StyleLoss(nn.Module):
         pooling: ``max`` or ``average``.
     """
 
+    @made_by_guest
     def __init__(
         self,
         painting: PictureLike | Grams,
@@ -104,6 +107,10 @@ class StyleLoss(nn.Module):
             InputError: for a tensor of another shape or type.
         """
         output = check_output(output)
+        with torch.autocast(output.device.type, enabled=False):
+            return self._compare(output)
+
+    def _compare(self, output: Tensor) -> Tensor:
         features, targets = self.vgg(output), self.painting.grams()
         pixels = output.shape[-2] * output.shape[-1]
         terms = []

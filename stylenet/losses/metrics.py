@@ -42,9 +42,10 @@ def checkerboard_index(styled: Tensor, photos: Tensor) -> Tensor:
 def _largest_peak(pictures: Tensor) -> Tensor:
     height, width = (side // 4 * 4 for side in pictures.shape[-2:])
     luma = (pictures[..., :height, :width].float() * pictures.new_tensor(_LUMA).float().view(3, 1, 1)).sum(dim=1)
-    window = torch.hann_window(height, device=luma.device)[:, None] * torch.hann_window(width, device=luma.device)[None]
+    down, across = (torch.hann_window(side, device=luma.device, dtype=torch.float32) for side in (height, width))
+    window = down[:, None] * across[None]
     power = torch.fft.fft2((luma - luma.mean(dim=(1, 2), keepdim=True)) * window).abs().square().mean(dim=0)
-    return torch.stack([_peak(power, round(down * height), round(across * width)) for down, across in _PATTERNS]).max()
+    return torch.stack([_peak(power, round(rows * height), round(columns * width)) for rows, columns in _PATTERNS]).max()
 
 
 def _peak(power: Tensor, row: int, column: int) -> Tensor:

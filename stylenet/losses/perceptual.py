@@ -32,6 +32,7 @@ from stylenet.losses.terms import (
     total_variation,
 )
 from stylenet.losses.vgg import INPUT_SPACES, VGG, on_this_machine
+from stylenet.modes import guest, made_by_guest
 
 
 class PerceptualLoss(nn.Module):
@@ -39,7 +40,8 @@ class PerceptualLoss(nn.Module):
 
     As a loss of ``torch.nn`` it compares an output with a picture: ``PerceptualLoss()(output, target).backward()``. Both
     engines compare with :class:`Targets` instead, which are measured once. The loss network is frozen; its weights are in no
-    ``state_dict()``. It works under autocast, ``torch.compile``, ``torch.func`` and a second differentiation.
+    ``state_dict()``. It works under ``torch.compile``, ``torch.func`` and a second differentiation. It computes in the type of
+    its weights, float32 unless it is moved, also under autocast.
 
     Args:
         settings: forms, layers and weights.
@@ -48,6 +50,7 @@ class PerceptualLoss(nn.Module):
             matrices. Without one an output is compared with its target's content alone.
     """
 
+    @made_by_guest
     def __init__(
         self, settings: LossSettings | None = None, vgg: VGG | None = None, painting: PictureLike | Grams | None = None
     ) -> None:
@@ -58,6 +61,7 @@ class PerceptualLoss(nn.Module):
         self._ratios: dict[str, float] | None = None
         self.painting = None if painting is None else GramBuffers(self.grams(_style_picture(painting, self.vgg)))
 
+    @guest
     @torch.no_grad()
     def targets(
         self,
@@ -99,6 +103,7 @@ class PerceptualLoss(nn.Module):
             style_units=[dict.fromkeys(self._unit_names(), 1.0) for _ in styles],
         )
 
+    @guest
     @torch.no_grad()
     def grams(self, style: Tensor | Grams) -> Grams:
         """Return the Gram matrices of one style picture ``[1, 3, h, w]`` by layer. If Gram matrices are given, they are
@@ -243,9 +248,11 @@ class PerceptualLoss(nn.Module):
             InputError: for tensors of other shapes, types or ranges.
         """
         if isinstance(targets, Targets):
-            return self.compare(self.vgg(picture), picture, targets)
+            with torch.autocast(picture.device.type, enabled=False):
+                return self.compare(self.vgg(picture), picture, targets)
         output, wanted = check_pair(picture, targets)
-        return self.compare(self.vgg(output), output, self._targets_of(wanted)).total
+        with torch.autocast(output.device.type, enabled=False):
+            return self.compare(self.vgg(output), output, self._targets_of(wanted)).total
 
     @torch.no_grad()
     def _targets_of(self, pictures: Tensor) -> Targets:

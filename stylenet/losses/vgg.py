@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from stylenet.errors import InputError
+from stylenet.modes import made_by_guest
 from stylenet.tensor_files import read_weights
 
 _logger = logging.getLogger(__name__)
@@ -91,6 +92,9 @@ def layer_names(architecture: Architecture = "vgg19") -> list[str]:
 class VGG(nn.Module):
     """A frozen VGG, cut after the last layer that is needed, that returns the activations of named layers.
 
+    Its weights are float32 and on the default device of torch (on the processor where that is ``meta``). Under autocast it
+    computes in autocast's type, as the convolutions of torch do.
+
     Args:
         layers: names of the layers to return, such as ``relu4_2``. A ``conv`` layer is returned before its ReLU.
         architecture: ``vgg19`` or ``vgg16``.
@@ -103,6 +107,7 @@ class VGG(nn.Module):
         InputError: for an unknown layer, weights that are not to be had, or (on use) a picture too small for a layer.
     """
 
+    @made_by_guest
     def __init__(
         self,
         layers: Iterable[str],
