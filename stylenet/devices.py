@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import torch
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, RunError, argument
 from stylenet.memory import free_main_memory
 
 Precision = Literal["auto", "32", "bf16", "fp16"]
@@ -104,6 +105,23 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return free_main_memory()
+
+
+def check_memory(work: str, needed: float, way_out: str | None = None) -> None:
+    """Fail for work that the system would kill for want of memory, before it begins. What can be swapped counts as free.
+
+    Args:
+        work: what is to be done, in the plural, for the message.
+        needed: bytes that it needs at least.
+        way_out: what to do, for the message; a smaller ``size`` by default.
+
+    Raises:
+        RunError: if they are not there.
+    """
+    free = free_main_memory() + psutil.swap_memory().free
+    if needed > free:
+        has = f"need {needed / 1e9:.2f} GB of memory or more, and {free / 1e9:.2f} GB are free"
+        raise RunError(f"{work} {has}: {way_out or 'take a smaller ' + argument('size')}")
 
 
 def keep_freed_memory() -> None:

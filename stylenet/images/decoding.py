@@ -18,8 +18,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from stylenet.errors import InputError, argument
+from stylenet.devices import check_memory
+from stylenet.errors import InputError, RunError, argument
 from stylenet.recognition import HEAD, also, high_dynamic_range, what_begins
+
+# Bytes for a pixel while a picture is decoded, measured at 24 megapixels without transparency; and pixels that any machine has
+# room for.
+_DECODING, _SMALL = 23, 2**22
 
 # Pixels above which Pillow suspects a decompression bomb (89 million); asked once, before anything changes it.
 HUGE = Image.MAX_IMAGE_PIXELS or 89_478_485
@@ -55,8 +60,10 @@ def decode(name: str, data: bytes, allow_huge: bool = False) -> tuple[np.ndarray
 
     Raises:
         InputError: in one line, for anything that is not a readable picture.
+        RunError: if memory would not hold it.
     """
     with opened(name, data, allow_huge) as image:
+        _check_room(name, image)
         image.load()
         colours, alpha, notes = _to_arrays(name, data, image)
         orientation = _orientation(image)
@@ -68,16 +75,18 @@ def decode_opened(name: str, image: Image.Image, allow_huge: bool = False) -> tu
 
     Raises:
         InputError: in one line, for an image without pixels, a damaged or closed one, or values out of range.
+        RunError: if memory would not hold it.
     """
     if not image.width or not image.height:
         raise InputError(f"{name} is empty ({image.width} x {image.height} pixels)")
     _check_huge(name, image, allow_huge)
+    _check_room(name, image)
     try:
         image.load()
         if image.mode == "I" and not 0 <= image.getextrema()[0] <= image.getextrema()[1] <= 65535:  # type: ignore[operator]
             raise InputError(f"{name} has values outside 0..65535: bring it to mode L or RGB")
         colours, alpha, notes = _to_arrays(name, b"", image)
-    except InputError:
+    except (InputError, RunError):
         raise
     except DAMAGE as error:
         raise InputError(f"{name} cannot be read ({error})") from error
@@ -92,6 +101,14 @@ def _check_huge(name: str, image: Image.Image, allow_huge: bool, can_allow: bool
             f"{name} has {image.width} x {image.height} pixels,"
             f" more than the {HUGE // 1_000_000} million that are read{way_out}"
         )
+
+
+def _check_room(name: str, image: Image.Image) -> None:
+    """Fail for a picture that would fill memory while it is decoded; how much is free is asked only where it matters."""
+    pixels = image.width * image.height
+    if pixels > _SMALL:
+        way_out = "make it smaller with another program first, or give this one more memory"
+        check_memory(f"the {image.width} x {image.height} pixels of {name}", pixels * _DECODING, way_out)
 
 
 @contextmanager
@@ -128,7 +145,7 @@ def opened(name: str, data: bytes, allow_huge: bool = False, can_allow: bool = T
             yield image
     except UnidentifiedImageError as error:
         raise InputError(f"{name} is not a picture in a format that is known here{hint(data)}") from error
-    except InputError:
+    except (InputError, RunError):
         raise
     except DAMAGE as error:
         kind = "cut short" if "truncated" in str(error).lower() else "damaged"

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylenet.deprecation import renamed
-from stylenet.devices import free_memory, give_back_memory
+from stylenet.devices import check_memory, free_memory, give_back_memory
 from stylenet.errors import InputError, RunError
 from stylenet.files import scratch_folder
 from stylenet.network.transform_net import (
@@ -53,6 +53,9 @@ _IN_MEMORY = 2**30
 # Maps of a strip for which there should be room at the same time. It is an allowance, not a measurement: a convolution reads
 # one, pads it, may unfold it nine times, and gives one.
 _STRIP_MAPS = 16
+
+# Bytes for a pixel of a result: floats, and rounded ones on their way to a file.
+_RESULT = 16
 
 Tile = int | Literal["auto"]
 
@@ -104,7 +107,7 @@ def style_picture(
 
     Raises:
         InputError: for a picture below 8 pixels a side, or a negative tile.
-        RunError: if a temporary file outgrows the disk.
+        RunError: if a temporary file outgrows the disk, or memory would not hold the result.
     """
     check_tile(tile)
     if tile == 0:
@@ -114,6 +117,9 @@ def style_picture(
     room = free_memory(device) // 2
     if tile == "auto" and batch * height * width * net.settings.width * _WHOLE_VALUES * dtype.itemsize < room:
         return _whole(net, picture, dtype, pools)
+    if device.type == "cpu":  # the result, its bytes and what encodes them; the maps go to a file
+        lowest = 16 * _STRIP_MAPS * width * net.settings.width * dtype.itemsize
+        check_memory(f"{width} x {height} pixels", batch * height * width * _RESULT + lowest)
     folder = None if map_bytes(net, height, width, dtype) < min(_IN_MEMORY, room) else scratch_folder()
     strip = _fitting_strip(net, width, dtype, room) if tile == "auto" else tile
     results = [

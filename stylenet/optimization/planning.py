@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from stylenet.devices import free_memory
+from stylenet.devices import check_memory, free_memory
 from stylenet.images.sizes import SizeRule
 from stylenet.losses.vgg import VGG
 
@@ -122,6 +122,23 @@ _FIRST_BLOCK, _INDICES = 512, 128
 
 # What the activations of one tile may take, at most.
 _TILE_BYTES = 1.5e9
+
+
+# Bytes for a pixel that a search has in memory beside activations: the picture, its variables in both domains, gradients,
+# directions and the latest curvature pairs. Measured between 0.2 and 0.7 megapixels, in float32, where pairs are few.
+_SEARCH = 255
+
+
+def check_search(vgg: VGG, height: int, width: int, device: torch.device) -> None:
+    """Fail for a picture that no memory is there for, not even in the smallest tiles.
+
+    Raises:
+        RunError: naming both numbers. A GPU says so itself.
+    """
+    if device.type == "cpu":
+        window = 4 * vgg.stride + 2 * vgg.reach
+        activations = 2 * vgg.activation_bytes(min(height, window), min(width, window))
+        check_memory(f"{width} x {height} pixels", height * width * _SEARCH + activations)
 
 
 def pick_tile(vgg: VGG, height: int, width: int, device: torch.device) -> int:

@@ -22,7 +22,7 @@ IN_MEMORY, _SMALL = 2**30, 2**24
 
 def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
     """Return an empty tensor, which lies in an unnamed temporary file if it is on the processor, and large or more
-    than an eighth of the memory that is free.
+    than a thirty-second of the memory that is free: a step works on some twenty tensors of the size of the picture.
 
     The file is gone with the tensor. Pages that were not used lately count against no limit: the system drops them when memory
     gets scarce, and reads them again.
@@ -38,7 +38,7 @@ def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | 
 
 def _fits(size: int) -> bool:
     """Return whether so many bytes lie in memory; how much is free is asked only where it matters."""
-    return size <= IN_MEMORY and (size <= _SMALL or size <= free_main_memory() // 8)
+    return size <= IN_MEMORY and (size <= _SMALL or size <= free_main_memory() // 32)
 
 
 def _mapping(size: int) -> mmap.mmap:

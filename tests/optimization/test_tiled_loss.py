@@ -244,7 +244,7 @@ def test_little_memory_puts_less_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     monkeypatch.setattr(scratch, "_mapping", lambda size, make=scratch._mapping: made.append(size) or make(size))
     monkeypatch.setattr(scratch, "_SMALL", 100)
-    for free in (10_000, 7_000):
+    for free in (40_000, 30_000):
         monkeypatch.setattr(scratch, "free_main_memory", lambda free=free: free)
         scratch.new_tensor((10, 25), torch.float32)
     assert made == [1000]

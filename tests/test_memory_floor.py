@@ -1,0 +1,75 @@
+"""Work that no memory is there for is refused before it begins, in one line, and not killed in its midst."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import torch
+from conftest import noise
+from PIL import Image
+
+from stylenet import devices
+from stylenet.commands.cli import main
+from stylenet.devices import check_memory
+from stylenet.errors import RunError
+from stylenet.images import decoding
+from stylenet.images.picture import read_image
+from stylenet.network.tiling import style_picture
+from stylenet.network.transform_net import NetSettings, TransformNet
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list whose only number is what is free; nothing can be swapped."""
+    bytes_free = [0]
+    monkeypatch.setattr(devices, "free_main_memory", lambda: bytes_free[0])
+    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(free=0))
+    return bytes_free
+
+
+def test_both_numbers_are_told(free: list[int]) -> None:
+    free[0] = 1_000_000_000
+    check_memory("work", 1_000_000_000)
+    with pytest.raises(RunError, match=r"^work need 1\.50 GB of memory or more, and 1\.00 GB are free: take a smaller size$"):
+        check_memory("work", 1_500_000_000)
+
+
+def test_what_can_be_swapped_is_free(free: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(free=2_000_000_000))
+    check_memory("work", 1_500_000_000)
+
+
+def test_a_photo_whose_result_memory_would_not_hold(free: list[int]) -> None:
+    net, picture = TransformNet(NetSettings(width=4, residual_blocks=1)), torch.rand(1, 3, 64, 96)
+    free[0] = 10_000_000
+    assert style_picture(net, picture, 16).shape == picture.shape
+    free[0] = 96 * 64 * 16
+    with pytest.raises(RunError, match=r"96 x 64 pixels need .* GB of memory or more"):
+        style_picture(net, picture, 16)
+
+
+@pytest.mark.parametrize("kind", ["file", "opened"])
+def test_a_picture_that_memory_would_not_hold(
+    kind: str, free: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (100, 50)).save(path)
+    source = path if kind == "file" else Image.open(path)
+    free[0] = 100 * 50 * 20
+    assert read_image(source).pixels.shape == (1, 3, 50, 100)  # too small to ask
+    monkeypatch.setattr(decoding, "_SMALL", 1000)
+    with pytest.raises(RunError, match=r"^the 100 x 50 pixels of .* need .*: make it smaller with another program first"):
+        read_image(source)
+
+
+@pytest.mark.parametrize("verb", ["optimize", "reconstruct"])
+def test_a_search(verb: str, free: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(noise(64, 96, 1)).save(photo)
+    style = [str(photo)] if verb == "optimize" else []
+    assert main([verb, str(photo), *style, "-o", str(tmp_path / "out.png"), "--steps", "1", "--device", "cpu"]) == 1
+    assert "96 x 64 pixels need" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
