@@ -108,7 +108,8 @@ def free_memory(device: torch.device) -> int:
 
 
 def check_memory(work: str, needed: float, way_out: str | None = None) -> None:
-    """Fail for work that the system would kill for want of memory, before it begins. What can be swapped counts as free.
+    """Fail for work that the system would kill for want of memory, before it begins. What can be swapped counts as free, and
+    what the C library has kept of earlier work is given back first.
 
     Args:
         work: what is to be done, in the plural, for the message.
@@ -118,6 +119,9 @@ def check_memory(work: str, needed: float, way_out: str | None = None) -> None:
     Raises:
         RunError: if they are not there.
     """
+    if needed <= free_main_memory():
+        return
+    give_back_memory()
     free = free_main_memory() + psutil.swap_memory().free
     if needed > free:
         has = f"need {needed / 1e9:.2f} GB of memory or more, and {free / 1e9:.2f} GB are free"

@@ -42,6 +42,12 @@ def test_what_can_be_swapped_is_free(free: list[int], monkeypatch: pytest.Monkey
     check_memory("work", 1_500_000_000)
 
 
+def test_what_earlier_work_has_left_is_given_back(free: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second large photo of a folder must not be refused for the freed memory of the first."""
+    monkeypatch.setattr(devices, "give_back_memory", lambda: free.__setitem__(0, 2_000_000_000))
+    check_memory("work", 1_500_000_000)
+
+
 def test_a_photo_whose_result_memory_would_not_hold(free: list[int]) -> None:
     net, picture = TransformNet(NetSettings(width=4, residual_blocks=1)), torch.rand(1, 3, 64, 96)
     free[0] = 10_000_000

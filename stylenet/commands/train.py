@@ -21,7 +21,8 @@ from stylenet.network.cards import Card
 from stylenet.training.callbacks import StyleWriter
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining
-from stylenet.training.run import fit, save, settle, trainer_defaults
+from stylenet.training.run import fit, settle, trainer_defaults
+from stylenet.training.saving import save
 from stylenet.training.trainer_options import complete
 
 # What people type most, without the group that it belongs to.

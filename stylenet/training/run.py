@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -19,14 +18,14 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from stylenet.devices import gains_from_bf16, pick_device, versions
+from stylenet.devices import gains_from_bf16, pick_device
 from stylenet.errors import InputError, Interrupted, RunError, argument
 from stylenet.images.picture import PictureLike, as_picture, write_image
 from stylenet.logs import quiet_lightning
 from stylenet.modes import guest
 from stylenet.network.cards import Card
 from stylenet.network.looks import Learns
-from stylenet.network.styles import Style, add_metrics, load_style, save_look, save_style
+from stylenet.network.styles import Style, add_metrics, load_style
 from stylenet.network.transform_net import NetSettings, Preset
 from stylenet.storage import check_apart, check_writable, exists, join
 from stylenet.training.alone import alone_in
@@ -34,7 +33,7 @@ from stylenet.training.callbacks import StyleWriter
 from stylenet.training.checkpoints import LAST, check_unused, describe_misfit, find_checkpoint, pick_run
 from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import TRAINING_LOSS, StyleTraining
-from stylenet.training.progress_line import photos_a_step
+from stylenet.training.saving import save
 from stylenet.training.steps import FinishedSteps
 from stylenet.training.trainer_options import check_trainer, complete
 
@@ -317,64 +316,3 @@ def _measure(session: Session) -> dict[str, float]:
         else []
     )
     return {name: round(float(value), 5) for name, value in found[0].items()} if found else {}
-
-
-def save(session: Session) -> None:
-    """Write what was learnt: a look, or a network with its looks, if it has any.
-
-    Raises:
-        RunError: if it cannot be written; the checkpoint that the training has left is named.
-    """
-    try:
-        _save(session)
-    except RunError as error:
-        run = str(session.config.run)
-        if not exists(join(run, "checkpoints", LAST)):
-            raise
-        again = f"{argument('run', run)} {argument('ckpt_path', 'last')}"
-        raise RunError(f"{error}; the last checkpoint is kept: make room, and write the style by {again}") from error
-
-
-def _save(session: Session) -> None:
-    module, card, path = session.model, _card(session), session.config.output
-    learns = module.hparams["learns"]
-    if learns != "all" and module.init is not None:
-        save_look(module.network, learns, module.init, card, path)
-    else:
-        save_style(module.worn_network(), card, path, grams=module.style_grams(), looks=module.looks)
-
-
-def _card(session: Session) -> Card:
-    module, data, trainer, config = session.model, session.datamodule, session.trainer, session.config
-    return Card(
-        name=config.name,
-        style=module.style_files,
-        credit=config.credit,
-        loss=asdict(module.loss_settings),
-        training={
-            "steps": trainer.global_step,
-            "batch": photos_a_step(trainer),
-            "size": data.size,
-            "smallest_crop": data.smallest_crop,
-            "seed": data.seed,
-            "coarse_share": module.hparams["coarse_share"],
-            "margin": module.hparams["margin"],
-            "init": Path(module.init).stem if module.init else None,  # no path of this machine
-            "nearest": module.nearest,
-            "learns": module.hparams["learns"],
-            "style_size": module.hparams["style_size"],
-            "optimizer": module.hparams["optimizer"],
-            "learning_rate": module.learning_rate,
-            "schedule": module.schedule,
-            "ema": config.ema,
-            "precision": str(trainer.precision),
-            "device": trainer.strategy.root_device.type,
-            "seconds": round(module.seconds),
-            "skipped_steps": module.bad_steps,
-            **({"changes": module.changes} if module.changes else {}),
-            **({"ended": module.broken} if module.broken else {}),
-        },
-        data=data.fingerprint,
-        versions=versions(),
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-    )

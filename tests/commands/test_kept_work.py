@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from training_kit import PAINTING, make_photos
 
 from stylenet.commands.cli import main
 from stylenet.errors import RunError
+from stylenet.network import styles
 from stylenet.network.styles import load_style
 from stylenet.training import run as training_run
 from stylenet.training.steps import FinishedSteps
@@ -122,3 +124,31 @@ def test_the_style_is_there_before_it_is_measured(
     assert load_style(tmp_path / "run" / "a.safetensors").card.training["steps"] == 1
     told = capfd.readouterr().err.splitlines()[-1]
     assert ("a.safetensors is written, but was not measured" in told) is not isinstance(error, RunError)
+
+
+@pytest.mark.parametrize("without", ["enable_checkpointing", "barebones"])
+@pytest.mark.parametrize("run", ["run", "disk/run"])
+def test_a_style_that_cannot_be_written_is_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], without: str, run: str
+) -> None:
+    """On a disk that is full at the end, in the folder of the run if that is elsewhere, else among temporary files."""
+    disk, spare = tmp_path / "disk", tmp_path / "spare"
+    spare.mkdir()
+    monkeypatch.setenv("TMPDIR", str(spare))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    write = styles.write
+
+    def write_elsewhere(place: Any, content: bytes) -> object:
+        if disk in Path(place).parents:
+            raise RunError(f"cannot write {place}: No space left on device")
+        return write(place, content)
+
+    monkeypatch.setattr(styles, "write", write_elsewhere)
+    value = "false" if without == "enable_checkpointing" else "true"
+    options = words(folder, tmp_path / run, {"max_steps": "1", without: value})
+    assert main([*options, "--output", str(disk / "a.safetensors")]) == 1
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"stylenet: cannot write {disk / 'a.safetensors'}: No space left on device; the style is kept as ")
+    [kept] = [path for folder in (tmp_path / "run", spare) for path in folder.rglob("*.safetensors")]
+    assert error.endswith(f" {kept}")
+    assert load_style(kept).card.training["steps"] == 1
