@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stylenet.errors import InputError
+
 HEAD = 512  # bytes
+
+# Files of weights are far below it: those of the largest loss network have 0.6 GB.
+LARGEST_WEIGHTS = 2_000_000_000
 
 # The first bytes of a file, and what begins so. Those of pictures come first: they are what is confused most often.
 _BEGINNINGS: tuple[tuple[tuple[bytes, ...], str], ...] = (
@@ -66,6 +71,25 @@ def what_begins(head: bytes) -> str:
     if head[257:262] == b"ustar":
         return "a tar archive"
     return "text" if b"\0" not in head else ""
+
+
+def check_weights_file(path: Path) -> None:
+    """Fail for a file that is too large, or begins otherwise than it should, to hold weights, before any of it is mapped into
+    memory: of a sparse file of many gigabytes its readers say no more than that memory is short.
+
+    Raises:
+        InputError: for one.
+        OSError: if it cannot be read.
+    """
+    size = path.stat().st_size
+    if size > LARGEST_WEIGHTS:
+        raise InputError(f"{path} is no file of weights: it has {size:,} bytes, and {LARGEST_WEIGHTS:,} are the limit")
+    if path.suffix.lower() == ".safetensors":
+        with path.open("rb") as opened:
+            head = opened.read(9)
+        length = int.from_bytes(head[:8], "little")
+        if size >= 9 and not what_begins(head) and (head[8:] != b"{" or length + 8 > size):
+            raise InputError(f"{path} is no safetensors file, or is damaged: it does not begin as one")
 
 
 def also(what: str) -> str:

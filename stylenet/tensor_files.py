@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylenet.errors import InputError, one_line
-from stylenet.recognition import also, what_is
+from stylenet.recognition import also, check_weights_file, what_is
 
 _EXPECTED = ".safetensors or a state dict saved by torch"
 
@@ -26,6 +26,7 @@ def read_weights(path: Path) -> object:
         InputError: for a file that is neither, or would need code of its own to be read, or unfolds to more than it is.
     """
     try:
+        check_weights_file(path)
         if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
@@ -70,6 +71,18 @@ def check_archive(path: Path) -> None:
         )
     if sum(member.file_size for member in members) > path.stat().st_size:
         raise InputError(f"{path} is damaged: its parts are larger than the file")
+
+
+def check_finite(path: Path | str, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse numbers that are NaN or infinite: whatever is worked out with them would be, too.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            what = f"weights that are not finite ({one_line(name, 80)})"
+            raise InputError(f"{path} holds {what}: it is damaged, or its training had failed; train it again")
 
 
 def check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -43,6 +43,6 @@ def _unpacked(triangle: Tensor, scale: Tensor, mean: Tensor | None) -> GramTarge
     if mean is not None and mean.shape != (channels,):
         raise ValueError(f"means {list(mean.shape)} beside a Gram matrix of {channels} channels")
     rows, columns = torch.triu_indices(channels, channels, device=triangle.device)
-    matrix = torch.empty(channels, channels, device=triangle.device)
+    matrix = torch.empty(channels, channels, device=triangle.device, dtype=torch.float32)
     matrix[rows, columns] = matrix[columns, rows] = triangle.float() * scale[0]
     return GramTarget(matrix[None], int(scale[1]), None if mean is None else mean[None])

@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 
 from stylenet.errors import InputError
 from stylenet.modes import made_by_guest
-from stylenet.tensor_files import read_weights
+from stylenet.tensor_files import check_finite, read_weights
 
 _logger = logging.getLogger(__name__)
 
@@ -357,4 +357,5 @@ def _from_torchvision_layout(state: object, architecture: Architecture, source: 
                     )
                 result[f"{name}.{kind}"] = tensor.float()
             channels = width
+    check_finite(source, result)
     return result

@@ -14,9 +14,12 @@ from stylenet.losses.settings import LossSettings
 from stylenet.network.cards import Card, typed
 from stylenet.network.looks import wear_look
 from stylenet.network.transform_net import PRESETS, NetSettings, TransformNet
-from stylenet.tensor_files import check_tensors
+from stylenet.tensor_files import check_finite, check_tensors
 
 _NETWORK, _TABLE = "network.", "looks.table"
+
+# Where weights are averaged, Lightning keeps those of the last step under this name.
+_CURRENT = "current_model_state"
 
 
 def is_checkpoint(loaded: object) -> bool:
@@ -39,6 +42,8 @@ def from_checkpoint(loaded: Any, path: Path) -> tuple[dict[str, Tensor], Card]:
     options, found = loaded["hyper_parameters"], loaded["state_dict"]
     state = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     check_tensors(path, state)
+    if _CURRENT in loaded:
+        _check_current(loaded[_CURRENT], state, path)
     try:
         network = options["network"]
         settings = PRESETS[network] if isinstance(network, str) else typed(network, NetSettings)
@@ -49,6 +54,16 @@ def from_checkpoint(loaded: Any, path: Path) -> tuple[dict[str, Tensor], Card]:
     if _TABLE in state:
         weights = _wearing_the_mean(weights, state[_TABLE].float(), settings, path)
     return weights, _card(loaded, options, settings, loss, path)
+
+
+def _check_current(found: object, averaged: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights beside an average that are not those of the same network, or not finite: then the average is none."""
+    current = {str(name): value for name, value in found.items()} if isinstance(found, Mapping) else {}
+    shapes = {name: value.shape for name, value in current.items() if isinstance(value, Tensor)}
+    if shapes != {name: value.shape for name, value in averaged.items()}:
+        raise InputError(f"{path} is damaged: its averaged weights are not those of the network that it has beside them")
+    check_tensors(path, current)
+    check_finite(path, current)
 
 
 def _wearing_the_mean(weights: dict[str, Tensor], table: Tensor, settings: NetSettings, path: Path) -> dict[str, Tensor]:

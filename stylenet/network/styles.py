@@ -36,7 +36,7 @@ from stylenet.network.shipped import find_body, find_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.storage import fetched, write
-from stylenet.tensor_files import check_tensors, read_weights
+from stylenet.tensor_files import check_finite, check_tensors, read_weights
 
 # Names of tensors beside those of the network.
 _GRAM, _LOOK, _LOOKS, _SCALE = "gram.", "look", "looks.", ".scale"
@@ -224,9 +224,7 @@ def load_style(style: str | os.PathLike[str], device: torch.device | str = "cpu"
     net = _built(path, _net_settings(path, card), state)
     if card.body:
         _wear_look_of(path, card, net)
-    broken = [name for name, value in net.state_dict().items() if not torch.isfinite(value).all()]
-    if broken:
-        raise InputError(f"{path} holds weights that are not finite ({broken[0]}): its training had failed; train it again")
+    check_finite(path, net.state_dict())
     return Style(net.requires_grad_(False).eval().to(device), card, path)
 
 
@@ -340,13 +338,15 @@ def load_grams(style: str | Path) -> Grams:
     """Load Gram matrices of the picture that a style was trained on, by layer of its loss network; none if the file has none.
 
     Raises:
-        InputError: if there is no such style, or they are damaged.
+        InputError: if there is no such style, or they are damaged or not finite.
     """
     path = find_style(style)
     if read_card(path) is None:
         return {}
+    packed = _read_tensors(path, _GRAM)
+    check_finite(path, packed)
     try:
-        return unpack_grams(_read_tensors(path, _GRAM))
+        return unpack_grams(packed)
     except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise InputError(f"{path} is damaged: its Gram matrices cannot be unpacked") from error
 

@@ -313,7 +313,7 @@ def test_wrong_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: st
     monkeypatch.chdir(tmp_path)
     path = Path(f"weights{ending}")
     path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot be read as weights alone"):
+    with pytest.raises(InputError, match=r"cannot be read as weights alone|is no safetensors file"):
         load_weights(str(path))
     assert not Path("opened").exists()
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -22,7 +23,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from stylenet import recognition
 from stylenet.errors import InputError
+from stylenet.losses.vgg import VGG, layer_names
 from stylenet.network.cards import Card, read_card
 from stylenet.network.styles import load_grams, load_looks, load_style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
@@ -129,7 +132,7 @@ def test_a_tensor_is_missing(tmp_path: Path) -> None:
     ids=["no scale", "half a scale", "no triangle", "a number", "infinite", "no means"],
 )
 def test_grams(tmp_path: Path, packed: dict[str, Tensor]) -> None:
-    with pytest.raises(InputError, match="Gram matrices cannot be unpacked"):
+    with pytest.raises(InputError, match=r"Gram matrices cannot be unpacked|not finite"):
         load_grams(write(tmp_path / "a.safetensors", WHOLE, packed))
 
 
@@ -222,6 +225,114 @@ def test_something_else_as_safetensors(tmp_path: Path, case: str) -> None:
 def test_wrapped(tmp_path: Path, wrapper: str) -> None:
     torch.save({"epoch": 2, wrapper: theirs(), "loss": 0.5}, tmp_path / "a.pth")
     assert load_style(tmp_path / "a.pth").card.source == "pytorch/examples"
+
+
+# --- numbers that are none --------------------------------------------------------------------------------------------
+
+
+def checkpoint(path: Path, averaged: dict[str, Any], current: object) -> None:
+    """Write what a training with averaged weights leaves, with other weights for some of its own."""
+    state = {f"network.{name}": value for name, value in TransformNet(SETTINGS).state_dict().items()}
+    beside = {**state, **current} if isinstance(current, dict) else current
+    options = {"network": dataclasses.asdict(SETTINGS)}
+    told = {"pytorch-lightning_version": "2.6", "hyper_parameters": options, "state_dict": {**state, **averaged}}
+    torch.save({**told, "current_model_state": beside}, path)
+
+
+def network_of(path: Path) -> object:
+    return VGG(["relu1_1"], "vgg19", str(path))
+
+
+def vgg_weights(path: Path, broken: Tensor) -> None:
+    shapes = {
+        f"{name}.{kind}": value.shape
+        for name, layer in VGG(layer_names(), weights="random").convolutions.items()
+        for kind, value in layer.named_parameters()
+    }
+    numbers = {name: number for number, name in enumerate(layer_names())}
+    state = {
+        f"features.{numbers[name.split('.')[0]]}.{name.split('.')[1]}": torch.zeros(shape) for name, shape in shapes.items()
+    }
+    torch.save({**state, "features.0.bias": broken.expand(64).clone()}, path)
+
+
+LAST = "last.conv.bias"
+GRAM = {"gram.relu1_1": torch.rand(10), "gram.relu1_1.scale": torch.tensor([1.0, 9.0]), "gram.relu1_1.mean": torch.rand(4)}
+
+# Files that hold a number, and what reads them; every place of a file where weights may be is among them.
+BROKEN: dict[str, tuple[str, Callable[[Path, Tensor], object], Callable[[Path], object]]] = {
+    "weights": ("a.safetensors", lambda path, bad: write(path, WHOLE, {LAST: bad.expand(3).clone()}), load_style),
+    "units": (
+        "a.safetensors",
+        lambda path, bad: write(
+            path,
+            WHOLE,
+            {"last.conv.weight": torch.ones(3, 4, 9, 9).to(torch.int8), "last.conv.weight.scale": bad.expand(3).clone()},
+        ),
+        load_style,
+    ),
+    "Gram matrices": (
+        "a.safetensors",
+        lambda path, bad: write(path, WHOLE, {**GRAM, "gram.relu1_1": bad.expand(10).clone()}),
+        load_grams,
+    ),
+    "means": (
+        "a.safetensors",
+        lambda path, bad: write(path, WHOLE, {**GRAM, "gram.relu1_1.mean": bad.expand(4).clone()}),
+        load_grams,
+    ),
+    "another program's": (
+        "a.pth",
+        lambda path, bad: torch.save(theirs(**{"deconv3.conv2d.bias": bad.expand(3).clone()}), path),
+        load_style,
+    ),
+    "averaged weights": (
+        "a.ckpt",
+        lambda path, bad: checkpoint(path, {f"network.{LAST}": bad.expand(3).clone()}, {}),
+        load_style,
+    ),
+    "weights beside the average": (
+        "a.ckpt",
+        lambda path, bad: checkpoint(path, {}, {f"network.{LAST}": bad.expand(3).clone()}),
+        load_style,
+    ),
+    "a loss network": ("a.pth", vgg_weights, network_of),
+}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("case", BROKEN)
+def test_numbers_that_are_not_finite(tmp_path: Path, case: str, bad: float) -> None:
+    name, make, read = BROKEN[case]
+    make(tmp_path / name, torch.tensor(1.0))
+    read(tmp_path / name)
+    make(tmp_path / name, torch.tensor(bad))
+    with pytest.raises(InputError, match="weights that are not finite"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("current", [None, 5, [], {"network.last.conv.bias": torch.zeros(2)}, {"network.more": torch.zeros(2)}])
+def test_an_average_of_other_weights(tmp_path: Path, current: object) -> None:
+    checkpoint(tmp_path / "a.ckpt", {}, current)
+    with pytest.raises(InputError, match="its averaged weights are not those of the network"):
+        load_style(tmp_path / "a.ckpt")
+
+
+SPARSE: dict[str, Callable[[Path], object]] = {"a style": load_style, "a loss network": network_of, "Gram matrices": load_grams}
+
+
+@pytest.mark.parametrize("reader", SPARSE)
+def test_a_sparse_file_is_no_file_of_weights(tmp_path: Path, reader: str) -> None:
+    """Whether or not memory would hold it."""
+    path = tmp_path / "a.safetensors"
+    path.touch()
+    os.truncate(path, 1 << 30)
+    with pytest.raises(InputError, match="is no safetensors file, or is damaged: it does not begin as one"):
+        SPARSE[reader](path)
+    write(path, WHOLE)
+    os.truncate(path, recognition.LARGEST_WEIGHTS + 1)
+    with pytest.raises(InputError, match="is no file of weights: it has 2,000,000,001 bytes"):
+        SPARSE[reader](path)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
