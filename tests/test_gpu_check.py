@@ -46,7 +46,7 @@ def test_a_record_of_what_was_measured(tmp_path: Path) -> None:
     assert checks["video"]["rows"][0]["frames"] == 4
     assert [(row["way"], row["group"]) for row in checks["groups"]["rows"]] == [("one by one", 2), ("groups", 2)]
     assert all(row["apart"] < 1 for row in checks["groups"]["rows"])
-    assert {"Pillow", "torchvision"} <= {row["way"] for row in checks["decoders"]["rows"] if row["a second"] > 0}
+    assert {"Pillow", "torchvision"} <= {row["way"] for row in checks["decoders"]["rows"] if row.get("a second")}
     text = (tmp_path / "out" / "gpu_check.md").read_text()
     assert "## Resuming to the bit" in text
     assert "| starry_night_swift | 64x48 | bfloat16 |" in text
