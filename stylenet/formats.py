@@ -54,6 +54,14 @@ def kind_left_out(path: str | PurePath) -> str:
     return ending(path) or "no ending"
 
 
+LINK_TO_FOLDER = "link to a folder"
+
+
+def tell_links(left_out: Counter[str] | None) -> str:
+    """Return what to say where a folder holds nothing but links to others, which may lead in a circle; else nothing."""
+    return "; links to folders are not followed: name those folders themselves" if left_out and left_out[LINK_TO_FOLDER] else ""
+
+
 def tell_left_out(left_out: Counter[str], found: int, what: str = "pictures") -> str:
     """Return a line on files that are no pictures: a folder whose photos are of a kind that is not read should not pass for a
     small one."""

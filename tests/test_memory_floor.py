@@ -17,8 +17,10 @@ from stylenet.devices import check_memory
 from stylenet.errors import RunError
 from stylenet.images import decoding
 from stylenet.images.picture import read_image
+from stylenet.losses.vgg import VGG
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
+from stylenet.optimization.planning import check_search
 
 
 @pytest.fixture
@@ -79,3 +81,13 @@ def test_a_search(verb: str, free: list[int], tmp_path: Path, capsys: pytest.Cap
     assert main([verb, str(photo), *style, "-o", str(tmp_path / "out.png"), "--steps", "1", "--device", "cpu"]) == 1
     assert "96 x 64 pixels need" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_a_search_that_was_killed(free: list[int]) -> None:
+    """At 2048 pixels in a control group of 1.5 GB, of which 1.21 were free; in one of 2 GB it ended."""
+    network = VGG(["relu1_1", "relu2_1"], weights="random")
+    free[0] = 1_210_000_000
+    with pytest.raises(RunError, match=r"2048 x 2048 pixels need 1\.26 GB of memory or more, and 1\.21 GB are free"):
+        check_search(network, 2048, 2048, torch.device("cpu"))
+    free[0] += 500_000_000
+    check_search(network, 2048, 2048, torch.device("cpu"))

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from stylenet import storage
 from stylenet.errors import InputError
-from stylenet.formats import WRITTEN_PICTURES, ending, is_picture, kind_left_out, picture_endings
+from stylenet.formats import LINK_TO_FOLDER, WRITTEN_PICTURES, ending, is_picture, kind_left_out, picture_endings, tell_links
 from stylenet.storage.archives import is_list, member_place
 from stylenet.storage.listing import walk
 from stylenet.storage.places import below, is_ordinary, is_pattern, is_web, leads_to, name_on_web
@@ -147,20 +147,21 @@ def _in_folder(folder: Path, output: Path, left_out: Counter[str] | None = None)
     """Yield all pictures below a folder, but for results of an earlier run in it and for hidden files."""
     results = None if leads_to(output) == leads_to(folder) else leads_to(output)
     count = 0
+    seen: Counter[str] = Counter()
     closed: list[Path] = []  # folders that may not be entered: they fail as pictures do, with the others at the end
     for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         here = Path(root)
-        if left_out is not None:
-            left_out.update("link to a folder" for name in folders if (here / name).is_symlink())
+        seen.update(LINK_TO_FOLDER for name in folders if (here / name).is_symlink())
         folders[:] = sorted(name for name in folders if not name.startswith(".") and leads_to(here / name) != results)
         for name in sorted(name for name in files if is_picture(name)):
             yield str(here / name), (here / name).relative_to(folder)
             count += 1
-        if left_out is not None:
-            left_out.update(kind_left_out(name) for name in files if not is_picture(name) and not name.startswith("."))
+        seen.update(kind_left_out(name) for name in files if not is_picture(name) and not name.startswith("."))
+    if left_out is not None:
+        left_out.update(seen)
     yield from ((str(path), path.relative_to(folder)) for path in closed)
     if not count and not closed:
-        raise InputError(f"{folder} holds no pictures ({picture_endings()})")
+        raise InputError(f"{folder} holds no pictures ({picture_endings()}){tell_links(seen)}")
 
 
 def _in_list(word: str) -> Iterator[Found]:

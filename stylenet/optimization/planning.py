@@ -124,9 +124,10 @@ _FIRST_BLOCK, _INDICES = 512, 128
 _TILE_BYTES = 1.5e9
 
 
-# Bytes for a pixel that a search has in memory beside activations: the picture, its variables in both domains, gradients,
-# directions and the latest curvature pairs. Measured between 0.2 and 0.7 megapixels, in float32, where pairs are few.
-_SEARCH = 255
+# Bytes for a pixel that a search takes the room of beside activations: the picture, its variables in both domains, gradients,
+# directions, the latest curvature pairs, and what the system keeps for them. 255 were measured between 0.2 and 0.7 megapixels,
+# in float32, where pairs are few; in a control group that had 285 free for each of 2048 x 2048 pixels a search was killed.
+_SEARCH = 300
 
 
 def check_search(vgg: VGG, height: int, width: int, device: torch.device) -> None:

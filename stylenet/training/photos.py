@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from stylenet.errors import InputError, RunError
-from stylenet.formats import is_picture, kind_left_out, picture_endings
+from stylenet.formats import LINK_TO_FOLDER, is_picture, kind_left_out, picture_endings, tell_links
 from stylenet.images.decoding import opened
 from stylenet.images.fetching import read_picture_bytes
 from stylenet.storage import is_address, is_archive, join, members, open_member, open_read, parent_of, walk
@@ -116,7 +116,7 @@ def _find(source: str, left_out: Counter[str]) -> list[Photo]:
     else:
         raise InputError(f"{source!r} is neither a folder, a zip archive, a .txt list of files, nor a photo")
     if not photos:
-        raise InputError(f"{source!r} holds no photos ({picture_endings()})")
+        raise InputError(f"{source!r} holds no photos ({picture_endings()}){tell_links(left_out)}")
     return photos
 
 
@@ -124,7 +124,7 @@ def _in_folder(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
     """Yield the files below a folder, relative to it; what there is beside them, but cannot be read, is counted."""
     for root, folders, files in os.walk(folder, onerror=lambda _: left_out.update(["folder that may not be entered"])):
         here = Path(root)
-        left_out.update("link to a folder" for name in folders if (here / name).is_symlink())
+        left_out.update(LINK_TO_FOLDER for name in folders if (here / name).is_symlink())
         for path in (here / name for name in files):
             if path.is_file():
                 yield path.relative_to(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 from conftest import noise
 from PIL import Image
 
+from stylenet.errors import InputError
 from stylenet.images.picture import Picture
 from stylenet.inference import batch
 from stylenet.inference.batch import Files, stylize_many
 from stylenet.inference.folders import plan_jobs
+from stylenet.training.photos import survey_photos
 
 
 def to_itself(place: Path) -> None:
@@ -61,6 +64,23 @@ def test_a_link_to_the_folder_itself(tmp_path: Path) -> None:
     (tmp_path / "in" / "again").symlink_to(".")
     summary = styled(tmp_path / "in", tmp_path / "out")
     assert (summary.done, summary.failures) == (1, [])
+
+
+def test_links_to_folders_are_told(tmp_path: Path) -> None:
+    """They are not followed; a folder of nothing else says so, here and to a training."""
+    for name in ("in", "others", "empty"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(noise(16, 16, 0)).save(tmp_path / "others" / "a.png")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "others")
+    for look in (lambda folder: plan_jobs([folder], "out", ["a"]), survey_photos):
+        with pytest.raises(InputError, match="; links to folders are not followed: name those folders themselves"):
+            look(str(tmp_path / "in"))
+        with pytest.raises(InputError, match=r"holds no (pictures|photos) \([^;]*\)$"):
+            look(str(tmp_path / "empty"))
+    Image.fromarray(noise(16, 16, 0)).save(tmp_path / "in" / "b.png")
+    left_out: Counter[str] = Counter()
+    plan_jobs([str(tmp_path / "in")], "out", ["a"], left_out=left_out)
+    assert left_out == {"link to a folder": 1} == survey_photos(str(tmp_path / "in"))[1]
 
 
 def test_a_closed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
