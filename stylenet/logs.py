@@ -11,6 +11,9 @@ from collections.abc import Iterator
 
 from stylenet.errors import one_line
 
+# What Lightning writes where it was asked to, by options of its trainer: reports of a profiler, a table of the layers.
+_ASKED_FOR = ("lightning.pytorch.profilers", "lightning.pytorch.callbacks.model_summary")
+
 
 class _OneLine(logging.Formatter):
     """Messages quote file names and cards, which may hold anything."""
@@ -70,6 +73,8 @@ def quiet_lightning() -> None:
     """Hide Lightning's advice to developers, which a person with pictures cannot follow."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _ASKED_FOR:
+        logging.getLogger(name).setLevel(logging.INFO)
     for message in (
         r".*LightningCLI's args parameter.*",
         r".*does not have many workers.*",

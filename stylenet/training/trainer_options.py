@@ -38,6 +38,13 @@ _AVERAGES = ("WeightAveraging", "StochasticWeightAveraging")
 # Numbers that Lightning takes as they are, and divides by or forgets.
 _LEAST = {"accumulate_grad_batches": 1, "gradient_clip_val": 0}
 
+# Options of what is no part of a training: they would be taken, and do nothing.
+_OF_OTHERS = {
+    "limit_test_batches": "a training tests nothing; held-out photos are limited by limit_val_batches",
+    "limit_predict_batches": "a training predicts nothing; photos are styled by stylenet stylize",
+    "model_registry": "nothing is uploaded; the style file is the model",
+}
+
 # Ends of a training, none of which may be nothing at all.
 _LENGTHS = ("max_steps", "max_epochs", "limit_train_batches")
 
@@ -57,6 +64,9 @@ def check_trainer(options: Any) -> None:
     for name in ("val_check_interval", "check_val_every_n_epoch"):
         if options.get(name) == 0:
             raise InputError(f"trainer.{name} is 0: for no validation at all take limit_val_batches 0")
+    for name, reason in _OF_OTHERS.items():
+        if options.get(name) is not None:
+            raise InputError(f"trainer.{name} does nothing here: {reason}")
     for name, least in _LEAST.items():
         value = options.get(name)
         if value is not None and not value >= least:  # nan is not

@@ -5,12 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from lightning.pytorch import Trainer, callbacks
+import torch
+from lightning.pytorch import LightningModule, Trainer, callbacks
+from lightning.pytorch.callbacks import Timer
 from training_kit import PAINTING, make_photos
 
+from stylenet.commands import train
 from stylenet.commands.cli import main
 from stylenet.network.styles import load_style
 
@@ -31,18 +36,16 @@ TOGETHER = {
     "max_time": "00:00:10:00",
     "limit_train_batches": "4",
     "limit_val_batches": "1",
-    "limit_test_batches": "1",
-    "limit_predict_batches": "1",
     "val_check_interval": "2",
     "check_val_every_n_epoch": "1",
     "num_sanity_val_steps": "1",
     "log_every_n_steps": "1",
     "enable_model_summary": "true",
     "accumulate_grad_batches": "2",
-    "gradient_clip_val": "0.5",
+    "gradient_clip_val": "0.000001",
     "gradient_clip_algorithm": "value",
     "deterministic": "true",
-    "benchmark": "false",
+    "benchmark": "true",
     "inference_mode": "false",
     "use_distributed_sampler": "false",
     "profiler": "simple",
@@ -50,7 +53,6 @@ TOGETHER = {
     "sync_batchnorm": "true",
     "reload_dataloaders_every_n_epochs": "1",
     "enable_autolog_hparams": "false",
-    "model_registry": "none",
 }
 
 # What is tried by itself, with what the run prints or leaves.
@@ -119,6 +121,9 @@ REFUSED = [
     ({"profiler": "stopwatch"}, "it can only be one of ['simple', 'advanced', 'pytorch', 'xla']"),
     ({"logger": "CometLogger"}, "CometLogger: Requirement 'comet-ml"),
     ({"callbacks": "ThroughputMonitor"}, "ThroughputMonitor: "),
+    ({"limit_test_batches": "1"}, "trainer.limit_test_batches does nothing here: a training tests nothing"),
+    ({"limit_predict_batches": "0.5"}, "trainer.limit_predict_batches does nothing here"),
+    ({"model_registry": "mine"}, "trainer.model_registry does nothing here: nothing is uploaded"),
     ({"barebones": "true", "detect_anomaly": "true"}, "barebones"),
 ]
 
@@ -160,10 +165,87 @@ def told(folder: Path, run: Path, options: dict[str, str], capfd: pytest.Capture
     return out + error
 
 
+class Spy(callbacks.Callback):
+    """Sees what a training does, to tell options that work from those that are only taken."""
+
+    def __init__(self) -> None:
+        self.batches = self.validations = self.sanity = 0
+        self.loaders: set[int] = set()
+        self.modes: dict[str, bool] = {}
+        self.gradients: list[float] = []
+        self.logged: dict[str, Any] = {}
+        self.trainer: Any = None
+        self.printed = ""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self.trainer = trainer
+        if trainer.global_step > len(self.gradients):  # a step has been taken, with gradients that were clipped
+            found = [float(value.grad.abs().max()) for value in pl_module.parameters() if value.grad is not None]
+            self.gradients.append(max(found, default=0.0))
+        self.batches += 1
+        self.loaders.add(id(trainer.train_dataloader))
+        self.modes["deterministic"] = torch.are_deterministic_algorithms_enabled()
+        self.modes["anomaly"] = torch.is_anomaly_enabled()
+        self.modes["benchmark"] = torch.backends.cudnn.benchmark
+        self.logged = dict(getattr(trainer.logger, "hparams", {}))
+
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        self.modes["inference"] = torch.is_inference_mode_enabled()
+        self.sanity += trainer.sanity_checking
+        self.validations += trainer.state.fn == "fit" and not trainer.sanity_checking
+
+
+# What each option of ``TOGETHER`` does, as a callback or a reader sees it.
+EFFECTS: dict[str, Callable[[Spy], bool]] = {
+    "precision": lambda spy: spy.trainer.precision == "bf16-mixed",
+    "max_steps": lambda spy: spy.trainer.global_step == 3,
+    "min_steps": lambda spy: spy.trainer.fit_loop.min_steps == 2,
+    "max_epochs": lambda spy: spy.trainer.max_epochs == 2,
+    "min_epochs": lambda spy: spy.trainer.fit_loop.min_epochs == 1,
+    "max_time": lambda spy: [one.time_remaining() > 0 for one in spy.trainer.callbacks if isinstance(one, Timer)] == [True],
+    "limit_train_batches": lambda spy: spy.trainer.num_training_batches == 4,
+    "limit_val_batches": lambda spy: spy.trainer.num_val_batches == [1],
+    "val_check_interval": lambda spy: spy.validations >= 2,
+    "check_val_every_n_epoch": lambda spy: spy.trainer.check_val_every_n_epoch == 1,
+    "num_sanity_val_steps": lambda spy: spy.sanity == 1,
+    "log_every_n_steps": lambda spy: spy.trainer.log_every_n_steps == 1,
+    "enable_model_summary": lambda spy: "Trainable params" in spy.printed,
+    "accumulate_grad_batches": lambda spy: spy.batches == 2 * 3,
+    "gradient_clip_val": lambda spy: 0 < max(spy.gradients) <= 1.01e-6,
+    "gradient_clip_algorithm": lambda spy: max(spy.gradients) > 0.99e-6,  # by its norm each would be less
+    "deterministic": lambda spy: spy.modes["deterministic"],
+    "benchmark": lambda spy: spy.modes["benchmark"],
+    "inference_mode": lambda spy: not spy.modes["inference"],
+    "use_distributed_sampler": lambda spy: not spy.trainer._accelerator_connector.use_distributed_sampler,
+    "profiler": lambda spy: "Profiler Report" in spy.printed,
+    "detect_anomaly": lambda spy: spy.modes["anomaly"],
+    "sync_batchnorm": lambda spy: spy.trainer._accelerator_connector._layer_sync is not None,
+    "reload_dataloaders_every_n_epochs": lambda spy: len(spy.loaders) == 2,
+    "enable_autolog_hparams": lambda spy: not spy.logged,
+}
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_flags_together(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert "3 steps in" in told(folder, tmp_path / "run", TOGETHER, capfd)
+def test_flags_together(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each has its effect: an option that is taken and does nothing would be found here."""
+    spy, fit = Spy(), train.fit
+
+    def fit_watched(session: Any) -> object:
+        session.trainer.callbacks.append(spy)
+        return fit(session)
+
+    monkeypatch.setattr(train, "fit", fit_watched)
+    spy.printed = told(folder, tmp_path / "run", TOGETHER, capfd) + caplog.text  # Lightning logs to what pytest has set up
+    assert "3 steps in" in spy.printed
+    assert EFFECTS.keys() == TOGETHER.keys()
+    assert [name for name, works in EFFECTS.items() if not works(spy)] == []
 
 
 @pytest.mark.slow
