@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stylenet.errors import InputError
-
 HEAD = 512  # bytes
 
 # Files of weights are far below it: those of the largest loss network have 0.6 GB.
@@ -73,23 +71,26 @@ def what_begins(head: bytes) -> str:
     return "text" if b"\0" not in head else ""
 
 
-def check_weights_file(path: Path) -> None:
-    """Fail for a file that is too large, or begins otherwise than it should, to hold weights, before any of it is mapped into
-    memory: of a sparse file of many gigabytes its readers say no more than that memory is short.
+def no_weights(path: Path) -> str:
+    """Return why a file cannot be one of weights, for the end of ``PATH is``; empty where it may be one.
+
+    It is asked before any of the file is mapped into memory: of a sparse one of many gigabytes its readers say no more than
+    that memory is short.
 
     Raises:
-        InputError: for one.
         OSError: if it cannot be read.
     """
     size = path.stat().st_size
     if size > LARGEST_WEIGHTS:
-        raise InputError(f"{path} is no file of weights: it has {size:,} bytes, and {LARGEST_WEIGHTS:,} are the limit")
-    if path.suffix.lower() == ".safetensors":
-        with path.open("rb") as opened:
-            head = opened.read(9)
-        length = int.from_bytes(head[:8], "little")
-        if size >= 9 and not what_begins(head) and (head[8:] != b"{" or length + 8 > size):
-            raise InputError(f"{path} is no safetensors file, or is damaged: it does not begin as one")
+        return f"no file of weights: it has {size:,} bytes, and {LARGEST_WEIGHTS:,} are the limit"
+    if path.suffix.lower() != ".safetensors":
+        return ""
+    with path.open("rb") as opened:
+        head = opened.read(9)
+    length = int.from_bytes(head[:8], "little")
+    if size < 9 or what_begins(head) or (head[8:] == b"{" and length + 8 <= size):
+        return ""
+    return "no safetensors file, or is damaged: it does not begin as one"
 
 
 def also(what: str) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylenet.errors import InputError, one_line
-from stylenet.recognition import also, check_weights_file, what_is
+from stylenet.recognition import also, no_weights, what_is
 
 _EXPECTED = ".safetensors or a state dict saved by torch"
 
@@ -26,7 +26,8 @@ def read_weights(path: Path) -> object:
         InputError: for a file that is neither, or would need code of its own to be read, or unfolds to more than it is.
     """
     try:
-        check_weights_file(path)
+        if reason := no_weights(path):
+            raise InputError(f"{path} is {reason}")
         if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 

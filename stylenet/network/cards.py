@@ -12,7 +12,7 @@ import msgspec
 from safetensors import SafetensorError, safe_open
 
 from stylenet.errors import InputError, one_line
-from stylenet.recognition import also, check_weights_file, what_is
+from stylenet.recognition import also, no_weights, what_is
 
 # Where a style file's metadata hold the card.
 CARD_KEY = "stylenet"
@@ -68,7 +68,8 @@ def read_card(path: Path) -> Card | None:
     if path.suffix != ".safetensors":
         return None
     try:
-        check_weights_file(path)
+        if reason := no_weights(path):
+            raise InputError(f"{path} is {reason}")
         with safe_open(path, "np") as opened:
             text = (opened.metadata() or {}).get(CARD_KEY)
     except (SafetensorError, OSError) as error:
