@@ -12,6 +12,7 @@ from stylenet.network.export import Format, export_style
 _EXAMPLES = (
     "stylenet export starry_night",
     "stylenet export my_style.safetensors --output small.onnx --precision 16",
+    "stylenet export --styles the_kiss water_lilies --output two.onnx",
 )
 
 
