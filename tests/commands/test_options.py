@@ -19,7 +19,7 @@ from PIL import Image
 from stylenet.commands import train
 from stylenet.commands.cli import VERBS, main
 from stylenet.training import run as training_run
-from stylenet.training import trainer_options
+from stylenet.training import saving, trainer_options
 
 # The function that each verb calls with all its options, and words that it can be called with.
 CALLS = {
@@ -166,7 +166,7 @@ def test_own_options_of_train_are_read() -> None:
     """Lightning hands on what belongs to model, data and trainer; the rest is read by the command, or by the training."""
     groups = {"model", "data", "trainer", "recipe", "seed_everything"}
     own = {action.dest for action in options("train") if "." not in action.dest} - groups
-    sources = (inspect.getsource(module) for module in (train, training_run, trainer_options))
+    sources = (inspect.getsource(module) for module in (train, training_run, saving, trainer_options))
     read = {node.attr for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
     assert own >= {"name", "output", "run", "ckpt_path", "ema"}
     assert own <= read
