@@ -22,6 +22,8 @@ from stylenet.devices import check_memory
 from stylenet.errors import InputError, RunError, argument
 from stylenet.recognition import HEAD, also, high_dynamic_range, what_begins
 
+_logger = logging.getLogger("PIL")  # once: every picture is asked about, and asking for a logger waits for a lock
+
 # Bytes for a pixel while a picture is decoded, measured at 24 megapixels without transparency; and pixels that any machine has
 # room for.
 _DECODING, _SMALL = 23, 2**22
@@ -199,8 +201,8 @@ def register_formats() -> None:
     """Let Pillow know its formats, and HEIC where the package ``pillow-heif`` is installed."""
     Image.init()
     # What Pillow logs comes as an error too; without a handler Python would write it to stderr.
-    if not (logger := logging.getLogger("PIL")).handlers:
-        logger.addHandler(logging.NullHandler())
+    if not _logger.handlers:
+        _logger.addHandler(logging.NullHandler())
     try:
         import pillow_heif
     except ImportError:
