@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -62,9 +63,14 @@ def shipped(folder: Path, size: str) -> None:
     started = time.monotonic()
     photos = [read_image(skimage_photo(photo, folder), size).pixels for photo, _ in PAIRS]
     names = [card.name for card in list_styles()]
-    styled = [square(load_style(name)(photo)) for name, photo in zip(names, itertools.cycle(photos))]
-    path = write_image(contact_sheet(styled, names, columns=5), folder / "styles.jpg")
+    styled = [load_style(name)(photo) for name, photo in zip(names, itertools.cycle(photos))]
+    path = write_image(overview(styled, names), folder / "styles.jpg")
     print(f"{path}: {len(names)} styles in {clock(time.monotonic() - started)}", flush=True)
+
+
+def overview(styled: Sequence[Tensor], names: Sequence[str]) -> Tensor:
+    """Return a sheet with the middle of one picture in each style."""
+    return contact_sheet([square(picture) for picture in styled], names, columns=5, height=216)
 
 
 def square(picture: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Make the gallery of the styles that come with stylenet: ``docs/gallery.md``, its pictures, and ``docs/styles.jpg``.
 
-    python scripts/make_gallery.py [--output docs] [--height 224]
+    python scripts/make_gallery.py [--output docs] [--height 200]
 
 The four photos come with scikit-image.
 """
@@ -11,8 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from make_demo import PAIRS, skimage_photo, square
+from make_demo import PAIRS, overview, skimage_photo
 from torch import Tensor
 
 from stylenet.images.picture import read_image, write_image
@@ -44,14 +43,15 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=200, help="of a picture on the page")
     arguments = parser.parse_args()
     photos = [read_photo(name, ROOT / "out" / "gallery") for name in PHOTOS]
-    cards, overview = list_styles(), []
+    cards, chosen = list_styles(), []
     for number, card in enumerate(cards):
-        styled = paint(card.name, photos)
+        network = load_style(card.name)
+        styled = [network(photo) for photo in photos]
         strip = contact_sheet(styled, [card.name, *[""] * (len(styled) - 1)], len(styled), arguments.height)
         write_image(strip, arguments.output / "gallery" / f"{card.name}.webp", quality=QUALITY)
-        overview.append(styled[number % len(styled)])
+        chosen.append(styled[number % len(styled)])
         print(card.name, flush=True)
-    sheet = contact_sheet([square(picture) for picture in overview], [card.name for card in cards], 5, 216)
+    sheet = overview(chosen, [card.name for card in cards])
     write_image(sheet, arguments.output / "styles.jpg", quality=QUALITY)
     (arguments.output / "gallery.md").write_text(page(cards), encoding="utf-8")
 
@@ -59,13 +59,6 @@ def main() -> None:
 def read_photo(name: str, folder: Path) -> Tensor:
     """Return a photo of scikit-image ``[1, 3, H, W]`` whose shorter side has 512 pixels or less."""
     return read_image(skimage_photo(name, folder), "short:512").pixels
-
-
-def paint(style: str, photos: Sequence[Tensor]) -> list[Tensor]:
-    """Return the photos in a style."""
-    network = load_style(style)
-    with torch.inference_mode():
-        return [network(photo) for photo in photos]
 
 
 def page(cards: Sequence[Card]) -> str:

@@ -54,6 +54,9 @@ _IN_MEMORY = 2**30
 # one, pads it, may unfold it nine times, and gives one.
 _STRIP_MAPS = 16
 
+# Rows of the lowest strip.
+_LOWEST = 16
+
 # Bytes for a pixel of a result: floats, and rounded ones on their way to a file.
 _RESULT = 16
 
@@ -118,7 +121,7 @@ def style_picture(
     if tile == "auto" and batch * height * width * net.settings.width * _WHOLE_VALUES * dtype.itemsize < room:
         return _whole(net, picture, dtype, pools)
     if device.type == "cpu":  # the result, its bytes and what encodes them; the maps go to a file
-        lowest = 16 * _STRIP_MAPS * width * net.settings.width * dtype.itemsize
+        lowest = _LOWEST * _row_bytes(net, width, dtype)
         check_memory(f"{width} x {height} pixels", batch * height * width * _RESULT + lowest)
     folder = None if map_bytes(net, height, width, dtype) < min(_IN_MEMORY, room) else scratch_folder()
     strip = _fitting_strip(net, width, dtype, room) if tile == "auto" else tile
@@ -130,10 +133,14 @@ def style_picture(
 
 def _fitting_strip(net: TransformNet, width: int, dtype: torch.dtype, room: int) -> int | None:
     """Return the rows of a strip where memory is scarcer than strips of the usual size want; None where it is not."""
-    row = width * net.settings.width * dtype.itemsize
-    rows = int(room // (_STRIP_MAPS * row))
-    usual = max(16, _STRIP_VALUES // (net.settings.width * width))
-    return None if rows >= usual else max(16, rows)
+    rows = room // _row_bytes(net, width, dtype)
+    usual = max(_LOWEST, _STRIP_VALUES // (net.settings.width * width))
+    return None if rows >= usual else max(_LOWEST, rows)
+
+
+def _row_bytes(net: TransformNet, width: int, dtype: torch.dtype) -> int:
+    """Return the bytes for which there should be room for each row of a strip."""
+    return _STRIP_MAPS * width * net.settings.width * dtype.itemsize
 
 
 def _whole(net: TransformNet, picture: Tensor, dtype: torch.dtype, pools: Sequence[Pool] | None) -> Tensor:
@@ -174,7 +181,7 @@ def style_in_strips(
         RunError: if the temporary file outgrows the disk.
     """
     height, width = picture.shape[-2:]
-    rows = strip or max(16, _STRIP_VALUES // (net.settings.width * width))
+    rows = strip or max(_LOWEST, _STRIP_VALUES // (net.settings.width * width))
     check_sides(height, width)
     work = _Work(net, picture, -(-rows // 4) * 4, dtype, None if folder is None else Path(folder), iter(pools or ()), observe)
     with torch.autocast(work.device.type, dtype, enabled=dtype != torch.float32):

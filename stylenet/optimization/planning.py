@@ -130,6 +130,10 @@ _TILE_BYTES = 1.5e9
 _SEARCH = 300
 
 
+# Strides of the loss network a side of the smallest tile.
+_SMALLEST_TILE = 4
+
+
 def check_search(vgg: VGG, height: int, width: int, device: torch.device) -> None:
     """Fail for a picture that no memory is there for, not even in the smallest tiles.
 
@@ -137,7 +141,7 @@ def check_search(vgg: VGG, height: int, width: int, device: torch.device) -> Non
         RunError: naming both numbers. A GPU says so itself.
     """
     if device.type == "cpu":
-        window = 4 * vgg.stride + 2 * vgg.reach
+        window = _SMALLEST_TILE * vgg.stride + 2 * vgg.reach
         activations = 2 * vgg.activation_bytes(min(height, window), min(width, window))
         check_memory(f"{width} x {height} pixels", height * width * _SEARCH + activations)
 
@@ -154,4 +158,4 @@ def pick_tile(vgg: VGG, height: int, width: int, device: torch.device) -> int:
         return 0
     # A gradient beside every activation.
     window = math.sqrt(min(free / 4, _TILE_BYTES) / (2 * vgg.activation_bytes(1, 1)))
-    return max(int(window - 2 * vgg.reach) // vgg.stride * vgg.stride, 4 * vgg.stride)
+    return max(int(window - 2 * vgg.reach) // vgg.stride * vgg.stride, _SMALLEST_TILE * vgg.stride)

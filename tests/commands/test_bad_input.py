@@ -98,7 +98,10 @@ OPTIONS = [
     (["--scales", "0"], "scales is 0"),
     (["--scales", "1000000000"], "scales is 1000000000: it must be from 1 to 16"),
     (["--size", "20000x20000"], "20000 x 20000 pixels: that many need --allow_huge"),
-    (["--init", "nonsense"], r"nonsense does not exist \(init is one of content, uniform, normal, style, .*udnie.*\)"),
+    (
+        ["--init", "nonsense"],
+        r"nonsense does not exist \(init is one of content, uniform, normal, style, a picture, .*udnie, .*, wheat_field_\w+\)",
+    ),
     (["--init", "none.safetensors"], r"no style 'none\.safetensors': give the path of a style file, or one .*udnie"),
     (["--init", "broken.pth"], r"broken\.pth cannot be read as weights"),
     (["--style_shares", "[-1]"], r"style shares \[-1.0\]: each must be"),
