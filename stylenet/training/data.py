@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sequential
 from stylenet.devices import processor_cores
 from stylenet.errors import InputError, RunError, argument
 from stylenet.formats import tell_left_out
+from stylenet.interrupts import uninterrupted
 from stylenet.training.notes import say
 from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo, survey_photos
 
@@ -396,12 +397,13 @@ def _begin_worker(_: int) -> None:
 
 @contextlib.contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Hold Ctrl-C back, also in processes that are started meanwhile."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    """Hold Ctrl-C back, also in processes that are started meanwhile: they inherit what is blocked."""
+    with uninterrupted():  # what one thread blocks reaches the process by another
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            yield
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -20,7 +20,8 @@ from stylenet.errors import InputError, RunError
 from stylenet.files import replacing
 from stylenet.formats import WRITTEN_VIDEOS, ending
 from stylenet.images.picture import Picture
-from stylenet.video.frames import Frame, Video, VideoWriter, import_av, uninterrupted
+from stylenet.interrupts import uninterrupted
+from stylenet.video.frames import Frame, Video, VideoWriter, import_av
 
 if TYPE_CHECKING:
     import av

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -136,25 +133,3 @@ def import_av() -> Any:
     except ImportError as error:
         raise InputError("videos need PyAV: install it with  pip install 'stylenet[video]'") from error
     return av
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C, and signals that do as it does, back to the end of the block: a packet lost between encoder and file would
-    spoil those after it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pending: list[int] = []
-    before = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and callable(signal.getsignal(number)):  # what is ignored stays so, as in a background job
-            before[number] = signal.signal(number, lambda number, _: pending.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if pending:
-        signal.raise_signal(pending[0])

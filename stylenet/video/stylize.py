@@ -21,11 +21,12 @@ from stylenet.errors import InputError, Interrupted
 from stylenet.images.picture import Picture
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.graphs import FixedSizeNetwork
+from stylenet.interrupts import uninterrupted
 from stylenet.modes import guest
 from stylenet.network.styles import Style, as_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import TransformNet
-from stylenet.video.frames import Frame, Video, VideoWriter, uninterrupted
+from stylenet.video.frames import Frame, Video, VideoWriter
 from stylenet.video.reader import open_video
 from stylenet.video.steady import PooledStatistics, Steadied
 from stylenet.video.writer import open_writer

@@ -23,9 +23,9 @@ from world_kit import LAYERS, TRAINING
 from stylenet.commands.boundary import ended_at_once, ended_by_signals
 from stylenet.commands.cli import VERBS, main
 from stylenet.images.picture import read_image
+from stylenet.interrupts import uninterrupted
 from stylenet.network.styles import load_style
 from stylenet.optimization import rendering, writing
-from stylenet.video.frames import uninterrupted
 
 PATH = "/data/out.png"
 ADVICE = (

@@ -10,6 +10,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 import warnings
 import zipfile
 from collections import Counter
@@ -738,12 +740,17 @@ def test_too_little_shared_memory(
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_while_processes_begin(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """It reaches the whole group. Those that read photos must not die of it before they know that they are to ignore it."""
-    start, blocked = multiprocessing.process.BaseProcess.start, []
+    """It reaches the whole group. Those that read photos must not die of it before they know that they are to ignore it, and
+    this process must not hear of it in the midst of a fork, whichever of its threads was told."""
+    start, blocked, over = multiprocessing.process.BaseProcess.start, [], threading.Event()
+    idle = threading.Thread(target=over.wait)
+    idle.start()
 
     def interrupted(process: multiprocessing.process.BaseProcess) -> None:
         blocked.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set()))
         os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(idle.ident or 0, signal.SIGINT)
+        time.sleep(0.01)
         start(process)
         os.kill(int(process.pid or 0), signal.SIGINT)
 
@@ -751,8 +758,9 @@ def test_ctrl_c_while_processes_begin(folder: Path, monkeypatch: pytest.MonkeyPa
     loader = module(folder, workers=2).train_dataloader()
     with pytest.raises(KeyboardInterrupt):
         next(iter(loader))
-    assert blocked
-    assert all(blocked)
+    over.set()
+    idle.join()
+    assert blocked == [True, True]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
     monkeypatch.undo()
     assert len(list(module(folder, workers=2).train_dataloader())) > 0
