@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,12 +65,13 @@ def check_size(path: Path) -> None:
 
 
 def add_settings(parser: ArgumentParser) -> None:
-    """Add all fields of :class:`OptimizeSettings` and :class:`LossSettings`, flat."""
+    """Add all fields of :class:`OptimizeSettings` and :class:`LossSettings`, flat, with what a search takes by default."""
     from stylenet.losses.settings import LossSettings
-    from stylenet.optimization.settings import OptimizeSettings
+    from stylenet.optimization.settings import SEARCH_LOSS, OptimizeSettings
 
     parser.add_class_arguments(OptimizeSettings, help="how the picture is searched for")
     parser.add_class_arguments(LossSettings, help="what is minimised")
+    parser.set_defaults(asdict(SEARCH_LOSS))
 
 
 class RecipeOption(argparse.Action):

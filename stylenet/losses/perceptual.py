@@ -168,16 +168,17 @@ class PerceptualLoss(nn.Module):
     def converted(self, targets: Targets, content: Tensor) -> Targets:
         """Return targets with units for weights that were written for the other input space.
 
-        Gram terms scale with the fourth power of the activations, all others with the square.
+        Distances of Gram matrices grow with the fourth power of the activations, all others with the square.
         """
         ratios = self.conversion(content)
         if not ratios:
             return targets
+        degree = 4 if self.settings.style_distance == "gram" else 2
         return replace(
             targets,
             content_units={name: ratios[name] ** 2 for name in targets.content_units},
             style_units=[
-                {name: ratios[name.rpartition("/")[2]] ** (2 if "/" in name else 4) for name in units}
+                {name: ratios[name.rpartition("/")[2]] ** (2 if "/" in name else degree) for name in units}
                 for units in targets.style_units
             ],
         )
@@ -324,7 +325,7 @@ class PerceptualLoss(nn.Module):
     @property
     def needs_means(self) -> bool:
         """Return whether styles are compared by the means of activations too, and not by Gram matrices alone."""
-        return bool(self.settings.moments_weight or self.settings.wasserstein_weight)
+        return bool(self.settings.moments_weight) or self.settings.style_distance == "wasserstein"
 
     def weight(self, part: str) -> float:
         """Return the factor of a part of the objective, such as ``content/relu4_2`` or ``tv``."""
@@ -337,29 +338,27 @@ class PerceptualLoss(nn.Module):
 
     def _style_parts(self, layer: str) -> list[str]:
         """Return the names of the parts that compare one layer with the styles."""
-        kinds = ["style", *(kind for kind in _MEAN_TERMS if getattr(self.settings, f"{kind}_weight"))]
+        kinds = ["style", "moments"] if self.settings.moments_weight else ["style"]
         return [f"{kind}/{layer}" for kind in kinds]
 
     def _style_distance(self, part: str, summary: GramTarget, target: GramTarget, pixels: int) -> Tensor:
         """Return the value of one part, without its weight and unit."""
-        kind = part.partition("/")[0]
-        if kind == "style":
+        of_moments = part.startswith("moments/")
+        if not of_moments and self.settings.style_distance == "gram":
             return gram_distance(summary.matrix, summary.positions, target, self.settings.style_form, pixels)
         if summary.mean is None or target.mean is None:
+            what = "moments_weight" if of_moments else "style_distance wasserstein"
             raise InputError(
-                f"{kind}_weight needs the means of activations, which these Gram matrices lack: give the style picture itself"
+                f"{what} needs the means of activations, which these Gram matrices lack: give the style picture itself"
             )
-        return _MEAN_TERMS[kind](summary.matrix, summary.mean, target.matrix, target.mean)
+        distance = moments_distance if of_moments else wasserstein_distance
+        return distance(summary.matrix, summary.mean, target.matrix, target.mean)
 
 
 def _style_picture(painting: PictureLike | Grams, vgg: VGG) -> Tensor | Grams:
     """Return a painting on the device of a loss network, or its Gram matrices."""
     device = next(vgg.parameters()).device
     return moved(painting if isinstance(painting, dict) else as_picture(painting, "the painting").visible().pixels, device)
-
-
-# Style terms beside Gram matrices, by the first word of their parts. They are of the second degree in the activations.
-_MEAN_TERMS = {"moments": moments_distance, "wasserstein": wasserstein_distance}
 
 
 def _unit_name(part: str) -> str:

@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stylenet.errors import InputError
-from stylenet.losses.terms import ContentForm, StyleForm, VariationForm
+from stylenet.losses.terms import ContentForm, StyleDistance, StyleForm, VariationForm
 from stylenet.losses.vgg import Architecture, Pooling
 
 # The factors of the terms among the settings.
-_FACTORS = ("content_weight", "style_weight", "tv_weight", "lattice_weight", "moments_weight", "wasserstein_weight")
+_FACTORS = ("content_weight", "style_weight", "tv_weight", "lattice_weight", "moments_weight")
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Settings of what is minimised, for both engines. The defaults are stylenet's own recipe.
+    """Settings of what is minimised, for both engines. Each engine
+    has its own: :data:`~stylenet.optimization.settings.SEARCH_LOSS` and
+    :data:`~stylenet.training.module.TRAINING_LOSS` differ from the defaults here, which compare Gram matrices.
 
     Attributes:
         vgg: the loss network.
@@ -28,6 +30,8 @@ class LossSettings:
         style_layers: weight of each style layer.
         calibrated: measure each term in units of how wrong it can be, so that weights mean the same for every picture.
         content_form: ``mean``, ``sum`` or ``half_sum`` of squared differences.
+        style_distance: what styles are compared by at each layer: ``gram`` for Gram matrices, ``wasserstein`` for the
+            2-Wasserstein distance of activations, which keeps means and correlations apart.
         style_form: ``gatys``, ``johnson``, ``raw`` or ``keras``: how Gram matrices are compared.
         content_weight: factor of all content layers.
         style_weight: factor of all style layers.
@@ -36,9 +40,7 @@ class LossSettings:
         tv_reduction: ``mean`` (does not depend on the picture's size) or ``sum``.
         tv_range: value of white in the total variation: 1, or 255 for recipes that were written for bytes.
         lattice_weight: factor of what repeats every 2 or 4 pixels; for networks, which weave it where nothing forbids it.
-        moments_weight: factor of the distance of means and standard deviations of the style layers, beside Gram matrices.
-        wasserstein_weight: factor of the 2-Wasserstein distance of the style layers, beside Gram matrices or, with a
-            style_weight of 0, in their place.
+        moments_weight: factor of the distance of means and standard deviations of the style layers, beside the style's own.
         numbers_for: the input space that the weights of an uncalibrated recipe were written for. With a network of the
             other kind they are converted by a measured factor.
     """
@@ -53,6 +55,7 @@ class LossSettings:
     )
     calibrated: bool = True
     content_form: ContentForm = "mean"
+    style_distance: StyleDistance = "gram"
     style_form: StyleForm = "johnson"
     content_weight: float = 1.0
     style_weight: float = 10.0
@@ -62,10 +65,11 @@ class LossSettings:
     tv_range: float = 1.0
     lattice_weight: float = 0.0
     moments_weight: float = 0.0
-    wasserstein_weight: float = 0.0
     numbers_for: Literal["caffe", "torchvision"] = "caffe"
 
     def __post_init__(self) -> None:
+        if self.style_distance != "gram" and self.style_form != "johnson":
+            raise InputError(f"style_form {self.style_form} compares Gram matrices: give style_distance gram with it")
         if not self.content_layers and not self.style_layers:
             raise InputError("nothing to minimise: give at least one of content_layers and style_layers")
         for name in (*_FACTORS, "tv_range"):

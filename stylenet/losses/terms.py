@@ -13,6 +13,8 @@ from stylenet.losses.gram import gram_matrix
 
 ContentForm = Literal["mean", "sum", "half_sum"]
 
+StyleDistance = Literal["gram", "wasserstein"]
+
 StyleForm = Literal["gatys", "johnson", "raw", "keras"]
 
 VariationForm = Literal["l1", "l2", "power"]

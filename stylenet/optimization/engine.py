@@ -30,7 +30,7 @@ from stylenet.modes import guest
 from stylenet.optimization.descent import Descent, NotFinite
 from stylenet.optimization.planning import Clock, check_search, pick_tile, plan_scales, short_of_memory, style_dimensions
 from stylenet.optimization.saving import SearchState, StateFile, fingerprint
-from stylenet.optimization.settings import OptimizeSettings
+from stylenet.optimization.settings import SEARCH_LOSS, OptimizeSettings
 from stylenet.optimization.tiled_loss import TiledLoss
 from stylenet.optimization.tiles import plan_tiles
 
@@ -134,7 +134,7 @@ def optimize_pixels(
         InputError: for settings that cannot be met, such as a picture too small for a layer, or a state of another search.
         Interrupted: after Ctrl-C, with the result so far.
     """
-    loss, settings = loss or LossSettings(), settings or OptimizeSettings()
+    loss, settings = loss or SEARCH_LOSS, settings or OptimizeSettings()
     if not styles and loss.style_layers:
         raise InputError("no style picture was given")
     keeper = None

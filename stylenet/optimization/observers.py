@@ -66,7 +66,7 @@ class Extra:
 
 
 # The terms that compare with style pictures, by the first word of their names.
-STYLE_TERMS = ("style", "moments", "wasserstein")
+STYLE_TERMS = ("style", "moments")
 
 
 def share(parts: Mapping[str, float], kinds: Sequence[str], total: float) -> float:

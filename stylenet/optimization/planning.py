@@ -20,8 +20,8 @@ _LAST_LOOK = 0.4
 
 
 def plan_scales(height: int, width: int, scales: Literal["auto"] | int) -> list[tuple[int, int]]:
-    """Return heights and widths from coarse to fine, each half of the next; ``auto`` starts at 384 pixels or less."""
-    count = scales if scales != "auto" else max(math.ceil(math.log2(max(height, width) / 384)), 0) + 1
+    """Return heights and widths from coarse to fine, each half of the next; ``auto`` starts at 192 pixels or less."""
+    count = scales if scales != "auto" else max(math.ceil(math.log2(max(height, width) / 192)), 0) + 1
     plan = [(max(round(height / 2**i), 1), max(round(width / 2**i), 1)) for i in reversed(range(count))]
     # VGG's fifth block needs 16 pixels a side; below 64 there is nothing to plan.
     return [size for size in plan[:-1] if min(size) >= 64] + plan[-1:]

@@ -34,7 +34,7 @@ from stylenet.network.styles import Style
 from stylenet.optimization.engine import Iterate, Observer, Result, Stopped, optimize_pixels
 from stylenet.optimization.observers import Extra, RunLog, Snapshots, together
 from stylenet.optimization.saving import state_path
-from stylenet.optimization.settings import OptimizeSettings
+from stylenet.optimization.settings import SEARCH_LOSS, OptimizeSettings
 from stylenet.optimization.writing import write_panel, write_result
 
 # Starts that need no file: these words win over files and styles of the same name.
@@ -105,13 +105,13 @@ def optimize(
     Args:
         photo: path, address, bytes, file, PIL image, array or tensor: whatever :func:`~stylenet.read_image` takes.
         painting: the same; or a list of several.
-        loss: what is minimised.
+        loss: what is minimised, instead of the search's own.
         settings: how it is searched for.
         output: file to write; its ending picks the format. None writes nothing.
         size: of the result, such as 512 (longest side) or ``full``; instead of the settings' own, which is 512.
         steps: at each scale, or a list from coarse to fine; instead of the settings' own.
         budget: ``60s``, ``5m``: ends in time; instead of the settings' own.
-        style_weight: factor of the style; instead of the loss's own. 3 for a hint, 30 for little of the photo.
+        style_weight: factor of the style; instead of the loss's own, which is 3. 1 for a hint, 10 for little of the photo.
         style_shares: share of each painting; equal by default.
         init: what to start from, instead of the settings' own: a picture, a trained style (loaded, its name or file), or one
             of the words ``content``, ``uniform``, ``normal``, ``style``.
@@ -144,7 +144,7 @@ def optimize(
     changes: dict[str, Any] = {"size": size, "steps": steps, "budget": budget, "device": device}
     changes["init"] = init if isinstance(init, str) else None
     settings = replace(settings or OptimizeSettings(), **{name: value for name, value in changes.items() if value is not None})
-    loss = loss or LossSettings()
+    loss = loss or SEARCH_LOSS
     loss = loss if style_weight is None else replace(loss, style_weight=style_weight)
     target = None if output is None else Path(output)
     several = cast(Sequence[PictureLike], painting if isinstance(painting, list | tuple) else [painting])

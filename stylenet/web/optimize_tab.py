@@ -14,7 +14,7 @@ from stylenet.web.limits import PICTURES, checked, safe_name, written_suffix
 from stylenet.web.visits import Visit
 
 # Those that need nothing from elsewhere.
-RECIPES = ["default", "gatys2016", "neural_style", "pastiche", "adam_content", "adam_noise", "lbfgs_content"]
+RECIPES = ["default", "gram", "gatys2016", "neural_style", "pastiche", "adam_content", "adam_noise", "lbfgs_content"]
 
 
 class OptimizeTab(JobTab):
@@ -33,7 +33,7 @@ class OptimizeTab(JobTab):
         size = gr.Slider(64, 1024, 512, step=32, label="Longest side in pixels")
         steps = gr.Slider(5, 500, 100, step=5, label="Steps")
         recipe = gr.Dropdown(RECIPES, value="default", label="Recipe")
-        weight = gr.Slider(1, 100, 10, step=1, label="Weight of the style", info="10 is usual")
+        weight = gr.Slider(0.5, 30, 3, step=0.5, label="Weight of the style", info="3 is usual")
         panel = gr.Checkbox(label="Download photo, painting and result side by side")
         show_while(recipe, lambda chosen: chosen == "default", weight)
         return [photo, painting, recipe, size, steps, weight, panel]

@@ -33,7 +33,7 @@ MAKERS: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
     "perceptual, raw": lambda: bound(PerceptualLoss(LossSettings(**SMALL, calibrated=False, numbers_for="caffe"))),
     "perceptual, painting": lambda: bound(PerceptualLoss(LossSettings(**SMALL, tv_weight=0.1), painting=PAINTING)),
     "perceptual, Wasserstein": lambda: bound(
-        PerceptualLoss(LossSettings(**SMALL, wasserstein_weight=1.0, moments_weight=1.0), painting=PAINTING)
+        PerceptualLoss(LossSettings(**SMALL, style_distance="wasserstein", moments_weight=1.0), painting=PAINTING)
     ),
     "content": lambda: bound(ContentLoss(["relu1_2", "relu2_1"], vgg_weights="random")),
     "style": lambda: StyleLoss(PAINTING, {"relu1_1": 1.0, "relu2_1": 1.0}, vgg_weights="random"),

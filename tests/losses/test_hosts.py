@@ -17,7 +17,7 @@ OUTPUT, TARGET = (torch.rand(1, 3, 64, 72, generator=GENERATOR) for _ in range(2
 PAINTING = torch.rand(1, 3, 28, 20, generator=GENERATOR)
 FEATURES, OTHERS = (torch.rand(1, 4, 6, 8, generator=GENERATOR) for _ in range(2))
 LAYERS = {"relu1_1": 0.5, "relu2_1": 0.5}
-SETTINGS = LossSettings(content_layers={"relu2_1": 1.0}, style_layers=LAYERS, tv_weight=0.1, wasserstein_weight=1.0)
+SETTINGS = LossSettings(content_layers={"relu2_1": 1.0}, style_layers=LAYERS, tv_weight=0.1, style_distance="wasserstein")
 GRAM = public.GramTarget(torch.rand(1, 4, 4, generator=GENERATOR), 48)
 
 

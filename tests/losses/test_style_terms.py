@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,35 +99,43 @@ def network() -> VGG:
     return reference.lively(VGG(["relu1_1", "relu2_1", "relu2_2"], weights="random"))
 
 
+# How each is asked for, and the name of its parts: moments stand beside Gram matrices, the other in their place.
+ASKED: dict[str, dict[str, Any]] = {"moments": {"moments_weight": 3.0}, "wasserstein": {"style_distance": "wasserstein"}}
+PARTS = {"moments": ("moments", 3.0), "wasserstein": ("style", SETTINGS.style_weight)}
+
+
 @pytest.mark.parametrize("kind", TERMS)
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_parts(network: VGG, kind: str, calibrated: bool) -> None:
-    """Beside the other parts, which stay as they were; in units of the photo where they are calibrated."""
+    """The other parts stay as they were; in units of the photo where they are calibrated."""
     content, picture = reference.photo("coffee", 48, 56), reference.photo("chelsea", 48, 56)
     styles = [reference.photo("rocket", 40, 56), reference.photo("astronaut", 48, 40)]
     plain = PerceptualLoss(replace(SETTINGS, calibrated=calibrated), network)
-    loss = PerceptualLoss(replace(SETTINGS, calibrated=calibrated, **{f"{kind}_weight": 3.0}), network)
+    loss = PerceptualLoss(replace(SETTINGS, calibrated=calibrated, **ASKED[kind]), network)
+    part, factor = PARTS[kind]
     before = plain(picture, plain.targets(content, styles, [0.3, 0.9])).parts
     after = loss(picture, loss.targets(content, styles, [0.3, 0.9])).parts
-    assert {name: float(after[name]) for name in before} == {name: float(value) for name, value in before.items()}
+    for name, value in before.items():
+        assert name.startswith(f"{part}/") or float(after[name]) == float(value)
     for layer, weight in SETTINGS.style_layers.items():
         own, photo, *others = (network(one)[layer].flatten(2).numpy()[0] for one in (picture, content, *styles))
         wanted = sum(
             share * expected(kind, own, other) / (expected(kind, photo, other) if calibrated else 1)
             for share, other in zip((0.3, 0.9), others, strict=True)
         )
-        assert float(after[f"{kind}/{layer}"]) == pytest.approx(3 * weight * wanted, rel=1e-3)
-    assert set(after) - set(before) == {f"{kind}/{layer}" for layer in SETTINGS.style_layers}
+        assert float(after[f"{part}/{layer}"]) == pytest.approx(factor * weight * wanted, rel=1e-3)
+    assert set(after) == set(before) | {f"{part}/{layer}" for layer in SETTINGS.style_layers}
 
 
 @pytest.mark.parametrize("kind", TERMS)
 def test_conversion_is_of_the_second_degree(network: VGG, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = reference.photo("coffee", 32, 32)
-    settings = replace(SETTINGS, calibrated=False, numbers_for="torchvision", **{f"{kind}_weight": 1.0})
+    settings = replace(SETTINGS, calibrated=False, numbers_for="torchvision", **ASKED[kind])
     loss = PerceptualLoss(settings, network)
     monkeypatch.setattr(loss, "_ratios", {"relu1_1": 3.0, "relu2_1": 5.0, "relu2_2": 7.0})
     targets = loss.targets(picture, [picture])
-    assert targets.style_units == [{"relu1_1": 81, f"{kind}/relu1_1": 9, "relu2_1": 625, f"{kind}/relu2_1": 25}]
+    beside = {"relu1_1": 81, "moments/relu1_1": 9, "relu2_1": 625, "moments/relu2_1": 25}
+    assert targets.style_units == [beside if kind == "moments" else {"relu1_1": 9, "relu2_1": 25}]
     assert targets.content_units == {"relu2_2": 49}
 
 
@@ -136,8 +145,14 @@ def test_matrices_without_means(network: VGG, kind: str) -> None:
     old = {
         name: GramTarget(one.matrix, one.positions) for name, one in PerceptualLoss(SETTINGS, network).grams(picture).items()
     }
-    with pytest.raises(InputError, match=f"{kind}_weight needs the means of activations"):
-        PerceptualLoss(replace(SETTINGS, **{f"{kind}_weight": 1.0}), network).targets(picture, [old])
+    option = {"moments": "moments_weight", "wasserstein": "style_distance wasserstein"}[kind]
+    with pytest.raises(InputError, match=f"{option} needs the means of activations"):
+        PerceptualLoss(replace(SETTINGS, **ASKED[kind]), network).targets(picture, [old])
+
+
+def test_a_form_of_gram_matrices_needs_them() -> None:
+    with pytest.raises(InputError, match="style_form gatys compares Gram matrices"):
+        LossSettings(style_distance="wasserstein", style_form="gatys")
 
 
 def test_means_are_packed_with_the_matrices(network: VGG) -> None:

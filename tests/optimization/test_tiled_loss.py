@@ -88,8 +88,8 @@ FORMS: list[dict[str, Any]] = [
     ],
     {"lattice_weight": 2.0},
     {"moments_weight": 4.0},
-    {"wasserstein_weight": 4.0},
-    {"moments_weight": 1.0, "wasserstein_weight": 2.0, "calibrated": False},
+    {"style_distance": "wasserstein"},
+    {"moments_weight": 1.0, "style_distance": "wasserstein", "calibrated": False},
     {"numbers_for": "torchvision", "calibrated": False},
     {"content_layers": {}},
     {"content_layers": {"relu1_1": 1.0, "relu3_1": 0.5}},
@@ -101,7 +101,9 @@ FORMS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_every_form(networks: dict[str, VGG], changes: dict[str, Any], pooling: str) -> None:
     loss = PerceptualLoss(replace(SHALLOW, pooling=pooling, **changes), networks[pooling])
-    check_same(loss, 32, PICTURE, PHOTO, STYLES[:1])
+    # Inverse roots of covariances enlarge the rounding of the whole picture's sums; 1.7e-5 were measured.
+    rel = 3e-5 if "style_distance" in changes else 1e-5
+    check_same(loss, 32, PICTURE, PHOTO, STYLES[:1], rel=rel)
 
 
 @pytest.mark.parametrize("side", [1, 17, 32, 1000])
@@ -129,7 +131,7 @@ def test_matrices_in_place_of_a_picture(networks: dict[str, VGG]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "changes"), [(80, {}), (112, {"pooling": "average"}), (112, {"style_weight": 0.0, "wasserstein_weight": 10.0})]
+    ("side", "changes"), [(80, {}), (112, {"pooling": "average"}), (112, {"style_distance": "wasserstein"})]
 )
 def test_the_real_network(real: VGG, side: int, changes: dict[str, Any]) -> None:
     """All five blocks of VGG-19 with its own weights, at an odd size."""
