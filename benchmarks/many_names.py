@@ -70,8 +70,9 @@ def styled(count: int) -> dict[str, Any]:
     import made_up_store
 
     from stylenet.inference.at_scale import Scale, jobs_at_scale, style_blocks
-    from stylenet.inference.batch import Files, Summary
+    from stylenet.inference.file_rules import Files
     from stylenet.inference.manifest import Manifest
+    from stylenet.inference.summary import Summary
 
     def once(resume: bool) -> Summary:
         scale, output = Scale(resume=resume, shard="1/1"), "madeup://out"

@@ -9,7 +9,7 @@ from stylenet.durations import clock
 from stylenet.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from stylenet.inference.batch import Summary
+    from stylenet.inference.summary import Summary
 
 
 class BatchLine(ProgressLine):

@@ -10,10 +10,11 @@ from stylenet.devices import keep_freed_memory
 from stylenet.durations import clock
 from stylenet.errors import InputError, Interrupted, RunError
 from stylenet.inference.at_scale import Scale
-from stylenet.inference.batch import Files, Summary
+from stylenet.inference.file_rules import Files
 from stylenet.inference.finish import Finish
 from stylenet.inference.manifest import FOLDER
 from stylenet.inference.stylize_files import stylize_files
+from stylenet.inference.summary import Summary
 from stylenet.storage import join
 
 _COMMON = ("style", "output", "size", "strength", "keep_colors", "scale", "mask", "feather", "sheet", "overwrite", "device")

@@ -10,14 +10,14 @@ from stylenet.lazy import exporter
 
 if TYPE_CHECKING:
     from stylenet.inference.at_scale import Scale as Scale
-    from stylenet.inference.batch import Files as Files
-    from stylenet.inference.batch import Summary as Summary
     from stylenet.inference.batch import stylize_many as stylize_many
+    from stylenet.inference.file_rules import Files as Files
     from stylenet.inference.finish import Finish as Finish
     from stylenet.inference.folders import Job as Job
     from stylenet.inference.folders import plan_jobs as plan_jobs
     from stylenet.inference.stylizer import Stylizer as Stylizer
     from stylenet.inference.stylizer import stylize as stylize
+    from stylenet.inference.summary import Summary as Summary
 
 __all__ = [
     "Files",
@@ -34,7 +34,9 @@ __all__ = [
 __getattr__ = exporter(
     __name__,
     {
-        "batch": ["Files", "Summary", "stylize_many"],
+        "batch": ["stylize_many"],
+        "file_rules": ["Files"],
+        "summary": ["Summary"],
         "at_scale": ["Scale"],
         "folders": ["Job", "plan_jobs"],
         "finish": ["Finish"],

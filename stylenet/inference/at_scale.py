@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stylenet.errors import InputError, Interrupted, argument
-from stylenet.inference.batch import Files, Summary, style_jobs
+from stylenet.inference.batch import style_jobs
 from stylenet.inference.blocks import Shard, cut, stream_jobs
+from stylenet.inference.file_rules import Files
 from stylenet.inference.folders import STREAM, Job
 from stylenet.inference.manifest import Manifest
 from stylenet.inference.stylizer import Stylizer
+from stylenet.inference.summary import Summary
 
 Engine = Literal["auto", "here", "ray"]
 

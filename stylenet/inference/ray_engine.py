@@ -25,12 +25,14 @@ from stylenet.errors import InputError, Interrupted, RunError, argument
 from stylenet.images.masks import load_mask
 from stylenet.images.picture import Picture
 from stylenet.inference.at_scale import Observe, Scale, add
-from stylenet.inference.batch import Files, Summary, style_jobs
+from stylenet.inference.batch import style_jobs
 from stylenet.inference.blocks import Block, cut
+from stylenet.inference.file_rules import Files
 from stylenet.inference.finish import Finish
 from stylenet.inference.folders import Job
 from stylenet.inference.manifest import Manifest
 from stylenet.inference.stylizer import Stylizer
+from stylenet.inference.summary import Summary
 from stylenet.network.styles import Style, as_style
 from stylenet.network.tiling import Tile
 

@@ -11,9 +11,12 @@ from torch import Tensor
 from stylenet.errors import InputError, argument
 from stylenet.images.picture import Picture, check_output, resize
 from stylenet.images.sheets import contact_sheet
-from stylenet.inference.batch import Files, Summary, try_to_read, try_to_style
+from stylenet.inference.batch import try_to_style
+from stylenet.inference.file_rules import Files
 from stylenet.inference.folders import STREAM, Job
+from stylenet.inference.reading import try_to_read
 from stylenet.inference.stylizer import Stylizer
+from stylenet.inference.summary import Summary
 from stylenet.storage import exists
 
 # Rows of pixels that every format takes.

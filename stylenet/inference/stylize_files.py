@@ -10,12 +10,14 @@ from stylenet.devices import Precision
 from stylenet.errors import InputError, Interrupted, argument
 from stylenet.formats import tell_left_out
 from stylenet.inference.at_scale import Observe, Scale, jobs_at_scale, style_blocks
-from stylenet.inference.batch import Files, Summary, stylize_many
+from stylenet.inference.batch import stylize_many
+from stylenet.inference.file_rules import Files
 from stylenet.inference.finish import Finish
 from stylenet.inference.folders import STREAM, names_several, plan_jobs
 from stylenet.inference.manifest import Manifest
 from stylenet.inference.sheets import contact_sheet_of
 from stylenet.inference.stylizer import Stylizer
+from stylenet.inference.summary import Summary
 from stylenet.modes import guest
 from stylenet.network.look_blends import choose_styles
 from stylenet.network.styles import Style

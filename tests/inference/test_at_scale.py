@@ -18,10 +18,11 @@ from stylenet.errors import InputError, Interrupted
 from stylenet.images.picture import Picture
 from stylenet.inference import batch
 from stylenet.inference.at_scale import Scale, jobs_at_scale, style_blocks
-from stylenet.inference.batch import Files, Summary
 from stylenet.inference.blocks import Block, Shard, cut, stream_jobs
+from stylenet.inference.file_rules import Files
 from stylenet.inference.folders import Job
 from stylenet.inference.manifest import Manifest
+from stylenet.inference.summary import Summary
 
 JOBS = [Job(f"in/{number:05d}.jpg", (f"out/{number:05d}.jpg",)) for number in range(5000)]
 
@@ -232,7 +233,7 @@ def test_what_is_finished_is_not_looked_for(photos: Path, monkeypatch: pytest.Mo
     def never(place: object) -> bool:
         raise AssertionError(f"asked for {place}")
 
-    monkeypatch.setattr("stylenet.inference.batch.exists", never)
+    monkeypatch.setattr("stylenet.inference.file_rules.exists", never)
     assert run(Styler(), resume=True).skipped == 20
 
 

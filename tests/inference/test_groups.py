@@ -15,8 +15,8 @@ from PIL import Image
 from stylenet.errors import Interrupted
 from stylenet.images.picture import Picture
 from stylenet.inference import Files, Finish, Stylizer, batch, groups, plan_jobs, stylize_many
-from stylenet.inference.batch import Summary
 from stylenet.inference.groups import Groups, can_group, group_size
+from stylenet.inference.summary import Summary
 from stylenet.network.cards import Card
 from stylenet.network.styles import Style
 from stylenet.network.transform_net import NetSettings, TransformNet

@@ -12,12 +12,13 @@ import pytest
 from stylenet.errors import Interrupted, RunError
 from stylenet.inference import ray_engine
 from stylenet.inference.at_scale import Scale
-from stylenet.inference.batch import Files, Summary
 from stylenet.inference.blocks import Shard, cut
+from stylenet.inference.file_rules import Files
 from stylenet.inference.finish import Finish
 from stylenet.inference.folders import Job
 from stylenet.inference.manifest import Manifest
 from stylenet.inference.ray_engine import Recipe, style_by_ray
+from stylenet.inference.summary import Summary
 
 JOBS = [Job(f"in/{number:04d}.jpg", (f"out/{number:04d}.jpg",)) for number in range(500)]
 

@@ -17,7 +17,7 @@ from PIL import Image
 from stylenet.cores import start_lanes
 from stylenet.errors import Interrupted
 from stylenet.inference import Files, Stylizer, lanes, plan_jobs, stylize_many
-from stylenet.inference.batch import Summary
+from stylenet.inference.summary import Summary
 from stylenet.network.cards import Card
 from stylenet.network.styles import Style
 from stylenet.network.transform_net import NetSettings, TransformNet

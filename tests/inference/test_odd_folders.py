@@ -14,7 +14,8 @@ from PIL import Image
 from stylenet.errors import InputError
 from stylenet.images.picture import Picture
 from stylenet.inference import batch
-from stylenet.inference.batch import Files, stylize_many
+from stylenet.inference.batch import stylize_many
+from stylenet.inference.file_rules import Files
 from stylenet.inference.folders import plan_jobs
 from stylenet.training.photos import survey_photos
 
