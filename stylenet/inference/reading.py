@@ -42,9 +42,7 @@ def most_ahead(stylizers: Sequence[Stylizer]) -> int:
     return max(_AHEAD, min(_AHEAD_OF_GPU, processor_cores()))
 
 
-def read_ahead(
-    jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor, most: int
-) -> Iterator[tuple[Job, list[Read]]]:
+def read_ahead(jobs: Sequence[Job], files: Files, readers: ThreadPoolExecutor, most: int) -> Iterator[tuple[Job, list[Read]]]:
     """Yield jobs with what was read, in a list of one that :func:`try_to_style` empties."""
     if any(job.source == STREAM for job in jobs):  # a thread that waits for stdin cannot be interrupted
         yield from ((job, [try_to_read(job, files)]) for job in jobs)

@@ -16,7 +16,7 @@ from PIL import Image
 from stylenet import storage
 from stylenet.errors import InputError, Interrupted
 from stylenet.images.picture import Picture
-from stylenet.inference import batch
+from stylenet.inference import reading
 from stylenet.inference.at_scale import Scale, jobs_at_scale, style_blocks
 from stylenet.inference.blocks import Block, Shard, cut, stream_jobs
 from stylenet.inference.file_rules import Files
@@ -297,7 +297,7 @@ def test_pixels_are_those_of_the_style(photos: Path) -> None:
 
 @pytest.mark.parametrize(("device", "cores", "most"), [("cpu", 32, 2), ("cuda", 32, 16), ("cuda", 8, 8), ("cuda", 1, 2)])
 def test_beside_a_gpu_all_cores_read(device: str, cores: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "processor_cores", lambda: cores)
+    monkeypatch.setattr(reading, "processor_cores", lambda: cores)
     styler = Styler()
     styler.device = torch.device(device)  # type: ignore[attr-defined]
-    assert batch._most_ahead([styler]) == most  # type: ignore[list-item]
+    assert reading.most_ahead([styler]) == most  # type: ignore[list-item]

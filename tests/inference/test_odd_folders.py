@@ -13,10 +13,11 @@ from PIL import Image
 
 from stylenet.errors import InputError
 from stylenet.images.picture import Picture
-from stylenet.inference import batch
+from stylenet.inference import reading
 from stylenet.inference.batch import stylize_many
 from stylenet.inference.file_rules import Files
 from stylenet.inference.folders import plan_jobs
+from stylenet.inference.summary import Summary
 from stylenet.training.photos import survey_photos
 
 
@@ -40,7 +41,7 @@ def endless(place: Path) -> None:
 ODD = [to_itself, to_nothing, to_each_other, os.mkfifo, endless]
 
 
-def styled(folder: Path, output: Path) -> batch.Summary:
+def styled(folder: Path, output: Path) -> Summary:
     return stylize_many(plan_jobs([str(folder)], str(output), ["a"]), [lambda picture: picture], Files())  # type: ignore[list-item]
 
 
@@ -108,8 +109,8 @@ def test_little_memory_reads_one_picture_at_a_time(monkeypatch: pytest.MonkeyPat
     import torch
 
     picture = Picture(torch.zeros(1, 3, 1, 1).expand(1, 3, 4000, 6000))
-    monkeypatch.setattr(batch, "free_main_memory", lambda: 64 * 2**30)
-    assert not batch._is_large(picture)
-    monkeypatch.setattr(batch, "free_main_memory", lambda: 3 * 2**29)
-    assert batch._is_large(picture)
-    assert not batch._is_large("why it cannot be read")
+    monkeypatch.setattr(reading, "free_main_memory", lambda: 64 * 2**30)
+    assert not reading.is_large(picture)
+    monkeypatch.setattr(reading, "free_main_memory", lambda: 3 * 2**29)
+    assert reading.is_large(picture)
+    assert not reading.is_large("why it cannot be read")
