@@ -13,10 +13,13 @@ import torch
 from store_kit import free_port
 from training_kit import make_photos
 
+from stylenet.resources import shipped_folder
+
 SCRIPT = """
 import json
 import sys
 import torch
+import yaml
 from lightning.pytorch import Callback, seed_everything
 from training_kit import fit, module, photos
 from stylenet.training.data import PhotoDataset
@@ -41,7 +44,9 @@ if __name__ == "__main__":
     seed_everything(0)
     processes = int(sys.argv[3])
     data = photos(sys.argv[1], batch_size=4 // processes)
-    options = {"devices": 2, "num_nodes": 2, "strategy": "ddp"} if processes > 1 else {}
+    options = yaml.safe_load(open(sys.argv[4]))["trainer"] if processes > 1 else {}
+    options.update({"devices": 2, "num_nodes": 2, "precision": "32-true"} if processes > 1 else {})
+    options.pop("accelerator", None)
     model = module(learning_rate=1e-4)
     PhotoDataset.__getitem__ = noting
     first = 2  # photos that the units of the loss are measured on
@@ -70,7 +75,8 @@ def test_four_processes_on_two_nodes(tmp_path: Path) -> None:
     script.write_text(SCRIPT)
     alone = start(script, [str(folder), str(tmp_path / "1"), "1"])
     assert alone.wait(timeout=240) == 0, alone.communicate()[1]
-    processes = [start(script, [str(folder), str(tmp_path / "4"), "4"], **slurm(rank, port)) for rank in range(4)]
+    words = [str(folder), str(tmp_path / "4"), "4", str(shipped_folder("configs") / "machines" / "four_nodes.yaml")]
+    processes = [start(script, words, **slurm(rank, port)) for rank in range(4)]
     for process in processes:
         told = process.communicate(timeout=300)[1]
         assert process.returncode == 0, told
