@@ -6,8 +6,10 @@ tests that it runs.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +39,29 @@ def style(tmp_path: Path) -> Path:
     path = tmp_path / "style.png"
     Image.fromarray(noise(40, 40, 1)).save(path)
     return path
+
+
+@pytest.fixture(autouse=True)
+def lock_of_logging() -> Iterator[None]:
+    """Fail the test that leaves the lock of ``logging`` held, as an interrupt in the midst of a fork does: else threads of a
+    later test would wait for it for ever."""
+    yield
+    lock = logging._lock  # type: ignore[attr-defined]
+    taken: list[bool] = []
+
+    def take() -> None:
+        taken.append(lock.acquire(timeout=10))
+        if taken[0]:
+            lock.release()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    if not taken[0]:
+        owned = lock._is_owned()
+        if owned:
+            lock.release()
+        pytest.fail(f"the lock of logging is still held by {'this thread' if owned else lock}")
 
 
 # --- slow tests -------------------------------------------------------------------------------------------------------
