@@ -6,7 +6,7 @@ import contextlib
 import io
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
 
 from stylenet.errors import InputError, RunError, argument, one_line
 from stylenet.recognition import also, what_is
@@ -168,7 +169,19 @@ def _checked(state: Any, place: str) -> dict[str, Any]:
     missing = {"state_dict", "loops", "optimizer_states", "lr_schedulers"} - (set(state) if isinstance(state, dict) else set())
     if missing:
         raise InputError(f"{place} holds no training to go on with: it lacks {', '.join(sorted(missing))}{_advice(place)}")
+    for name, value in _tensors({part: state[part] for part in ("state_dict", "optimizer_states")}):
+        if not torch.isfinite(value).all():
+            raise InputError(f"{place} holds numbers that are not finite ({one_line(name, 80)}){_advice(place)}")
     return dict(state)
+
+
+def _tensors(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors in nested dicts and lists, with the names that lead to them."""
+    if isinstance(state, Tensor):
+        yield name, state
+    elif isinstance(state, dict | list):
+        for key, value in state.items() if isinstance(state, dict) else enumerate(state):
+            yield from _tensors(value, f"{name}/{key}" if name else str(key))
 
 
 def describe_misfit(place: str, error: Exception) -> str:

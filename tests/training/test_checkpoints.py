@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 import re
@@ -88,6 +89,13 @@ def packed(content: bytes) -> bytes:
     return made.getvalue()
 
 
+def broken(part: str) -> bytes:
+    """A checkpoint with a number that is not finite in one of its parts."""
+    numbers = torch.tensor([1.0, math.nan])
+    found = {"state_dict": {"network.a": numbers}, "optimizer_states": [{"state": {0: {"momentum": numbers}}}]}
+    return torched({**saved(1), part: found[part]})
+
+
 FOREIGN = {
     "empty": (b"", "is empty"),
     "cut": (torched(saved(1))[:900], "is no checkpoint of a training, or is damaged"),
@@ -97,6 +105,8 @@ FOREIGN = {
     "a pickle": (pickle.dumps({"a": 1}), "is no checkpoint|holds no training"),
     "a module": (torched(torch.nn.Linear(1, 1)), "is no checkpoint"),
     "of others": (torched({"model_state_dict": {}, "epoch": 3}), "holds no training to go on with: it lacks loops, "),
+    "a broken weight": (broken("state_dict"), r"numbers that are not finite \(state_dict/network.a\)"),
+    "a broken momentum": (broken("optimizer_states"), r"numbers that are not finite \(optimizer_states/0/state/0/momentum\)"),
     "a tensor": (torched(torch.zeros(3)), "holds no training to go on with"),
 }
 
