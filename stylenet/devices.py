@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import torch
 
 from stylenet.errors import InputError, RunError, argument
@@ -108,7 +107,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def check_memory(work: str, needed: float, way_out: str | None = None) -> None:
-    """Fail for work that the system would kill for want of memory, before it begins. What can be swapped counts as free, and
+    """Fail for work that the system would kill for want of memory, before it begins. What may be swapped counts as free, and
     what the C library has kept of earlier work is given back first.
 
     Args:
@@ -122,7 +121,7 @@ def check_memory(work: str, needed: float, way_out: str | None = None) -> None:
     if needed <= free_main_memory():
         return
     give_back_memory()
-    free = free_main_memory() + psutil.swap_memory().free
+    free = free_main_memory(swap=True)
     if needed > free:
         has = f"need {needed / 1e9:.2f} GB of memory or more, and {free / 1e9:.2f} GB are free"
         raise RunError(f"{work} {has}: {way_out or 'take a smaller ' + argument('size')}")

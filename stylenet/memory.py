@@ -5,25 +5,47 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import psutil
 
 # Where Linux tells it; tests put folders of their own here.
 _GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
-# Files of the two versions of control groups: the limit, the use, and what of the use is a cache that is given back.
-_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
-_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+class _Files(NamedTuple):
+    """Files of a version of control groups: the limit, the use, and what of the use is a cache that is given back; limit and
+    use of swap, which version 1 counts together with memory."""
+
+    limit: str
+    used: str
+    cached: str
+    swap_limit: str
+    swap_used: str
+    swap_with_memory: bool
 
 
-def free_main_memory() -> int:
-    """Return the bytes that are free for this process; 0 where a limit is reached already."""
-    bounds = [int(psutil.virtual_memory().available), *_left_in_groups(), *_left_of_address_space()]
+_VERSION_2 = _Files("memory.max", "memory.current", "inactive_file", "memory.swap.max", "memory.swap.current", False)
+_VERSION_1 = _Files(
+    *("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    *("memory.memsw.limit_in_bytes", "memory.memsw.usage_in_bytes", True),
+)
+
+
+def free_main_memory(swap: bool = False) -> int:
+    """Return the bytes that are free for this process; 0 where a limit is reached already.
+
+    Args:
+        swap: count what can be swapped out, where this is allowed, as free.
+    """
+    swappable = int(psutil.swap_memory().free) if swap else 0
+    bounds = [int(psutil.virtual_memory().available) + swappable, *_left_in_groups(swappable), *_left_of_address_space()]
     return max(0, min(bounds))
 
 
-def _left_in_groups() -> Iterator[int]:
-    """Yield what is left in every control group that this process is in, those around them included."""
+def _left_in_groups(swap: int) -> Iterator[int]:
+    """Yield what is left in every control group that this process is in, those around them included, with as much of the
+    machine's swap as each allows."""
     try:
         lines = _OWN_GROUPS.read_text().splitlines()
     except OSError:  # not Linux
@@ -32,19 +54,28 @@ def _left_in_groups() -> Iterator[int]:
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if not controllers:  # version 2 has one tree for all
-            yield from _left_above(_GROUPS, group, _VERSION_2)
+            yield from _left_above(_GROUPS, group, _VERSION_2, swap)
         elif "memory" in controllers.split(","):
-            yield from _left_above(_GROUPS / "memory", group, _VERSION_1)
+            yield from _left_above(_GROUPS / "memory", group, _VERSION_1, swap)
 
 
-def _left_above(root: Path, group: str, files: tuple[str, str, str]) -> Iterator[int]:
+def _left_above(root: Path, group: str, files: _Files, swap: int) -> Iterator[int]:
     """Yield what is left in a group and in those around it. Inside a container the path may be that outside, and the root of
     what is mounted is the container's own group."""
     path = PurePosixPath(group.lstrip("/"))
     for folder in (root / path, *(root / parent for parent in path.parents), root):
-        limit, used = (_number(folder / name) for name in files[:2])
-        if limit is not None and used is not None:
-            yield limit - used + _cached(folder / "memory.stat", files[2])
+        left = _left(folder / files.limit, folder / files.used)
+        if left is None:
+            continue
+        swap_left = _left(folder / files.swap_limit, folder / files.swap_used)
+        if swap_left is not None:
+            swap = min(swap, max(0, swap_left - left if files.swap_with_memory else swap_left))
+        yield left + _cached(folder / "memory.stat", files.cached) + swap
+
+
+def _left(limit: Path, used: Path) -> int | None:
+    numbers = (_number(limit), _number(used))
+    return None if numbers[0] is None or numbers[1] is None else numbers[0] - numbers[1]
 
 
 def _number(path: Path) -> int | None:

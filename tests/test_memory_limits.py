@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -22,6 +23,7 @@ def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "self")
     machine = psutil.virtual_memory()._replace(available=64 * GB)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: machine)
+    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(free=8 * GB))
     return tmp_path
 
 
@@ -61,6 +63,30 @@ def test_version_1(groups: Path) -> None:
     write(group, memory__limit_in_bytes=2 * GB, memory__usage_in_bytes=GB, memory__stat=f"total_inactive_file {GB // 4}\n")
     write(groups / "cgroup" / "memory", memory__limit_in_bytes=2**63 - 4096, memory__usage_in_bytes=7 * GB)
     assert free_main_memory() == GB + GB // 4
+
+
+def test_swap(groups: Path) -> None:
+    """A group may allow less of it than the machine has, and those inside of it have no more."""
+    assert free_main_memory(swap=True) == 72 * GB
+    (groups / "self").write_text("0::/job/part\n")
+    part = groups / "cgroup" / "job" / "part"
+    write(part, memory__max=3 * GB, memory__current=2 * GB)
+    assert free_main_memory(swap=True) == 9 * GB
+    write(part, memory__swap__max=2 * GB, memory__swap__current=GB)
+    assert free_main_memory(swap=True) == 2 * GB
+    write(part, memory__swap__max=0, memory__swap__current=0)
+    assert free_main_memory(swap=True) == free_main_memory() == GB
+
+
+def test_swap_counted_with_memory(groups: Path) -> None:
+    (groups / "self").write_text("9:memory:/docker/abc\n")
+    group = groups / "cgroup" / "memory" / "docker" / "abc"
+    write(group, memory__limit_in_bytes=2 * GB, memory__usage_in_bytes=GB)
+    assert free_main_memory(swap=True) == 9 * GB
+    write(group, memory__memsw__limit_in_bytes=3 * GB, memory__memsw__usage_in_bytes=GB)
+    assert free_main_memory(swap=True) == 2 * GB
+    write(group, memory__memsw__limit_in_bytes=2 * GB)
+    assert free_main_memory(swap=True) == free_main_memory() == GB
 
 
 def test_address_space() -> None:
