@@ -44,6 +44,7 @@ STORIES = [document for document in DOCUMENTS if any(block.kind in ("bash", "pyt
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_world(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")  # documents speak from a checkout
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
