@@ -28,7 +28,7 @@ QUALITY = 80
 
 @dataclass(frozen=True)
 class Complaint:
-    """What disturbs in a pair of photo and painting, with the changes of the picture before and of the one after."""
+    """A pair of photo and painting that shows what disturbs, with the options of the picture before and of the one after."""
 
     photo: str
     painting: str
