@@ -24,7 +24,7 @@ from stylenet.training import saving, trainer_options
 # The function that each verb calls with all its options, and words that it can be called with.
 CALLS = {
     "stylize": ("stylize_files", "photo.png --style udnie --output out.png --mask photo.png"),
-    "optimize": ("optimize", "photo.png painting.png --output out.png"),
+    "optimize": ("optimize", "photo.png painting.png --output out.png --style_distance gram"),  # whose form is an option
     "video": ("stylize_video", "frames --style udnie --output out.mp4"),
     "evaluate": ("evaluate", "udnie --photos photos"),
     "export": ("export_style", "udnie --output out.onnx"),
@@ -51,6 +51,7 @@ VALUES = {
     "shard": "2/3",
     "size": "24",
     "sizes": "128",
+    "style_distance": "wasserstein",
     "strength": "0.5",
     "style": "painting.png",
     "style_layers": "{relu1_1: 0.5}",
