@@ -17,9 +17,10 @@ _FACTORS = ("content_weight", "style_weight", "tv_weight", "lattice_weight", "mo
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Settings of what is minimised, for both engines. Each engine
-    has its own: :data:`~stylenet.optimization.settings.SEARCH_LOSS` and
-    :data:`~stylenet.training.module.TRAINING_LOSS` differ from the defaults here, which compare Gram matrices.
+    """Settings of what is minimised, for both engines.
+
+    The defaults compare Gram matrices in calibrated units. Each engine starts from settings of its own:
+    :data:`~stylenet.optimization.settings.SEARCH_LOSS` and :data:`~stylenet.training.module.TRAINING_LOSS`.
 
     Attributes:
         vgg: the loss network.
