@@ -300,6 +300,11 @@ class StyleTraining(LightningModule):
             self._compiled = torch.compile(self.losses, dynamic=False)
         return self._compiled
 
+    def log(self, name: str, value: Any, *arguments: Any, **options: Any) -> None:
+        """Log a number, but where ``barebones`` asks for none: Lightning would warn of each."""
+        if not self.trainer.barebones:
+            super().log(name, value, *arguments, **options)
+
     # --- training -----------------------------------------------------------------------------------------------------
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:

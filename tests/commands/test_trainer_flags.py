@@ -255,6 +255,12 @@ def test_flag(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], o
     assert re.search(text, told(folder, tmp_path / "run", options, capfd))
 
 
+@pytest.mark.filterwarnings("error:You are trying to `self.log")
+def test_a_bare_trainer_is_not_asked_to_log(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Lightning would warn of every number, at every step."""
+    assert "2 steps in" in told(folder, tmp_path / "run", {"barebones": "true"}, capfd)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("options", "text"), REFUSED, ids=lambda value: " ".join(value) if isinstance(value, dict) else "")
