@@ -219,7 +219,7 @@ def search_until(
 
     def observe(iterate: Iterate) -> bool:
         nonlocal checking
-        row = {"seconds": time.perf_counter() - started - checking, "objective": iterate.objective, "step": iterate.step}
+        row = {"seconds": time.perf_counter() - started - checking, "objective": iterate.objective, "step": len(trace) + 1}
         trace.append(row)
         waiting = [goal for name, goal in goals.items() if name not in reached]
         if iterate.scale < iterate.scales or iterate.objective > 1.03 * max(waiting):

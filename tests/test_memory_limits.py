@@ -66,7 +66,7 @@ def test_version_1(groups: Path) -> None:
 
 
 def test_swap(groups: Path) -> None:
-    """A group may allow less of it than the machine has, and those inside of it have no more."""
+    """A group may allow less of it than the machine has."""
     assert free_main_memory(swap=True) == 72 * GB
     (groups / "self").write_text("0::/job/part\n")
     part = groups / "cgroup" / "job" / "part"
@@ -78,6 +78,24 @@ def test_swap(groups: Path) -> None:
     assert free_main_memory(swap=True) == free_main_memory() == GB
 
 
+@pytest.mark.parametrize(
+    ("own", "outer", "free"),
+    [
+        ({"memory__max": 2 * GB, "memory__current": GB}, {"memory__max": "max", "memory__swap__max": 0}, GB),
+        ({"memory__max": 2 * GB, "memory__current": GB}, {"memory__max": 4 * GB, "memory__swap__max": 0}, GB),
+        ({"memory__max": "max", "memory__swap__max": 0}, {}, 64 * GB),
+        ({"memory__max": 2 * GB, "memory__current": GB, "memory__swap__max": 0}, {"memory__swap__max": 3 * GB}, GB),
+    ],
+    ids=["the group around", "the group around, limited", "no limit of memory", "the inner one"],
+)
+def test_every_group_limits_swap(groups: Path, own: dict[str, object], outer: dict[str, object], free: int) -> None:
+    (groups / "self").write_text("0::/job/part\n")
+    used = {"memory__current": GB, "memory__swap__current": 0}
+    write(groups / "cgroup" / "job" / "part", **{**used, **own})
+    write(groups / "cgroup" / "job", **{**used, **outer})
+    assert free_main_memory(swap=True) == free
+
+
 def test_swap_counted_with_memory(groups: Path) -> None:
     (groups / "self").write_text("9:memory:/docker/abc\n")
     group = groups / "cgroup" / "memory" / "docker" / "abc"
@@ -87,6 +105,10 @@ def test_swap_counted_with_memory(groups: Path) -> None:
     assert free_main_memory(swap=True) == 2 * GB
     write(group, memory__memsw__limit_in_bytes=2 * GB)
     assert free_main_memory(swap=True) == free_main_memory() == GB
+    write(group, memory__limit_in_bytes=2**63 - 4096, memory__memsw__limit_in_bytes=2**63 - 4096)
+    write(group.parent, memory__limit_in_bytes=2 * GB, memory__usage_in_bytes=GB)
+    write(group.parent, memory__memsw__limit_in_bytes=4 * GB, memory__memsw__usage_in_bytes=GB)
+    assert free_main_memory(swap=True) == 3 * GB
 
 
 def test_address_space() -> None:

@@ -20,7 +20,7 @@ from stylenet.images.picture import PictureLike, read_image
 from stylenet.losses.gram import gram_matrix
 from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
 from stylenet.losses.perceptual import PerceptualLoss
-from stylenet.losses.settings import LossSettings
+from stylenet.losses.settings import LossSettings, present_names
 from stylenet.losses.terms import Grams, GramTarget, moved
 from stylenet.losses.vgg import VGG
 from stylenet.modes import guest
@@ -198,7 +198,7 @@ def trained_on(style: Style, picture: PictureLike | None = None) -> tuple[LossSe
     if len(card.style) != 1:
         raise InputError(f"the style {card.name} mixes {len(card.style)} pictures: evaluate takes styles of one")
     try:
-        settings = typed(card.loss, LossSettings)
+        settings = typed(present_names(card.loss), LossSettings)
     except ValueError as error:
         raise InputError(f"the card of {card.name} names a loss that is not known here ({error})") from error
     grams = {} if style.path is None else load_grams(style.path)

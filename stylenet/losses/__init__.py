@@ -1,4 +1,4 @@
-"""The loss that both engines minimise: content, Gram matrices and total variation over the named layers of a VGG.
+"""The loss that both engines minimise: content, style and total variation over the named layers of a VGG.
 
 The room owns the loss network and its weights, the terms, their calibration, and the metrics that no loss sees. It exports
 ``PerceptualLoss`` with its settings, ``VGG``, and the terms and metrics as plain functions of tensors.

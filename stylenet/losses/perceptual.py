@@ -173,7 +173,7 @@ class PerceptualLoss(nn.Module):
         ratios = self.conversion(content)
         if not ratios:
             return targets
-        degree = 4 if self.settings.style_distance == "gram" else 2
+        degree = self._style_degree
         return replace(
             targets,
             content_units={name: ratios[name] ** 2 for name in targets.content_units},
@@ -182,6 +182,11 @@ class PerceptualLoss(nn.Module):
                 for units in targets.style_units
             ],
         )
+
+    @property
+    def _style_degree(self) -> int:
+        """Return the power of the activations that the distance of styles grows with."""
+        return 4 if self.settings.style_distance == "gram" else 2
 
     @property
     def converts(self) -> bool:
@@ -225,7 +230,7 @@ class PerceptualLoss(nn.Module):
         return [
             f"the weights of the loss were written for {self.settings.numbers_for} activations, which are {span} times smaller"
             f" than these ({self.vgg.space_name}; measured {where}): content is divided by the square of that, style by the"
-            " fourth power"
+            f" {'fourth power' if self._style_degree == 4 else 'square too'}"
         ]
 
     @overload
@@ -350,6 +355,7 @@ class PerceptualLoss(nn.Module):
             what = "moments_weight" if of_moments else "style_distance wasserstein"
             raise InputError(
                 f"{what} needs the means of activations, which these Gram matrices lack: give the style picture itself"
+                f"{'' if of_moments else ', or style_distance gram'}"
             )
         distance = moments_distance if of_moments else wasserstein_distance
         return distance(summary.matrix, summary.mean, target.matrix, target.mean)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from stylenet.errors import InputError
 from stylenet.losses.terms import ContentForm, StyleDistance, StyleForm, VariationForm
@@ -80,6 +80,25 @@ class LossSettings:
         for layer, value in [*self.content_layers.items(), *self.style_layers.items()]:
             if not math.isfinite(value) or value < 0:
                 raise InputError(f"the weight of {layer} is {value}: it must be a number of 0 or more")
+
+
+def present_names(loss: object) -> Any:
+    """Return the fields of a loss that a file holds, under the names that they have now; anything else as it is.
+
+    Older files have a ``wasserstein_weight``, whose distance stood in place of Gram matrices where ``style_weight`` was 0.
+
+    Raises:
+        ValueError: for a file whose training had both, which there is no name for.
+    """
+    if not isinstance(loss, dict) or "wasserstein_weight" not in loss:
+        return loss
+    weight = loss["wasserstein_weight"]
+    fields = {name: value for name, value in loss.items() if name != "wasserstein_weight"}
+    if not weight:
+        return fields
+    if fields.get("style_weight", LossSettings.style_weight):
+        raise ValueError("Gram matrices and the Wasserstein distance beside each other")
+    return {**fields, "style_distance": "wasserstein", "style_weight": weight}
 
 
 def shares(style_shares: Sequence[float] | None, count: int) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from stylenet.errors import InputError
-from stylenet.losses.settings import LossSettings
+from stylenet.losses.settings import LossSettings, present_names
 from stylenet.network.cards import Card, typed
 from stylenet.network.looks import wear_look
 from stylenet.network.transform_net import PRESETS, NetSettings, TransformNet
@@ -47,7 +47,7 @@ def from_checkpoint(loaded: Any, path: Path) -> tuple[dict[str, Tensor], Card]:
     try:
         network = options["network"]
         settings = PRESETS[network] if isinstance(network, str) else typed(network, NetSettings)
-        loss = typed(options.get("loss", {}), LossSettings)
+        loss = typed(present_names(options.get("loss", {})), LossSettings)
     except (LookupError, ValueError) as error:
         raise InputError(f"{path} is a checkpoint of another version of stylenet, or is damaged ({error})") from error
     weights = {name.removeprefix(_NETWORK): value.float() for name, value in state.items() if name.startswith(_NETWORK)}

@@ -115,7 +115,7 @@ def optimize_pixels(
     Args:
         content: ``[1, 3, H, W]`` in 0..1, at the size of the result (``settings.size`` is for readers of files).
         styles: ``[1, 3, h, w]`` each, in 0..1, of any size; or Gram matrices by layer, at the scale that is wanted.
-        loss: what is minimised.
+        loss: what is minimised; :data:`~stylenet.optimization.settings.SEARCH_LOSS` by default.
         settings: how.
         style_shares: share of each style picture; equal by default.
         init: a picture to start from, of any size; without it ``settings.init`` decides.

@@ -105,7 +105,7 @@ def optimize(
     Args:
         photo: path, address, bytes, file, PIL image, array or tensor: whatever :func:`~stylenet.read_image` takes.
         painting: the same; or a list of several.
-        loss: what is minimised, instead of the search's own.
+        loss: what is minimised; :data:`~stylenet.optimization.settings.SEARCH_LOSS` by default.
         settings: how it is searched for.
         output: file to write; its ending picks the format. None writes nothing.
         size: of the result, such as 512 (longest side) or ``full``; instead of the settings' own, which is 512.

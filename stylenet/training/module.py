@@ -23,7 +23,7 @@ from stylenet.durations import parse_seconds
 from stylenet.errors import InputError, argument
 from stylenet.images.picture import read_image
 from stylenet.losses.metrics import saturation
-from stylenet.losses.settings import LossSettings
+from stylenet.losses.settings import LossSettings, present_names
 from stylenet.losses.targets import Losses
 from stylenet.losses.terms import Grams
 from stylenet.network.looks import Learns, LookTable, look_names, norm_names, wear_look
@@ -136,7 +136,7 @@ class StyleTraining(LightningModule):
             raise InputError(f"schedule is {schedule!r}: it is cosine or constant")
         if not 0 <= coarse_share <= 1:
             raise InputError(f"coarse_share is {coarse_share}: it is a share of the training, 0 to 1")
-        self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**loss)
+        self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**present_names(loss))
         if several not in ("mixed", "looks"):
             raise InputError(f"several is {several!r}: it is mixed or looks")
         if several == "looks" and compile:
@@ -302,7 +302,7 @@ class StyleTraining(LightningModule):
 
     def log(self, name: str, value: Any, *arguments: Any, **options: Any) -> None:
         """Log a number, but where ``barebones`` asks for none: Lightning would warn of each."""
-        if not self.trainer.barebones:
+        if self._trainer is None or not self._trainer.barebones:
             super().log(name, value, *arguments, **options)
 
     # --- training -----------------------------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from lightning.pytorch import Trainer
 
 from stylenet.errors import InputError, argument
+from stylenet.losses.settings import LossSettings, present_names
 from stylenet.storage import exists, name_of
 from stylenet.storage.places import is_web
 from stylenet.storage.reading import hash_of
@@ -70,6 +72,8 @@ def compare_settings(before: Mapping[str, Any], now: Mapping[str, Any], step: in
     Raises:
         InputError: for what a training cannot change.
     """
+    if isinstance(loss := before.get("model.loss"), dict):  # of a version that had other fields, perhaps
+        before = {**before, "model.loss": {**asdict(LossSettings()), **present_names(loss)}}
     changed = {name: [before[name], now[name]] for name in now if name in before and before[name] != now[name]}
     for name in sorted(_FIXED & set(changed)):
         raise InputError(_refusal(name, *changed[name]))

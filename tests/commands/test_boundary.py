@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -215,6 +216,45 @@ def _hold_back(number: int) -> None:
             went_on = True
     finally:
         assert went_on
+
+
+def test_a_signal_in_a_block_that_fails_is_not_lost() -> None:
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        _press_and_fail()
+
+
+def _press_and_fail() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    raise ValueError
+
+
+def test_a_signal_while_handlers_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are heard as before: else the process would not end by them any more."""
+    heard: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: heard.append(number)) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
+    change, changes = signal.signal, []
+
+    def interrupted(number: int, handler: Any) -> Any:
+        result = change(number, handler)
+        changes.append(number)
+        if len(changes) == 4:  # three handlers were set, and SIGINT has its own back
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+        return result
+
+    try:
+        monkeypatch.setattr(signal, "signal", interrupted)
+        with pytest.raises(KeyboardInterrupt), uninterrupted():
+            pass
+        monkeypatch.undo()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+        assert heard == [signal.SIGTERM]
+    finally:
+        for number, handler in before.items():
+            change(number, handler)
 
 
 def test_signals_while_modules_are_loaded() -> None:

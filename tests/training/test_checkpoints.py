@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from PIL import Image
 
 from stylenet.errors import InputError, speaking_options
+from stylenet.losses.settings import LossSettings
 from stylenet.training.averaging import AveragedWeights
 from stylenet.training.checkpoints import CheckpointFiles, check_unused, find_checkpoint, pick_run, read_checkpoint
 from stylenet.training.resuming import change_rate, compare_settings
@@ -162,6 +164,16 @@ def test_what_a_training_may_change(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == (
         "resumed at step 8 with other settings: model.learning_rate was 0.002, is 0.001, ema was 0.9, is 0.8\n"
     )
+
+
+def test_a_loss_of_before_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its Wasserstein distance had a weight of its own, and what is new has its default."""
+    now = {**BEFORE, "model.loss": asdict(LossSettings(style_weight=5.0))}
+    old = {name: value for name, value in now["model.loss"].items() if name != "style_distance"}
+    assert compare_settings({**BEFORE, "model.loss": {**old, "wasserstein_weight": 0.0}}, now, 8) == {}
+    assert capsys.readouterr().err == ""
+    changed = compare_settings({**BEFORE, "model.loss": {**old, "style_weight": 7.0}}, now, 8)
+    assert list(changed) == ["model.loss"]
 
 
 @pytest.mark.parametrize(

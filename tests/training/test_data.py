@@ -743,7 +743,7 @@ def test_ctrl_c_while_processes_begin(folder: Path, monkeypatch: pytest.MonkeyPa
     """It reaches the whole group. Those that read photos must not die of it before they know that they are to ignore it, and
     this process must not hear of it in the midst of a fork, whichever of its threads was told."""
     start, blocked, over = multiprocessing.process.BaseProcess.start, [], threading.Event()
-    idle = threading.Thread(target=over.wait)
+    idle = threading.Thread(target=over.wait, daemon=True)
     idle.start()
 
     def interrupted(process: multiprocessing.process.BaseProcess) -> None:
