@@ -22,7 +22,7 @@ async function keepSending(mine) {
       return;
     }
     const bitmap = await createImageBitmap(await answer.blob());
-    if (number > drawn) draw(bitmap);
+    if (number > drawn && stream === mine) draw(bitmap); // switched off meanwhile, it would take the place of what was said
     drawn = Math.max(drawn, number);
     bitmap.close();
   }
