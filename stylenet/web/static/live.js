@@ -22,7 +22,8 @@ async function keepSending(mine) {
       return;
     }
     const bitmap = await createImageBitmap(await answer.blob());
-    if (number > drawn && stream === mine) draw(bitmap); // switched off meanwhile, it would take the place of what was said
+    // Where the camera was switched off meanwhile, it would take the place of the word that says so.
+    if (number > drawn && stream === mine) draw(bitmap);
     drawn = Math.max(drawn, number);
     bitmap.close();
   }
