@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -80,10 +80,14 @@ def check_finite(path: Path | str, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         InputError: naming the first of them.
     """
-    for name, value in tensors.items():
-        if not torch.isfinite(value).all():
-            what = f"weights that are not finite ({one_line(name, 80)})"
-            raise InputError(f"{path} holds {what}: it is damaged, or its training had failed; train it again")
+    if (name := first_not_finite(tensors.items())) is not None:
+        what = f"weights that are not finite ({one_line(name, 80)})"
+        raise InputError(f"{path} holds {what}: it is damaged, or its training had failed; train it again")
+
+
+def first_not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
+    """Return the name of the first tensor that holds NaN or infinity, or None."""
+    return next((name for name, value in tensors if not torch.isfinite(value).all()), None)
 
 
 def check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -36,7 +36,7 @@ from stylenet.network.shipped import find_body, find_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.storage import fetched, write
-from stylenet.tensor_files import check_finite, check_tensors, read_weights
+from stylenet.tensor_files import check_finite, check_tensors, first_not_finite, read_weights
 
 # Names of tensors beside those of the network.
 _GRAM, _LOOK, _LOOKS, _SCALE = "gram.", "look", "looks.", ".scale"
@@ -199,9 +199,9 @@ def add_metrics(path: str | Path, metrics: Mapping[str, float]) -> Card:
 
 
 def _write(state: dict[str, Tensor], card: Card, path: str | Path) -> None:
-    broken = [name.removesuffix(_SCALE) for name, value in state.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise InputError(f"{path} is not written: {broken[0]} holds numbers that are not finite")
+    broken = first_not_finite(state.items())
+    if broken is not None:
+        raise InputError(f"{path} is not written: {broken.removesuffix(_SCALE)} holds numbers that are not finite")
     write(path, save(state, {CARD_KEY: json.dumps(dataclasses.asdict(card))}))
 
 

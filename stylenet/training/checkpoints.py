@@ -20,7 +20,7 @@ from torch import Tensor
 from stylenet.errors import InputError, RunError, argument, one_line
 from stylenet.recognition import also, what_is
 from stylenet.storage import copy, exists, fetched, is_address, is_folder, join, name_of, parent_of, replacing, walk
-from stylenet.tensor_files import check_archive
+from stylenet.tensor_files import check_archive, first_not_finite
 from stylenet.training.steps import FinishedSteps
 
 # What a checkpoint begins as, be it whole or not.
@@ -169,9 +169,9 @@ def _checked(state: Any, place: str) -> dict[str, Any]:
     missing = {"state_dict", "loops", "optimizer_states", "lr_schedulers"} - (set(state) if isinstance(state, dict) else set())
     if missing:
         raise InputError(f"{place} holds no training to go on with: it lacks {', '.join(sorted(missing))}{_advice(place)}")
-    for name, value in _tensors({part: state[part] for part in ("state_dict", "optimizer_states")}):
-        if not torch.isfinite(value).all():
-            raise InputError(f"{place} holds numbers that are not finite ({one_line(name, 80)}){_advice(place)}")
+    broken = first_not_finite(_tensors({part: state[part] for part in ("state_dict", "optimizer_states")}))
+    if broken is not None:
+        raise InputError(f"{place} holds numbers that are not finite ({one_line(broken, 80)}){_advice(place)}")
     return dict(state)
 
 
