@@ -19,7 +19,7 @@ from stylenet.errors import InputError
 from stylenet.images.picture import PictureLike, as_picture
 from stylenet.losses.checks import check_pair, check_pictures
 from stylenet.losses.settings import LossSettings, shares
-from stylenet.losses.style_terms import moments_distance, wasserstein_distance
+from stylenet.losses.style_terms import covariance_root, moments_distance, wasserstein_distance
 from stylenet.losses.targets import GramBuffers, Losses, Targets, in_numbers, unit
 from stylenet.losses.terms import (
     Grams,
@@ -97,11 +97,18 @@ class PerceptualLoss(nn.Module):
         """Return targets whose units are all 1."""
         return Targets(
             content=content,
-            styles=styles,
+            styles=[{name: self._with_root(target) for name, target in style.items()} for style in styles],
             style_shares=style_shares,
             content_units=dict.fromkeys(self.settings.content_layers, 1.0),
             style_units=[dict.fromkeys(self._unit_names(), 1.0) for _ in styles],
         )
+
+    @torch.no_grad()
+    def _with_root(self, target: GramTarget) -> GramTarget:
+        """Return a target with the root that the Wasserstein distance needs at every step."""
+        if self.settings.style_distance != "wasserstein" or target.mean is None or target.root is not None:
+            return target
+        return replace(target, root=covariance_root(target.matrix, target.mean))
 
     @guest
     @torch.no_grad()
@@ -357,8 +364,9 @@ class PerceptualLoss(nn.Module):
                 f"{what} needs the means of activations, which these Gram matrices lack: give the style picture itself"
                 f"{'' if of_moments else ', or style_distance gram'}"
             )
-        distance = moments_distance if of_moments else wasserstein_distance
-        return distance(summary.matrix, summary.mean, target.matrix, target.mean)
+        if of_moments:
+            return moments_distance(summary.matrix, summary.mean, target.matrix, target.mean)
+        return wasserstein_distance(summary.matrix, summary.mean, target.matrix, target.mean, target.root)
 
 
 def _style_picture(painting: PictureLike | Grams, vgg: VGG) -> Tensor | Grams:

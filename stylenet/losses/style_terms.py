@@ -43,22 +43,37 @@ def moments_distance(gram: Tensor, mean: Tensor, target_gram: Tensor, target_mea
     return (mean - target_mean).square().mean() + (spread - wanted).square().mean()
 
 
-def wasserstein_distance(gram: Tensor, mean: Tensor, target_gram: Tensor, target_mean: Tensor) -> Tensor:
+def wasserstein_distance(
+    gram: Tensor, mean: Tensor, target_gram: Tensor, target_mean: Tensor, target_root: Tensor | None = None
+) -> Tensor:
     """Return the squared 2-Wasserstein distance of the normal distributions with these moments, divided by the channels.
 
     ``|m - m'|² + tr(S + S' - 2 (S'^½ S S'^½)^½)`` (Givens & Shortt 1984, proposition 7), averaged over the batch. Arguments
-    and units are those of :func:`moments_distance`.
+    and units are those of :func:`moments_distance`. ``target_root`` is :func:`covariance_root` of the target, for those who
+    compare with one target often: it takes as long as everything else here.
     """
     channels, result = gram.shape[1], gram.dtype
+    root = covariance_root(target_gram, target_mean) if target_root is None else target_root
     gram, mean, target_gram, target_mean = (_wide(one) for one in (gram, mean, target_gram, target_mean))
     target = covariance(target_gram, target_mean)
     floor = _floor(target) * torch.eye(channels, device=gram.device, dtype=gram.dtype)
     own, target = covariance(gram, mean) + floor, target + floor
-    root = _square_root(target)
     between: Tensor = _TraceOfRoot.apply(root @ own @ root)[0]
     traces = torch.stack([matrix.diagonal(dim1=1, dim2=2).sum(dim=1).mean() for matrix in (own, target)]).sum()
     distance = ((mean - target_mean).square().sum(dim=1).mean() + traces - 2 * between.mean()) / channels
     return distance.to(result)
+
+
+def covariance_root(gram: Tensor, mean: Tensor) -> Tensor:
+    """Return the symmetric square roots ``[B, C, C]`` of the covariances that a target is compared by, with their floor.
+
+    In float64 where the device has it, as :func:`wasserstein_distance` takes them.
+    """
+    wide = covariance(_wide(gram), _wide(mean))
+    values, vectors = _eigen(wide + _floor(wide) * torch.eye(wide.shape[1], device=wide.device, dtype=wide.dtype))
+    # Eigenvalues below 0 come from rounding and count as 0.
+    root: Tensor = (vectors * values.clamp_min(0).sqrt().unsqueeze(1)) @ vectors.transpose(1, 2)
+    return root
 
 
 def _wide(values: Tensor) -> Tensor:
@@ -75,13 +90,6 @@ def _floor(target: Tensor) -> Tensor:
 def _spread(gram: Tensor, mean: Tensor, floor: Tensor) -> Tensor:
     variance = gram.diagonal(dim1=1, dim2=2) - mean.square()
     return (variance.clamp_min(0) + floor).sqrt()
-
-
-def _square_root(matrix: Tensor) -> Tensor:
-    """Return the symmetric root of covariances ``[B, C, C]``; eigenvalues below 0 come from rounding and count as 0."""
-    values, vectors = _eigen(matrix)
-    root: Tensor = (vectors * values.clamp_min(0).sqrt().unsqueeze(1)) @ vectors.transpose(1, 2)
-    return root
 
 
 def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:

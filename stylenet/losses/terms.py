@@ -40,15 +40,19 @@ class GramTarget:
         matrix: Gram matrices ``[B, C, C]``, of one style picture ``[1, C, C]``.
         positions: the places that they were averaged over.
         mean: means ``[B, C]`` of the activations, or None where only the matrix is known, as in older style files.
+        root: the square roots of the covariances ``[B, C, C]``, where they have been computed already
+            (:func:`~stylenet.losses.style_terms.covariance_root`).
     """
 
     matrix: Tensor
     positions: int
     mean: Tensor | None = None
+    root: Tensor | None = None
 
     def to(self, device: torch.device | str) -> GramTarget:
         """Return a copy on another device."""
-        return replace(self, matrix=self.matrix.to(device), mean=None if self.mean is None else self.mean.to(device))
+        mean, root = (None if one is None else one.to(device) for one in (self.mean, self.root))
+        return replace(self, matrix=self.matrix.to(device), mean=mean, root=root)
 
 
 def gram_target(features: Tensor, mean: bool = True) -> GramTarget:

@@ -13,6 +13,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from stylenet.errors import InputError
+from stylenet.losses import style_terms
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.losses.settings import LossSettings
@@ -148,6 +149,24 @@ def test_matrices_without_means(network: VGG, kind: str) -> None:
     option = {"moments": "moments_weight", "wasserstein": "style_distance wasserstein"}[kind]
     with pytest.raises(InputError, match=f"{option} needs the means of activations"):
         PerceptualLoss(replace(SETTINGS, **ASKED[kind]), network).targets(picture, [old])
+
+
+def test_the_root_of_a_target_is_taken_once(network: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes as long as the rest of the distance, and a search has hundreds of steps against one target."""
+    content, style = reference.photo("coffee", 48, 56), reference.photo("rocket", 48, 56)
+    loss = PerceptualLoss(replace(SETTINGS, style_distance="wasserstein"), network)
+    targets = loss.targets(content, [style])
+    shapes: list[torch.Size] = []
+    eigen = style_terms._eigen
+    monkeypatch.setattr(style_terms, "_eigen", lambda matrix: shapes.append(matrix.shape) or eigen(matrix))
+    value = loss(style, targets).total
+    assert shapes == [(1, 64, 64), (1, 128, 128)]
+    bare = [{name: replace(one, root=None) for name, one in style.items()} for style in targets.styles]
+    assert torch.equal(loss(style, replace(targets, styles=bare)).total, value)
+    assert len(shapes) == 6
+    moved = targets.styles[0]["relu1_1"].to("meta")
+    assert moved.root is not None
+    assert moved.root.device.type == "meta"
 
 
 def test_a_form_of_gram_matrices_needs_them() -> None:
