@@ -206,9 +206,14 @@ def rival_search(steps: int, rival: Rival) -> dict[str, Any]:
 
 
 def search_until(
-    content: str, style: str, theirs: dict[str, Any], rival: Rival, search: dict[str, Any] | None = None
+    content: str,
+    style: str,
+    theirs: dict[str, Any],
+    rival: Rival,
+    search: dict[str, Any] | None = None,
+    start: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Search until pastiche's code finds our picture as good as its own."""
+    """Search, from the photo or another start, until pastiche's code finds our picture as good as its own."""
     loss, settings = load_recipe("pastiche", **(search or SEARCH))
     goals = {"saved": theirs["saved"], "objective": theirs["objective"]}
     started = time.perf_counter()
@@ -232,7 +237,7 @@ def search_until(
                 reached.setdefault(name, {**row, "judged": judged})
         return len(reached) < len(goals)  # False ends the search
 
-    result = optimize_pixels(photo, [painting], loss, replace(settings, size="full"), observe=observe)
+    result = optimize_pixels(photo, [painting], loss, replace(settings, size="full"), init=start, observe=observe)
     return {"trace": trace, "reached": reached, "judged": rival.ask("judge", result.picture.cpu())}
 
 

@@ -210,6 +210,7 @@ def test_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(row["seconds"] > 0 and row["step_seconds"] > 0 and 0.1 < row["peak_gb"] < 8 for row in record["rows"])
 
 
+@pytest.mark.long
 def test_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bad requests are refused, memory does not grow, and nothing is left of a server that is ended while a job runs."""
     pytest.importorskip("gradio", reason="the page needs gradio: pip install 'stylenet[web]'")

@@ -64,20 +64,26 @@ def each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StateFile, "due", lambda self: True)
 
 
+# Searches of all kinds, with the step at which each is killed in every run of the tests: in the first scale or in the second.
+SEARCHES: list[tuple[dict[str, Any], int]] = [
+    ({}, 7),
+    ({"variables": "pixels", "clamp": False}, 7),
+    ({"optimizer": "adam", "learning_rate": 1.0}, 7),
+    ({"line_search": True, "steps": [2, 6]}, 2),
+    ({"tile": 32}, 7),
+    ({"tile": 32, "history": 2, "compact": True}, 2),
+    ({"plateau": 0.5}, 2),
+]
+
+
 @pytest.mark.usefixtures("each_step")
-@pytest.mark.parametrize("kill", [2, 7])
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "kill"),
     [
-        {},
-        {"variables": "pixels", "clamp": False},
-        {"optimizer": "adam", "learning_rate": 1.0},
-        {"line_search": True, "steps": [2, 6]},
-        {"tile": 32},
-        {"tile": 32, "history": 2, "compact": True},
-        {"plateau": 0.5},
+        pytest.param(changes, kill, marks=[] if kill == moment else pytest.mark.long, id=f"{changes}-{kill}")
+        for changes, moment in SEARCHES
+        for kill in (2, 7)
     ],
-    ids=str,
 )
 def test_exact_to_the_step(
     network: VGG, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], kill: int
@@ -167,7 +173,7 @@ def test_killed_command(tmp_path: Path) -> None:
     script = "import sys; from stylenet.optimization import saving; saving._SECONDS = 0.0; saving._SHARE = 1e9;"
     words = [sys.executable, "-c", f"{script} from stylenet.commands.cli import main; sys.exit(main(sys.argv[1:]))", "optimize"]
     words += ["photo.png", "painting.png", "--device", "cpu", "--plateau", "0", "--scales", "1"]
-    long = [*words, "--steps", "40", "-o", "out.png"]
+    long = [*words, "--steps", "12", "-o", "out.png"]
     process = subprocess.Popen(long, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     state = state_path(tmp_path / "out.png")
     until = time.monotonic() + 300
@@ -180,5 +186,5 @@ def test_killed_command(tmp_path: Path) -> None:
     done = subprocess.run([*long, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "goes on from step" in done.stdout
     assert not state.exists()
-    subprocess.run([*words, "--steps", "40", "-o", "whole.png"], cwd=tmp_path, capture_output=True, check=True)
+    subprocess.run([*words, "--steps", "12", "-o", "whole.png"], cwd=tmp_path, capture_output=True, check=True)
     assert (tmp_path / "out.png").read_bytes() == (tmp_path / "whole.png").read_bytes()

@@ -164,7 +164,7 @@ def test_resuming_asks_for_no_result(world: str, store: Store, capsys: pytest.Ca
     check_same(world)
 
 
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_run_that_is_killed_and_started_again(kind: int, world: str) -> None:
     """Wherever it is killed: no half results, and all of them in the end."""
     command = [sys.executable, "-m", "stylenet", "stylize", f"{world}/in", "-s", "waves.safetensors", "-o", f"{world}/out"]
