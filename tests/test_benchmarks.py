@@ -170,6 +170,7 @@ def test_fig5_ends_with_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert run(monkeypatch, tmp_path / "out", "fig5", *words)["results"] == []
 
 
+@pytest.mark.long
 def test_quality_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
     words = ["--style", PAINTING, "--photos", photos, "--presets", "quarter", "--batch_size", "1", "--size", "64"]
     words += ["--val_size", "64", "--budget", "4s", "--every", "1s", "--ema", "0.9", "0"]

@@ -237,6 +237,7 @@ def test_gradients_of_two_processes_are_those_of_one(folder: Path, tmp_path: Pat
         assert float((two - one).abs().max()) <= tolerance * float(one.abs().max())
 
 
+@pytest.mark.long  # the gradients of two processes are compared in every run of the tests
 def test_two_processes_train_one_style(words: list[str], tmp_path: Path) -> None:
     """Only the first one writes, and what it validates is the mean over both."""
     ddp = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.batch_size", "2", "--steps", "6"]
