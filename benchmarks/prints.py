@@ -1,22 +1,28 @@
 """Measure what a step of ``stylenet optimize`` costs by the size of the picture: seconds and peak memory, whole and in tiles.
 
-    python benchmarks/prints.py PHOTO PAINTING [--megapixels 1 4 16] [--tiles 0 auto] [--steps 2] [--output benchmarks/results]
+    python benchmarks/prints.py PHOTO PAINTING [--megapixels 1 4 16] [--tiles 0 auto] [--steps 3] [--output benchmarks/results]
 
-The photo is enlarged to each size and searched at that size alone. Every run is a process of its own. Seconds are those of the
-whole command, and those of a step come from a run with one step less. Peak memory counts pages of temporary files too, which
-the system takes back when it needs them.
+The photo is enlarged to each size and searched at that size alone. Every run is a process of its own. The seconds of a step are
+the median of all steps but the first, which begins with much that is done once; those of a run are of the whole process, from
+file to file. Peak memory counts pages of temporary files too, which the system takes back when it needs them.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import os
+import statistics
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from machine import SECONDS_BY_SIZE, plot, record_name, setting, write_record
-from sizes import enlarged, run_command
+from sizes import enlarged
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,14 +53,36 @@ def draw(path: Path, record: dict[str, Any]) -> None:
                 axes.annotate(f" {row['peak_gb']:.1f} GB", (row["megapixels"], row["step_seconds"]))
 
 
+# Reads, searches and writes, and tells when each step ended.
+SEARCH = """
+import json, sys, time
+from stylenet import OptimizeSettings, optimize
+
+photo, painting, output, tile, steps, device = sys.argv[1:]
+tile = tile if tile == "auto" else int(tile)
+settings = OptimizeSettings(size="full", scales=1, plateau=0.0, tile=tile, steps=int(steps), device=device)
+ends = []
+optimize(photo, painting, None, settings, output=output, allow_huge=True, observe=lambda _: ends.append(time.monotonic()))
+print(json.dumps(ends))
+"""
+
+
 def _measure(photo: Path, tile: str, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Return the seconds of the command and of one of its steps, and the peak of memory in GB."""
-    words = ["optimize", str(photo), str(arguments.painting), "-o", str(folder / "out.png"), "--size", "full", "--scales", "1"]
-    words += ["--plateau", "0", "--tile", tile, "--device", arguments.device, "--allow_huge"]
-    (shorter, _), (longer, peak) = (
-        run_command(*words, "--steps", str(steps)) for steps in (arguments.steps - 1, arguments.steps)
-    )
-    return {"seconds": longer, "step_seconds": max(longer - shorter, 1e-3), "peak_gb": peak}
+    """Return the seconds of the run and of one of its steps, and the peak of memory in GB."""
+    words = [str(photo), str(arguments.painting), str(folder / "out.png"), tile, str(arguments.steps), arguments.device]
+    began = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-c", SEARCH, *words], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    told = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{arguments.steps} steps of {photo.name} with tiles of {tile} failed: see above")
+    steps = [late - early for early, late in itertools.pairwise(json.loads(told))]
+    return {
+        "seconds": time.monotonic() - began,
+        "step_seconds": statistics.median(steps),
+        "peak_gb": usage.ru_maxrss * 1024 / 1e9,
+    }
 
 
 def _tell(row: dict[str, Any]) -> None:
@@ -70,7 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("painting", type=Path)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 16])
     parser.add_argument("--tiles", nargs="+", default=["0", "auto"], help="sides of tiles; 0 for the whole picture")
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=3, help="two or more")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     return parser.parse_args()

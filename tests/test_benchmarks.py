@@ -205,7 +205,7 @@ def test_warm_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str
 
 @pytest.mark.long
 def test_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = [PAINTING, PAINTING, "--megapixels", "0.01", "--tiles", "0", "64", "--steps", "1", "--device", "cpu"]
+    words = [PAINTING, PAINTING, "--megapixels", "0.01", "--tiles", "0", "64", "--steps", "2", "--device", "cpu"]
     record = run(monkeypatch, tmp_path / "out", "prints", *words)
     assert [(row["megapixels"], row["tile"]) for row in record["rows"]] == [(0.01, "0"), (0.01, "64")]
     assert all(row["seconds"] > 0 and row["step_seconds"] > 0 and 0.1 < row["peak_gb"] < 8 for row in record["rows"])
