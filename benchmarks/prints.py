@@ -57,7 +57,9 @@ def draw(path: Path, record: dict[str, Any]) -> None:
 SEARCH = """
 import json, sys, time
 from stylenet import OptimizeSettings, optimize
+from stylenet.devices import keep_freed_memory
 
+keep_freed_memory()  # as the command does
 photo, painting, output, tile, steps, device = sys.argv[1:]
 tile = tile if tile == "auto" else int(tile)
 settings = OptimizeSettings(size="full", scales=1, plateau=0.0, tile=tile, steps=int(steps), device=device)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,21 +46,13 @@ def lock_of_logging() -> Iterator[None]:
     later test would wait for it for ever."""
     yield
     lock = logging._lock  # type: ignore[attr-defined]
-    taken: list[bool] = []
-
-    def take() -> None:
-        taken.append(lock.acquire(timeout=10))
-        if taken[0]:
-            lock.release()
-
-    thread = threading.Thread(target=take)
-    thread.start()
-    thread.join()
-    if not taken[0]:
-        owned = lock._is_owned()
+    if lock._is_owned():  # which acquire() would not tell: it may be taken again by the thread that holds it
         while lock._is_owned():
             lock.release()
-        pytest.fail(f"the lock of logging is still held by {'this thread' if owned else lock}")
+        pytest.fail("the lock of logging is still held by this thread")
+    if not lock.acquire(timeout=10):
+        pytest.fail(f"the lock of logging is still held by another thread: {lock}")
+    lock.release()
 
 
 # --- slow tests -------------------------------------------------------------------------------------------------------
