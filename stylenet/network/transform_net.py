@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from stylenet.errors import InputError
 from stylenet.losses.vgg import INPUT_SPACES, InputSpace
+from stylenet.network.padding import Padding, pad_by_reflection
 
 # Mean and variance of one normalisation layer, each ``[B, C]`` in float32.
 Statistics = tuple[Tensor, Tensor]
@@ -175,7 +176,7 @@ class TransformNet(nn.Module):
             return self.enter(_to_multiples_of_4(picture))
         below, right = -height % 4, -width % 4
         check_sides(height, width)
-        return self.enter(F.pad(picture, (0, right, 0, below), mode="reflect") if below or right else picture)
+        return self.enter(pad_by_reflection(picture, (0, right, 0, below)) if below or right else picture)
 
     def enter(self, picture: Tensor) -> Tensor:
         """Bring a picture ``[B, 3, H, W]`` in 0..1 into the network's space, ``[B, 3 stem², H / stem, W / stem]``."""
@@ -203,7 +204,7 @@ def _unwoven(values: Tensor) -> Tensor:
     filter lets nothing through (Sugawara et al., arXiv:1806.02658, with a kernel that does not shift the picture). Starting
     with equal kernels (Aitken et al., arXiv:1707.02937) and punishing the pattern in the loss were not enough (docs/notes).
     """
-    padded = F.pad(values, (1, 1, 1, 1), mode="reflect")  # slices: pooling takes ten times as long for three channels
+    padded = pad_by_reflection(values, (1, 1, 1, 1))  # slices: pooling takes ten times as long for three channels
     rows = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
     return (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 16
 
@@ -282,7 +283,7 @@ class ConvLayer(nn.Module):
         with torch.autocast(values.device.type, enabled=False):
             return F.interpolate(values, scale_factor=2, mode=self.upsample)
 
-    def convolve(self, values: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+    def convolve(self, values: Tensor, padding: Padding) -> Tensor:
         """Convolve after a padding by reflection, given as left, right, above, below.
 
         Under autocast both are in its type. Left to itself, autocast would pad and enlarge in float32 on a processor, and
@@ -296,7 +297,7 @@ class ConvLayer(nn.Module):
                 return F.conv_transpose2d(values.to(dtype), weight, bias, conv.stride, self.padding, conv.output_padding)
             if values.dtype != dtype and values.shape[1] == _COLOURS:
                 values, weight = _in_two_parts(values, weight)
-            values = F.pad(values.to(dtype), padding, mode="reflect")
+            values = pad_by_reflection(values.to(dtype), padding)
             if conv.stride == (1, 1) and _pays_in_squares(values, weight):
                 return _in_squares(values, weight, bias)
             return F.conv2d(values, weight, bias, conv.stride)

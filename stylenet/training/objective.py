@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
@@ -16,6 +15,7 @@ from stylenet.losses.settings import LossSettings
 from stylenet.losses.targets import Losses, Targets
 from stylenet.losses.terms import Grams, gram_target
 from stylenet.losses.vgg import VGG
+from stylenet.network.padding import pad_by_reflection
 
 # Layers to measure the style at that no default trains on.
 _HELD_OUT = ["relu1_2", "relu2_2", "relu3_2", "relu4_2"]
@@ -153,7 +153,7 @@ class Objective:
     def _extended(self, pictures: Tensor) -> Tensor:
         """Return pictures ``[B, 3, S, S]`` with their mirrored margin, as far as there is something to mirror."""
         margin = min(self.margin, pictures.shape[-1] - 1)
-        return F.pad(pictures, (margin,) * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
+        return pad_by_reflection(pictures, (margin,) * 4).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def measure(self, styled: Tensor, photos: Tensor, looks: Sequence[int] = ()) -> dict[str, Tensor]:
