@@ -19,12 +19,17 @@ _log = logging.getLogger(__name__)
 # Calls before the recording, in which kernels are chosen and memory is taken.
 _WARM_UP = 3
 
+# Pictures of one size in a row before the one that is recorded. A recording costs as much as several pictures and forgets the
+# one before, so that a folder of mixed sizes, where a few in a row are equal by chance, had better not record each of them.
+REPEATS = 4
+
 
 class FixedSizeNetwork:
     """A function from pictures ``[B, 3, H, W]`` to styled ones in 0..1 that is quickest where the size stays the same.
 
-    On a CUDA device the second picture of a size records a graph, which later ones replay; pictures travel through pinned
-    memory. On other devices, and where a recording fails, the network runs as usual. Statistics of neighbours cannot be pooled.
+    On a CUDA device the picture after :data:`REPEATS` of its size in a row records a graph, which later ones replay; pictures
+    travel through pinned memory. On other devices, and where a recording fails, the network runs as usual. Statistics of
+    neighbours cannot be pooled.
 
     Args:
         net: on the device to work on.
@@ -34,7 +39,8 @@ class FixedSizeNetwork:
     def __init__(self, net: TransformNet, dtype: torch.dtype = torch.float32) -> None:
         self.net, self.dtype = net, dtype
         self.device = next(net.parameters()).device
-        self._seen: torch.Size | None = None
+        self._size: torch.Size | None = None
+        self._seen = 0  # pictures of this size in a row
         self._replay: Callable[[Tensor], Tensor] | None = None
         self._records = self.device.type == "cuda"
 
@@ -42,10 +48,10 @@ class FixedSizeNetwork:
         """Return the styled picture on the device of the photo."""
         if not self._records:
             return style_picture(self.net, picture, "auto", self.dtype)
-        if picture.shape != self._seen:
-            self._seen, self._replay = picture.shape, None
-            return style_picture(self.net, picture, "auto", self.dtype)
-        if self._replay is None:
+        if picture.shape != self._size:
+            self._size, self._seen, self._replay = picture.shape, 0, None
+        self._seen += 1
+        if self._replay is None and self._seen > REPEATS:
             self._replay = self._recorded(picture)
         return style_picture(self.net, picture, "auto", self.dtype) if self._replay is None else self._replay(picture)
 
@@ -69,7 +75,7 @@ def _record(net: TransformNet, picture: Tensor, dtype: torch.dtype, device: torc
             style_picture(net, source, 0, dtype)
     torch.cuda.current_stream(device).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # what other threads ask of CUDA spoils nothing
         target = style_picture(net, source, 0, dtype)
     staged = torch.empty(picture.shape, pin_memory=True)
 
