@@ -177,7 +177,7 @@ def _subject(name: str) -> Subject:
 
 def _search_settings() -> dict[str, Any]:
     """Return what every search of a record has in common."""
-    return {"convolutions": convolutions(), "history": PLAIN_LBFGS.history, "projected": PLAIN_LBFGS.clamp}
+    return {"convolutions": convolutions(loss=True), "history": PLAIN_LBFGS.history, "projected": PLAIN_LBFGS.clamp}
 
 
 def _known(path: Path) -> Iterator[Known]:

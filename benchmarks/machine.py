@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from stylenet.devices import pick_device, pick_precision, versions
+from stylenet.devices import pick_device, pick_loss_precision, pick_precision, versions
 from stylenet.files import sha256
 from stylenet.network.shipped import find_style
 from stylenet.network.tiling import style_picture
@@ -46,9 +46,10 @@ def synchronise() -> None:
         torch.accelerator.synchronize()
 
 
-def convolutions() -> str:
-    """Return the type that networks compute in here: ``float32``, ``bfloat16``."""
-    return str(pick_precision("auto", pick_device())).removeprefix("torch.")
+def convolutions(loss: bool = False) -> str:
+    """Return the type that networks compute in here, or the loss network: ``float32``, ``bfloat16``."""
+    pick = pick_loss_precision if loss else pick_precision
+    return str(pick("auto", pick_device())).removeprefix("torch.")
 
 
 def setting(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from machine import convolutions, plot, record_name, setting, synchronise, write
 from torch import Tensor
 
 from stylenet.commands.recipes import load_recipe
-from stylenet.devices import keep_freed_memory, pick_device, pick_precision
+from stylenet.devices import keep_freed_memory, pick_device, pick_loss_precision
 from stylenet.images.picture import Picture, read_image, write_image
 from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.optimization.descent import Descent
@@ -176,7 +176,7 @@ def _identical(content: str, style: str) -> Descent:
     """Take the recipe ``pastiche`` step by step, with the history and the precision that stylenet uses by itself."""
     loss_settings, settings = load_recipe("pastiche", history=OptimizeSettings().history)
     device = pick_device()
-    dtype = pick_precision("auto", device)
+    dtype = pick_loss_precision("auto", device)
     memory_format = torch.contiguous_format if dtype == torch.float32 else torch.channels_last
     loss = PerceptualLoss(loss_settings).to(device)
     loss.vgg.convolutions.to(dtype, memory_format=memory_format)  # type: ignore[call-overload]
@@ -272,7 +272,7 @@ def _report(arguments: argparse.Namespace, rates: dict[str, Any], theirs: dict[s
     record = {
         **head,
         "versions": {**head["versions"], "pastiche": version("pastiche")},
-        "convolutions": convolutions(),
+        "convolutions": convolutions(loss=True),
         "content": Path(arguments.content).name if arguments.content else "skimage chelsea",
         "style": Path(arguments.style).name if arguments.style else "brush_strokes",
         "search": SEARCH,

@@ -34,7 +34,7 @@ from typing import Any
 import torch
 from machine import SECONDS_BY_SIZE, convolutions, megapixels, plot, record_name, runner, setting, synchronise, write_record
 
-from stylenet.devices import keep_freed_memory, pick_device, pick_precision
+from stylenet.devices import keep_freed_memory, pick_device, pick_loss_precision
 from stylenet.evaluation.measures import PLAIN_LBFGS
 from stylenet.images.picture import read_image
 from stylenet.losses.perceptual import PerceptualLoss
@@ -57,6 +57,7 @@ def main() -> None:
     record = {
         **setting(arguments),
         "convolutions": convolutions(),
+        "loss_convolutions": convolutions(loss=True),
         "gatys": "measured to the last iteration" if arguments.full else "multiples of the median step",
         "history": PLAIN_LBFGS.history,
         "memory": "tensors on the GPU" if torch.cuda.is_available() else "the whole process",
@@ -144,7 +145,7 @@ def _network(preset: str, width: int, height: int) -> Callable[[], object]:
 def _gatys(settings: LossSettings, width: int, height: int) -> Callable[[], object]:
     """Take one step, as ``optimize`` takes it."""
     device = pick_device()
-    dtype = pick_precision("auto", device)
+    dtype = pick_loss_precision("auto", device)
     memory_format = torch.contiguous_format if dtype == torch.float32 else torch.channels_last
     loss = PerceptualLoss(settings).to(device)
     loss.vgg.convolutions.to(dtype, memory_format=memory_format)  # type: ignore[call-overload]

@@ -46,7 +46,7 @@ def main() -> None:
     arguments = _arguments()
     keep_freed_memory()
     rows: list[dict[str, Any]] = []
-    name = record_name("time_to_objective", convolutions())
+    name = record_name("time_to_objective", convolutions(loss=True))
     for side in arguments.sides:
         for photo, painting in arguments.pair:
             rows.append(_measure(photo, painting, side, arguments.steps))

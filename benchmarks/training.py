@@ -19,7 +19,7 @@ import torch
 from baseline import Step
 from machine import convolutions, plot, record_name, setting, synchronise, write_record
 
-from stylenet.devices import keep_freed_memory, pick_device, pick_precision
+from stylenet.devices import keep_freed_memory, pick_device, pick_loss_precision
 from stylenet.images.picture import read_image
 from stylenet.training.module import TRAINING_LOSS, StyleTraining
 
@@ -67,7 +67,7 @@ def _baseline(photos: torch.Tensor) -> Callable[[], object]:
 
 def stylenet_step(photos: torch.Tensor, compiled: bool) -> Callable[[], object]:
     """Return the module's own step, with what the trainer adds: autocast, clipping, the optimizer."""
-    dtype = pick_precision("auto", photos.device)
+    dtype = pick_loss_precision("auto", photos.device)
     module = StyleTraining(str(STYLE))
     module.prepare(photos[:2].cpu(), photos.device, dtype)
     module.network.to(photos.device)
@@ -94,7 +94,7 @@ def _report(arguments: argparse.Namespace, seconds: dict[str, list[float]]) -> N
     print(f"ratio {ratio:.2f}")
     record = {
         **setting(arguments),
-        "convolutions": convolutions(),
+        "convolutions": convolutions(loss=True),
         "seconds_per_step": seconds,
         "median": medians,
         "ratio": ratio,

@@ -123,7 +123,7 @@ def _rows(photos: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> li
 def _report(arguments: argparse.Namespace, style: Style, photos: Sequence[dict[str, Any]]) -> None:
     record = {
         **setting(arguments),
-        "convolutions": convolutions(),
+        "convolutions": convolutions(loss=True),
         "style": style.card.name,
         "size": arguments.size,
         "iterations": arguments.iterations,

@@ -6,12 +6,14 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from training_kit import PAINTING, make_photos
 
+from stylenet import devices
 from stylenet.network.transform_net import PRESETS
 
 STARTS = ("content", "noise")
@@ -64,6 +66,28 @@ def test_training_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = record["seconds_per_step"]
     assert [len(seconds[name]) for name in ("baseline", "stylenet")] == [2, 2]
     assert record["ratio"] == pytest.approx(sum(seconds["baseline"]) / sum(seconds["stylenet"]))
+
+
+def test_the_loss_network_is_never_in_float16(content: Path, style: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU that gains from float16 alone, networks are in it, and the loss network would overflow."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setattr(devices, "gains_from_bf16", lambda device: False)
+    monkeypatch.setattr(devices, "gains_from_fp16", lambda device: True)
+    machine, optimize, table1, training = map(importlib.import_module, ("machine", "optimize", "table1", "training"))
+    assert (machine.convolutions(), machine.convolutions(loss=True)) == ("float16", "float32")
+    found: list[torch.dtype] = []
+
+    def descent(loss: Any, *rest: Any) -> SimpleNamespace:
+        found.extend({weight.dtype for weight in loss.vgg.convolutions.parameters()})
+        return SimpleNamespace(step=None)
+
+    for benchmark in (optimize, table1):
+        monkeypatch.setattr(benchmark, "Descent", descent)
+    optimize._identical(str(content), str(style))
+    table1._gatys(training.TRAINING_LOSS, 48, 48)
+    monkeypatch.setattr(training.StyleTraining, "prepare", lambda module, photos, device, dtype: found.append(dtype))
+    training.stylenet_step(torch.rand(2, 3, 48, 48), False)
+    assert found == [torch.float32] * 3
 
 
 @pytest.mark.long
