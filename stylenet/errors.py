@@ -50,6 +50,16 @@ class RunError(RuntimeError):
         return one_line(super().__str__())
 
 
+# What one picture of many can raise without stopping the others: it is none, or damaged; its store does not answer, or memory
+# would not hold it; memory did not.
+UNREADABLE = (InputError, RunError, MemoryError)
+
+
+def why_unreadable(error: BaseException) -> str:
+    """Return the reason why one picture of many is left out; a ``MemoryError`` has no words of its own."""
+    return one_line(error) or ("not enough memory to read it" if isinstance(error, MemoryError) else type(error).__name__)
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C came, and what was done by then is kept. As a ``KeyboardInterrupt`` it also ends a loop over pictures.
 

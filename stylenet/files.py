@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import stat
 import tempfile
 import threading
@@ -29,6 +30,11 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
 _LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}\.part", re.DOTALL)
 _YOUNG = 60.0
 _cleared: set[Path] = set()
+
+# What temporary folders are named like, the file in each that its process keeps locked, and the locks of this process.
+_FOLDER = re.compile(r"stylenet[-_].+")
+_HELD = ".stylenet-held"
+_locks: dict[Path, int] = {}
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -91,6 +97,45 @@ def _held(handle: int) -> int:
     return handle
 
 
+def temporary_folder(prefix: str, parent: str | None = None) -> Path:
+    """Return a new folder for temporary files, to be deleted by :func:`delete_folder`. Those of processes that were killed are
+    deleted before.
+
+    Args:
+        prefix: beginning of its name, ``stylenet-`` or ``stylenet_``.
+        parent: where it lies; :func:`scratch_folder` by default.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    parent = parent or scratch_folder()
+    _clear_folders(Path(parent))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
+    _locks[folder] = _held(os.open(folder / _HELD, os.O_CREAT | os.O_RDWR, 0o600))
+    return folder
+
+
+def delete_folder(folder: Path) -> None:
+    """Delete what :func:`temporary_folder` has made."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if (handle := _locks.pop(folder, -1)) >= 0:
+        with contextlib.suppress(OSError):
+            os.close(handle)
+
+
+def _clear_folders(parent: Path) -> None:
+    """Delete the temporary folders whose processes were killed, once in the life of this process."""
+    if fcntl is None or (place := parent.resolve() / _HELD) in _cleared:
+        return
+    _cleared.add(place)
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                own = entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.getuid()
+                if own and _FOLDER.fullmatch(entry.name):
+                    _delete_if_left(Path(entry.path, _HELD), Path(entry.path))
+
+
 def clear_leftovers(folder: Path) -> None:
     """Delete what :func:`replacing` has left in a folder where its process was killed, once in the life of this process."""
     if fcntl is None or (place := folder.resolve()) in _cleared:
@@ -103,17 +148,21 @@ def clear_leftovers(folder: Path) -> None:
                     _delete_if_left(Path(entry.path))
 
 
-def _delete_if_left(path: Path) -> None:
-    """Delete a file that no process holds; a young one may not be locked yet.
+def _delete_if_left(path: Path, folder: Path | None = None) -> None:
+    """Delete a file that no process holds, or the folder that it stands for; a young one may not be locked yet.
 
     Raises:
-        OSError: if a process holds it.
+        OSError: if a process holds it, or there is none.
     """
-    handle = os.open(path, os.O_RDWR)
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if time.time() - os.fstat(handle).st_mtime > _YOUNG:
+        if time.time() - os.fstat(handle).st_mtime <= _YOUNG:
+            return
+        if folder is None:
             path.unlink()
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(handle)
 

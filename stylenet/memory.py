@@ -44,7 +44,7 @@ def free_main_memory(swap: bool = False) -> int:
     groups = list(_groups())
     swappable = min([int(psutil.swap_memory().free), *_swap_left(groups)]) if swap else 0
     bounds = [int(psutil.virtual_memory().available) + swappable, *(left + swappable for left in _left(groups))]
-    return max(0, min([*bounds, *_left_of_address_space()]))
+    return max(0, min([*bounds, *_left_by_shell()]))
 
 
 def _groups() -> Iterator[tuple[Path, _Files]]:
@@ -111,12 +111,13 @@ def _cached(path: Path, entry: str) -> int:
     return next((int(line.split()[1]) for line in lines if line.split()[:1] == [entry]), 0)
 
 
-def _left_of_address_space() -> Iterator[int]:
-    """Yield what ``ulimit -v`` leaves."""
+def _left_by_shell() -> Iterator[int]:
+    """Yield what ``ulimit -v`` (addresses) and ``ulimit -d`` (private memory that can be written) leave."""
     if sys.platform == "win32":
         return
     import resource
 
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY:
-        yield limit - int(psutil.Process().memory_info().vms)
+    for kind, used in ((resource.RLIMIT_AS, "vms"), (resource.RLIMIT_DATA, "data")):
+        limit, _ = resource.getrlimit(kind)
+        if limit != resource.RLIM_INFINITY:
+            yield limit - int(getattr(psutil.Process().memory_info(), used, 0))  # macOS does not tell the second

@@ -27,6 +27,7 @@ from training_kit import PAINTING, make_photos
 from video_kit import make_video
 
 import stylenet
+from stylenet import images
 from stylenet.errors import InputError
 
 VERBS = ["optimize", "stylize", "train", "evaluate", "stylize_video", "export", "load_style", "read_image", "write_image"]
@@ -189,6 +190,34 @@ def test_masks(kind: str) -> None:
 
 
 BAD: dict[str, Any] = {"None": None, "to 255": PHOTO * 255, "four channels": torch.zeros(1, 4, 24, 32), "a list": [3], "3": 3}
+# Ways out of a picture, and functions on tensors, which take what networks leave a little outside 0..1, and nothing else.
+VALUES: dict[str, Any] = {"to 255": PHOTO * 255, "NaN": PHOTO * float("nan"), "infinite": PHOTO / 0, "far below 0": PHOTO - 2}
+WAYS_OUT: dict[str, Callable[[Any, Path], Any]] = {
+    "pil": lambda pixels, _: stylenet.Picture(pixels).pil(),
+    "numpy": lambda pixels, _: stylenet.Picture(pixels).numpy(),
+    "a notebook": lambda pixels, _: stylenet.Picture(pixels)._repr_png_(),
+    "resized": lambda pixels, _: stylenet.Picture(pixels).resized(16),
+    "resized, alpha": lambda pixels, _: stylenet.Picture(PHOTO, pixels[:, :1]).resized(16),
+    "pil, alpha": lambda pixels, _: stylenet.Picture(PHOTO, pixels[:, :1]).pil(),
+    "resize": lambda pixels, _: images.resize(pixels, 12, 16),
+    "resize, a mask": lambda pixels, _: images.resize(pixels[:, :1], 12, 16),
+    "encode_image": lambda pixels, _: images.encode_image(stylenet.Picture(pixels), "PNG"),
+    "contact_sheet": lambda pixels, _: images.contact_sheet([pixels], [""], 1),
+    "write_image": lambda pixels, folder: stylenet.write_image(pixels, folder / "a.png"),
+    "write_image, alpha": lambda pixels, folder: stylenet.write_image(PHOTO, folder / "a.png", alpha=pixels[:, :1]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+@pytest.mark.parametrize("values", VALUES)
+def test_every_way_out_checks_values(way: str, values: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"NaN or infinite|lies in 0\.\.1") as caught:
+        WAYS_OUT[way](VALUES[values], tmp_path)
+    assert "\n" not in str(caught.value)
+    WAYS_OUT[way](PHOTO, tmp_path)
+    WAYS_OUT[way](PHOTO * 1.2 - 0.1, tmp_path)
+
+
 ENTRANCES: dict[str, Callable[[Any, Path], Any]] = {
     "read_image": lambda bad, _: stylenet.read_image(bad),
     "write_image": lambda bad, folder: stylenet.write_image(bad, folder / "a.png"),

@@ -154,6 +154,36 @@ def test_a_file_in_the_making_is_no_leftover(tmp_path: Path) -> None:
     assert (tmp_path / "out.png").read_bytes() == b"whole"
 
 
+def test_temporary_folders_of_killed_processes_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of what lies in stores, and what was uploaded to a page; those of processes that live, and others, stay."""
+    program = "import sys; from stylenet import files; print(files.temporary_folder(*sys.argv[1:]), flush=True); input()"
+    command = [sys.executable, "-c", program]
+    processes, folders = [], []
+    for prefix in ("stylenet-", "stylenet_web_", "stylenet-"):
+        process = subprocess.Popen([*command, prefix, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        processes.append(process)
+        folders.append(Path(process.stdout.readline().strip()))
+        (folders[-1] / "copy.safetensors").write_bytes(b"copy")
+    for process in processes[:2]:
+        process.kill()
+        process.wait()
+    for name in ("stylenet-kept-abc", "stylenet.d", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "stylenet-link").symlink_to(tmp_path / "other")
+    own = files.temporary_folder("stylenet-", str(tmp_path))
+    for folder in (*folders, own):
+        os.utime(folder / files._HELD, (0, 0))
+    monkeypatch.setattr(files, "_cleared", set())  # as in a process of its own
+    another = files.temporary_folder("stylenet-", str(tmp_path))
+    assert [folder.exists() for folder in (*folders, own, another)] == [False, False, True, True, True]
+    assert {"stylenet-kept-abc", "stylenet.d", "other", "stylenet-link"} <= set(tree(tmp_path))
+    files.delete_folder(own)
+    assert not own.exists()
+    processes[2].communicate("\n", timeout=60)
+    files.delete_folder(another)
+
+
 # --- addresses --------------------------------------------------------------------------------------------------------
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 from documents_kit import ROOT
 from PIL import Image, features
+from training_kit import LOSS, PAINTING, make_photos, photos
 
-from stylenet import formats
+from stylenet import formats, storage
 from stylenet.errors import InputError
+from stylenet.evaluation.measures import evaluate
 from stylenet.images.decoding import FORMATS, register_formats
 from stylenet.images.picture import read_image, write_image
+from stylenet.inference.at_scale import Scale
 from stylenet.inference.folders import plan_jobs
 from stylenet.inference.stylize_files import stylize_files
 from stylenet.network.cards import Card
-from stylenet.network.styles import save_style
+from stylenet.network.styles import Style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.training.paintings import find_paintings
 from stylenet.training.photos import find_photos, open_photo, survey_photos
@@ -56,13 +61,39 @@ def test_all_rooms_find_a_picture(ending: str, tmp_path: Path) -> None:
     assert PictureFolder(tmp_path, parse_rate(25)).names == [path.name]
 
 
-@pytest.mark.parametrize("room", ["to be styled", "as styles", "as frames", "to be learned from"])
+# Where the files to be styled lie elsewhere, and how a set of any size is styled.
+PACKED = ("in an archive", "in an archive, at scale", "in a store", "in a folder, at scale")
+
+
+@pytest.mark.parametrize(
+    "room",
+    ["to be styled", *PACKED, "as styles", "as frames", "to be learned from", "to be validated on", "to be measured on"],
+)
 def test_all_rooms_tell_what_they_leave_out(room: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder whose photos are of kinds that are not read does not pass for a small one."""
     for name in ("a.png", "b.cr3", "c.CR3", "d.jxl", ".hidden"):
         (tmp_path / name).write_bytes(b"")
-    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    told_of_photos = "4 files are left out beside the 1 photos%s: 2 .cr3, 1 hidden, 1 .jxl"
     match room:
+        case room if room in PACKED:
+            save_style(TransformNet(NetSettings(width=4, residual_blocks=1)), Card("a"), tmp_path.with_suffix(".safetensors"))
+            scale = Scale(resume=True) if "scale" in room else None
+            out = str(tmp_path / "out")
+            inputs = [pack(tmp_path, room)]
+            summary = stylize_files(inputs, [str(tmp_path.with_suffix(".safetensors"))], out, scale=scale, device="cpu")
+            assert "\n".join(summary.notes) == "3 files are left out beside the 1 pictures: 2 .cr3, 1 .jxl"
+        case "to be validated on":
+            make_photos(tmp_path / "photos", 3)
+            photos(tmp_path / "photos", val_photos=[str(pack(tmp_path, "in an archive"))]).setup()
+            assert told_of_photos % " to measure on" in capsys.readouterr().err
+        case "to be measured on":
+            lines: list[str] = []
+            torch.manual_seed(0)
+            card = Card("a", style=[{"file": "brush_strokes.jpg"}], loss=asdict(LOSS), training={"style_size": 64})
+            style = Style(TransformNet(NetSettings(width=4, residual_blocks=1)), card)
+            evaluate(style, str(tmp_path), PAINTING, [64], 1, 0, "cpu", lines.append)
+            assert lines[0] == told_of_photos % ""
         case "to be styled":
             save_style(TransformNet(NetSettings(width=4, residual_blocks=1)), Card("a"), tmp_path / "a.safetensors")
             summary = stylize_files([str(tmp_path)], [str(tmp_path / "a.safetensors")], str(tmp_path / "out"), device="cpu")
@@ -79,6 +110,21 @@ def test_all_rooms_tell_what_they_leave_out(room: str, tmp_path: Path, capsys: p
         case _:
             counted = survey_photos(tmp_path)[1]
             assert counted == {".cr3": 2, ".jxl": 1, "hidden": 1}
+
+
+def pack(folder: Path, room: str) -> str:
+    """Put the files of a folder where they are to be found, and return its name."""
+    if "folder" in room:
+        return str(folder)
+    content = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    if "store" in room:
+        for name, data in content.items():
+            storage.write(f"memory://{folder.name}/{name}", data)
+        return f"memory://{folder.name}"
+    with zipfile.ZipFile(folder.with_suffix(".zip"), "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return str(folder.with_suffix(".zip"))
 
 
 def test_paintings_by_a_pattern_in_quotes(tmp_path: Path) -> None:

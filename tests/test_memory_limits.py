@@ -118,3 +118,16 @@ def test_address_space() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert 0 < int(run.stdout) < 51_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell how much private memory a process has")
+@pytest.mark.parametrize(("kind", "used"), [("RLIMIT_AS", "vms"), ("RLIMIT_DATA", "data")])
+def test_limits_of_the_shell(groups: Path, monkeypatch: pytest.MonkeyPatch, kind: str, used: str) -> None:
+    """`ulimit -v` and `ulimit -d`."""
+    import resource
+
+    limits = {getattr(resource, kind): (50 * GB, 50 * GB)}
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limits.get(which, (resource.RLIM_INFINITY,) * 2))
+    own = getattr(psutil.Process().memory_info(), used)
+    assert own > 0
+    assert abs(free_main_memory() - (50 * GB - own)) < GB // 4

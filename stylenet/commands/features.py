@@ -31,7 +31,7 @@ def run(words: list[str]) -> int:
     """Draw the figure as the words of the command line say, and return the exit code."""
     config = parse(make_parser(), words)
     output = config.pop("output") or default_picture(config.photo, "features")
-    check_output(output, sources=[config.photo])
+    check_output(output, sources=[config.photo, config.vgg_weights])
     photo = read_image(config.pop("photo"), config.pop("size"))
     tell_result(write_image(features(photo, **keywords(config)), output))
     return 0

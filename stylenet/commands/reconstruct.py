@@ -33,7 +33,7 @@ def run(words: list[str]) -> int:
     config = parse(make_parser(), words)
     output = config.pop("output") or default_picture(config.photo, "reconstruct")
     size, style = config.pop("size"), config.pop("style")
-    check_output(output, sources=[config.photo, style])
+    check_output(output, sources=[config.photo, style, config.vgg_weights])
     photo = read_image(config.pop("photo"), size)
     painting = None if style is None else read_image(style, size)
     tell_result(write_image(reconstruct(photo, painting, **keywords(config), observe=tell_result), output))

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from stylenet.deprecation import renamed
 from stylenet.devices import Precision, pick_device
-from stylenet.errors import InputError, Interrupted, argument
+from stylenet.errors import UNREADABLE, InputError, Interrupted, argument, why_unreadable
 from stylenet.files import sha256
+from stylenet.formats import tell_left_out
 from stylenet.images.picture import PictureLike, read_image
 from stylenet.losses.gram import gram_matrix
 from stylenet.losses.metrics import STYLE_LAYERS, border_index, checkerboard_index, content_lost, saturation, style_errors
@@ -28,7 +29,7 @@ from stylenet.network.cards import typed
 from stylenet.network.styles import Style, as_style, load_grams
 from stylenet.optimization.engine import Iterate, optimize_pixels
 from stylenet.optimization.settings import OptimizeSettings
-from stylenet.training.photos import Photo, find_photos, photo_source
+from stylenet.training.photos import Photo, photo_source, survey_photos
 
 CONTENT_LAYER = "relu4_2"
 
@@ -117,7 +118,10 @@ def evaluate(
     loaded = as_style(style, where)
     settings, painting = trained_on(loaded, picture)
     tell = observe or (lambda _: None)
-    chosen = _readable(find_photos(photos), count, tell)
+    known, left_out = survey_photos(photos)
+    if left_out:
+        tell(tell_left_out(left_out, len(known), "photos"))
+    chosen = _readable(known, count, tell)
     judge, loss = VGG([*STYLE_LAYERS, CONTENT_LAYER]).to(where), PerceptualLoss(settings).to(where)
     targets = _targets(painting, judge, loss, where)
     results: list[SizeResult] = []
@@ -126,7 +130,7 @@ def evaluate(
             rows: list[dict[str, float]] = []
             found: list[tuple[int, bool]] = []
             for name in chosen:
-                photo = read_image(photo_source(name), size, upscale=True).pixels.to(where)
+                photo = read_image(photo_source(name), size, upscale=True).filled().to(where)
                 rows.append(_of_photo(loaded, photo, targets, judge, loss))
                 tell(f"{size}  {name}  " + "  ".join(f"{what} {value:.4g}" for what, value in rows[-1].items()))
                 if most_iterations:
@@ -161,9 +165,10 @@ def _readable(photos: Sequence[Photo], count: int, tell: Callable[[str], None]) 
                 continue
             try:
                 read_image(photo_source(candidate))
-            except InputError as error:
-                failed[candidate] = str(error)
-                tell(f"left out: {error}")
+            except UNREADABLE as error:
+                reason = why_unreadable(error)
+                failed[candidate] = reason if str(candidate) in reason else f"{candidate}: {reason}"
+                tell(f"left out: {failed[candidate]}")
                 continue
             chosen.append(candidate)
             break

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from stylenet.errors import InputError
 from stylenet.images.oklab import channels, mix
-from stylenet.images.picture import resize
+from stylenet.images.picture import resample
 
 ColorMatch = Literal["luminance", "histogram", "covariance"]
 KeepColors = Literal["none", "luminance", "histogram", "covariance"]
@@ -162,12 +162,12 @@ def restore_detail(photo: Tensor, styled: Tensor, radius: int = 4, smoothness: f
         ``[B, 3, H, W]`` in 0..1.
     """
     height, width = photo.shape[-2:]
-    enlarged = resize(styled, height, width)
+    enlarged = resample(styled, height, width)
     if styled.shape[-2] >= height or styled.shape[-1] >= width or not strength:
         return enlarged
     full = luminance(photo)
-    guide = resize(full, int(styled.shape[-2]), int(styled.shape[-1]))
-    detail = full - resize(guide, height, width)
+    guide = resample(full, int(styled.shape[-2]), int(styled.shape[-1]))
+    detail = full - resample(guide, height, width)
     slope = F.interpolate(_slope(guide, styled, radius, smoothness), (height, width), mode="bilinear", align_corners=False)
     return (enlarged + strength * slope * detail).clamp(0, 1)
 

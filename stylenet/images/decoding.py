@@ -65,7 +65,7 @@ def decode(name: str, data: bytes, allow_huge: bool = False) -> tuple[np.ndarray
         RunError: if memory would not hold it.
     """
     with opened(name, data, allow_huge) as image:
-        _check_room(name, image)
+        check_room(name, image)
         image.load()
         colours, alpha, notes = _to_arrays(name, data, image)
         orientation = _orientation(image)
@@ -82,7 +82,7 @@ def decode_opened(name: str, image: Image.Image, allow_huge: bool = False) -> tu
     if not image.width or not image.height:
         raise InputError(f"{name} is empty ({image.width} x {image.height} pixels)")
     _check_huge(name, image, allow_huge)
-    _check_room(name, image)
+    check_room(name, image)
     try:
         image.load()
         if image.mode == "I" and not 0 <= image.getextrema()[0] <= image.getextrema()[1] <= 65535:  # type: ignore[operator]
@@ -105,8 +105,12 @@ def _check_huge(name: str, image: Image.Image, allow_huge: bool, can_allow: bool
         )
 
 
-def _check_room(name: str, image: Image.Image) -> None:
-    """Fail for a picture that would fill memory while it is decoded; how much is free is asked only where it matters."""
+def check_room(name: str, image: Image.Image) -> None:
+    """Fail for a picture that would fill memory while it is decoded; how much is free is asked only where it matters.
+
+    Raises:
+        RunError: with both numbers.
+    """
     pixels = image.width * image.height
     if pixels > _SMALL:
         way_out = "make it smaller with another program first, or give this one more memory"

@@ -20,7 +20,7 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 # Larger than any picture that is read, an uncompressed one of 16 bits and 200 megapixels with transparency included.
 LIMIT_BYTES = 2_000_000_000
 
-_DOWNLOADING = "stylenet.images.downloading"
+_DOWNLOADING = "stylenet.storage.downloading"
 
 # The work that a thread reads pictures for.
 _thread = threading.local()
@@ -53,7 +53,7 @@ def fetch(source: Source, name: str = "the picture") -> tuple[str, bytes]:
     if not text:
         raise InputError(f"{name} has an empty path")
     if isinstance(source, str) and text.lower().startswith(("http://", "https://")):
-        from stylenet.images.downloading import download  # aiohttp takes half a second
+        from stylenet.storage.downloading import download  # aiohttp takes half a second
 
         return text, download(text, getattr(_thread, "stopped", None))
     if isinstance(source, str) and "://" in text:

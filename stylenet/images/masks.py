@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stylenet.errors import InputError
 from stylenet.images.color import luminance
-from stylenet.images.picture import PictureLike, as_picture, check_single, resize
+from stylenet.images.picture import PictureLike, as_picture, check_single, resample
 
 MaskLike = PictureLike
 
@@ -38,7 +38,7 @@ def read_mask(source: MaskLike, width: int, height: int, feather: float = 0.0) -
     """
     if not 0 <= feather < math.inf:
         raise InputError(f"feather is {feather}: it must be 0 or more pixels")
-    return soften(resize(load_mask(source), height, width), feather)
+    return soften(resample(load_mask(source), height, width), feather)
 
 
 def load_mask(source: MaskLike) -> Tensor:

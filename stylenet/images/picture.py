@@ -88,7 +88,7 @@ class Picture:
         """Return it as a PIL image with 8 bits a channel: ``RGB``, or ``RGBA`` where it has transparency.
 
         Raises:
-            InputError: for a batch of several, or pixels that are not finite.
+            InputError: for a batch of several, or values as :func:`write_image` refuses them.
         """
         return Image.fromarray(self._bytes(with_alpha=True))
 
@@ -96,7 +96,7 @@ class Picture:
         """Return its colours as an array ``[H, W, 3]`` of uint8, RGB. What :attr:`pixels` has is float32.
 
         Raises:
-            InputError: for a batch of several, or pixels that are not finite.
+            InputError: for a batch of several, or values as :func:`write_image` refuses them.
         """
         return self._bytes(with_alpha=False)
 
@@ -108,10 +108,7 @@ class Picture:
 
     def _bytes(self, with_alpha: bool) -> np.ndarray:
         check_single(self)
-        try:
-            return _rounded(self, 8, with_alpha)
-        except ValueError as error:
-            raise InputError(str(error)) from error
+        return _rounded(_as_written(self), 8, with_alpha)
 
     @property
     def width(self) -> int:
@@ -150,22 +147,34 @@ class Picture:
         """
         if self.alpha is None or bool((self.alpha == 1).all()):
             return self.pixels
-        seen = self.alpha.sum((2, 3), keepdim=True).clamp_min(_HARDLY_SEEN)
-        mean = (self.pixels * self.alpha).sum((2, 3), keepdim=True) / seen
-        return torch.where(self.alpha > _HARDLY_SEEN, self.pixels, mean)
+        seen = torch.where(self.alpha > _HARDLY_SEEN, self.alpha, 0)
+        mean = (self.pixels * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp_min(_HARDLY_SEEN)
+        return torch.where(seen > 0, self.pixels, mean)
+
+    def on_white(self) -> Tensor:
+        """Return its colours ``[B, 3, H, W]`` laid on white, as they are shown where there is no transparency."""
+        return self.pixels if self.alpha is None else self.filled() * self.alpha + (1 - self.alpha)
 
     def resized(self, size: str | int | SizeRule, upscale: bool = False) -> Picture:
         """Return the picture resized by a size rule (see :class:`~stylenet.images.SizeRule`), antialiased; itself where
-        nothing changes."""
+        nothing changes.
+
+        Raises:
+            InputError: for values as :func:`write_image` refuses them.
+        """
         width, height = SizeRule.parse(size).apply(self.width, self.height, upscale)
         if (width, height) == (self.width, self.height):
             return self
+        return _as_written(self)._resampled(height, width)
+
+    def _resampled(self, height: int, width: int) -> Picture:
+        """Return the picture in another size; its values were checked."""
         if self.alpha is None:
-            return replace(self, pixels=resize(self.pixels, height, width))
+            return replace(self, pixels=resample(self.pixels, height, width))
         # Colours are averaged in proportion to their alpha: what is invisible must not bleed into the edges.
-        alpha = resize(self.alpha, height, width)
-        premultiplied = resize(self.pixels * self.alpha, height, width)
-        plain = resize(self.pixels, height, width)
+        alpha = resample(self.alpha, height, width)
+        premultiplied = resample(self.pixels * self.alpha, height, width)
+        plain = resample(self.pixels, height, width)
         pixels = torch.where(alpha > _HARDLY_SEEN, premultiplied / alpha.clamp_min(_HARDLY_SEEN), plain).clamp(0, 1)
         return replace(self, pixels=pixels, alpha=alpha)
 
@@ -175,7 +184,18 @@ PictureLike = Picture | Tensor | np.ndarray | Image.Image | Source
 
 
 def resize(tensor: Tensor, height: int, width: int) -> Tensor:
-    """Resize ``[B, C, H, W]``: bicubic, antialiased, kept within 0..1."""
+    """Resize ``[B, C, H, W]``, floats in 0..1: bicubic, antialiased, kept within 0..1.
+
+    Raises:
+        InputError: for values as :func:`write_image` refuses them.
+    """
+    least, most = (float(value) for value in torch.aminmax(tensor.detach()))
+    check_range(least, most, "the picture", _LEAST_WRITTEN, _MOST_WRITTEN)
+    return resample(tensor, height, width)
+
+
+def resample(tensor: Tensor, height: int, width: int) -> Tensor:
+    """Do what :func:`resize` does with values that were checked, or that a search has made."""
     return F.interpolate(tensor, (height, width), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
@@ -206,7 +226,7 @@ def read_image(
     if wanted[0] * wanted[1] > HUGE and not allow_huge:
         need = argument("allow_huge", True)
         raise InputError(f"size {size} makes {picture.name} {wanted[0]} x {wanted[1]} pixels: that many need {need}")
-    return picture.resized(size, upscale)
+    return picture if wanted == (picture.width, picture.height) else picture._resampled(wanted[1], wanted[0])
 
 
 def read_size(source: Source) -> tuple[int, int]:
@@ -249,8 +269,15 @@ def as_picture(source: PictureLike, name: str = "the picture", *, allow_huge: bo
 def _checked(picture: Picture, low: float = 0.0, high: float = 1.0) -> Picture:
     """Return the tensor detached from any graph, after a check that all values are in their range."""
     if picture.alpha is not None:
-        check_range(float(picture.alpha.min()), float(picture.alpha.max()), f"the alpha of {picture.name}", low, high)
+        _checked_alpha(picture.alpha, picture.name, low, high)
     return replace(picture, pixels=check_tensor(picture.pixels, picture.name, low, high))
+
+
+def _checked_alpha(alpha: Tensor, name: str, low: float = _LEAST_WRITTEN, high: float = _MOST_WRITTEN) -> Tensor:
+    """Return opacities after a check that they are in their range; of other things than numbers a picture tells."""
+    if isinstance(alpha, Tensor) and alpha.numel() and alpha.is_floating_point():
+        check_range(float(alpha.min()), float(alpha.max()), f"the alpha of {name}", low, high)
+    return alpha
 
 
 def check_single(picture: Picture) -> None:
@@ -320,7 +347,7 @@ def write_image(
         path: ``.png .jpg .webp .tiff .bmp .avif``, on this machine or in a store; missing folders are made.
         quality: quality of JPEG (without chroma subsampling), WebP and AVIF.
         bits: 8, or 16 for PNG and TIFF.
-        alpha: ``[1, 1, H, W]``; formats without transparency get the picture on white.
+        alpha: ``[1, 1, H, W]`` in 0..1; formats without transparency get the picture on white.
 
     Returns:
         The path; an address as it was given.
@@ -333,10 +360,10 @@ def write_image(
     kind = check_format(path, bits)
     picture = _as_written(picture)
     if alpha is not None:
-        picture = replace(picture, alpha=alpha)
+        picture = replace(picture, alpha=_checked_alpha(alpha, picture.name))
     check_single(picture)
     try:
-        content = encode_image(picture, kind, quality=quality, bits=bits)
+        content = _encode_rounded(picture, kind, quality, bits)
     except ValueError as error:
         raise InputError(f"cannot write {path}: {error}") from error
     write(path, content)
@@ -356,14 +383,19 @@ def encode_image(picture: Picture, kind: str, *, quality: int = 95, bits: int = 
     """Encode a picture as the bytes of a file.
 
     Args:
-        picture: values outside 0..1 are clipped.
+        picture: floats a little outside 0..1 are cut off, as :func:`write_image` does.
         kind: Pillow's name of the format.
         quality: quality of JPEG, WebP and AVIF.
         bits: 8, or 16 for PNG and TIFF.
 
     Raises:
-        ValueError: for a size that the format does not take, or pixels that are not finite.
+        ValueError: for a size that the format does not take.
+        InputError: for values as :func:`write_image` refuses them.
     """
+    return _encode_rounded(_as_written(picture), kind, quality, bits)
+
+
+def _encode_rounded(picture: Picture, kind: str, quality: int, bits: int) -> bytes:
     array = _rounded(picture, bits, with_alpha=kind in _WITH_ALPHA)
     try:
         return _encode(array, kind, quality)
@@ -378,8 +410,6 @@ def _rounded(picture: Picture, bits: int, with_alpha: bool) -> np.ndarray:
     array = np.empty((picture.height, picture.width, channels), np.uint16 if bits == 16 else np.uint8)
     for top in range(0, picture.height, _BAND):
         band = picture.pixels[0, :, top : top + _BAND].detach().float().cpu()
-        if not torch.isfinite(band).all():
-            raise ValueError("the picture has pixels that are NaN or infinite")
         if picture.alpha is not None:
             opacity = picture.alpha[0, :, top : top + _BAND].detach().float().cpu()
             band = torch.cat([band, opacity]) if with_alpha else band * opacity + (1 - opacity)

@@ -25,6 +25,9 @@ def contact_sheet(pictures: Sequence[Tensor], labels: Sequence[str], columns: in
 
     Returns:
         ``[1, 3, H, W]`` in 0..1.
+
+    Raises:
+        InputError: for pixels that are not finite, or in 0..255.
     """
     cells = [_cell(picture, label, height) for picture, label in zip(pictures, labels, strict=True)]
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
@@ -40,7 +43,7 @@ def contact_sheet(pictures: Sequence[Tensor], labels: Sequence[str], columns: in
 
 def _cell(picture: Tensor, label: str, height: int) -> np.ndarray:
     width = max(round(picture.shape[3] * height / picture.shape[2]), 1)
-    pixels = (resize(picture.detach().float().cpu().clamp(0, 1), height, width)[0] * 255).round().byte()
+    pixels = (resize(picture.detach().float().cpu(), height, width)[0] * 255).round().byte()
     cell = Image.new("RGB", (width, height + _BAND), "white")
     cell.paste(Image.fromarray(pixels.permute(1, 2, 0).numpy()), (0, _BAND))
     ImageDraw.Draw(cell).text((2, 3), label, fill="black", font=ImageFont.load_default(size=14))

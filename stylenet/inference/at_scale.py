@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -70,7 +71,14 @@ class Scale:
         return self.by_ray or self.resume or self.shard is not None
 
 
-def jobs_at_scale(inputs: Sequence[str], output: str, styles: Sequence[str], scale: Scale, files: Files) -> Iterator[Job]:
+def jobs_at_scale(
+    inputs: Sequence[str],
+    output: str,
+    styles: Sequence[str],
+    scale: Scale,
+    files: Files,
+    left_out: Counter[str] | None = None,
+) -> Iterator[Job]:
     """Return the jobs as they are found, after a check that results can be written.
 
     Raises:
@@ -78,7 +86,7 @@ def jobs_at_scale(inputs: Sequence[str], output: str, styles: Sequence[str], sca
     """
     if STREAM in (*inputs, output):
         raise InputError(f"stdin and stdout need {argument('devices', 1)}, and neither shards nor notes to resume from")
-    jobs = stream_jobs(inputs, output, styles, scale.share)
+    jobs = stream_jobs(inputs, output, styles, scale.share, left_out)
     first = next(jobs, None)
     if first is None:  # a small set may have no photo for a shard
         return iter(())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -84,7 +85,9 @@ def cut(jobs: Iterable[Job]) -> Iterator[Block]:
         yield Block(tuple(gathered))
 
 
-def stream_jobs(inputs: Sequence[str], output: str, styles: Sequence[str], shard: Shard) -> Iterator[Job]:
+def stream_jobs(
+    inputs: Sequence[str], output: str, styles: Sequence[str], shard: Shard, left_out: Counter[str] | None = None
+) -> Iterator[Job]:
     """Yield the jobs of a shard as their photos are found, so that ten million take no more memory than ten.
 
     Args:
@@ -92,20 +95,21 @@ def stream_jobs(inputs: Sequence[str], output: str, styles: Sequence[str], shard
         output: folder of the results.
         styles: names for the folders of several styles.
         shard: the share.
+        left_out: counts the files of all shares that are no pictures, by their kind.
 
     Raises:
         InputError: if nothing is there to read, or a result would be one of the photos.
     """
     if len(inputs) > 1:
         folder = output if storage.is_address(output) else f"{output.rstrip('/')}/"
-        jobs = plan_jobs(inputs, folder, styles)
+        jobs = plan_jobs(inputs, folder, styles, left_out=left_out)
         yield from (job for job in jobs if shard.takes(job.source))
         return
     folders, word = result_folders(output, styles), inputs[0]
     if below(word, output) and below(output, word):
         raise InputError(f"{output} is the folder of the photos, which would be overwritten by results: name another output")
     inside = below(word, output)
-    for source, name in find(word, output):
+    for source, name in find(word, output, left_out):
         if shard.takes(name.as_posix()):
             job = job_of(source, name, folders)
             if inside and any(below(place, word) for place in job.outputs):

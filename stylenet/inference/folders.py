@@ -50,7 +50,7 @@ def plan_jobs(
             each style where there are several; ``-`` for stdout.
         styles: names for the folders of several styles.
         sheet: the output is one picture of all results: jobs have no outputs of their own.
-        left_out: counts the files in folders that are no pictures, by their kind.
+        left_out: counts the files in folders, archives and stores that are no pictures, by their kind.
 
     Raises:
         InputError: if nothing is there to read, or two results, or a result and its photo, would be the same file.
@@ -97,7 +97,7 @@ def find(word: str, output: str, left_out: Counter[str] | None = None) -> Iterat
     Args:
         word: a file, folder, zip archive, ``.txt`` list of files, pattern, address, or ``-``.
         output: where results go: they are no photos themselves.
-        left_out: counts the files in folders of this machine that are no pictures, by their kind.
+        left_out: counts the files in folders, archives and stores that are no pictures, by their kind.
 
     Raises:
         InputError: if nothing is there to read.
@@ -107,11 +107,11 @@ def find(word: str, output: str, left_out: Counter[str] | None = None) -> Iterat
     elif is_list(word):
         yield from _in_list(word)
     elif storage.is_archive(word):
-        yield from _in_archive(word)
+        yield from _in_archive(word, left_out)
     elif is_web(word):
         yield word, Path(name_on_web(word) or "picture.png")
     elif storage.is_address(word):
-        yield from _in_store(word, output)
+        yield from _in_store(word, output, left_out)
     elif Path(word).is_dir():
         yield from _in_folder(Path(word), Path(output), left_out)
     elif not is_pattern(word):
@@ -189,14 +189,14 @@ def _in_list_named(word: str, name: str) -> PurePosixPath:
     return PurePosixPath(name)
 
 
-def _in_archive(archive: str) -> Iterator[Found]:
-    names = [name for name in storage.members(archive) if _is_shown(name)]
+def _in_archive(archive: str, left_out: Counter[str] | None) -> Iterator[Found]:
+    names = [name for name in storage.members(archive) if _is_shown(name, left_out)]
     if not names:
         raise InputError(f"{archive} holds no pictures ({picture_endings()})")
     yield from ((member_place(archive, name), PurePosixPath(name)) for name in names)
 
 
-def _in_store(address: str, output: str) -> Iterator[Found]:
+def _in_store(address: str, output: str, left_out: Counter[str] | None) -> Iterator[Found]:
     """Yield a picture of a store, or those below a folder or that a pattern fits, page by page as they are listed."""
     if is_picture(storage.name_of(address)) and not glob.has_magic(address):
         yield address, PurePosixPath(storage.name_of(address))
@@ -205,7 +205,8 @@ def _in_store(address: str, output: str) -> Iterator[Found]:
     count = 0
     for name in walk(root):
         place = storage.join(root, name)
-        if _is_shown(name) and fnmatch.fnmatchcase(place, pattern) and (output == root or not below(place, output)):
+        inside = fnmatch.fnmatchcase(place, pattern) and (output == root or not below(place, output))
+        if inside and _is_shown(name, left_out):
             yield place, PurePosixPath(name)
             count += 1
     if not count:
@@ -221,9 +222,16 @@ def _without_pattern(address: str) -> tuple[str, str]:
     return plain.rpartition("/")[0], address
 
 
-def _is_shown(name: str) -> bool:
-    """Return whether a name in a store or an archive is that of a picture which is not hidden, and stays below its folder."""
-    return is_picture(name) and is_ordinary(name) and not any(part.startswith(".") for part in name.split("/"))
+def _is_shown(name: str, left_out: Counter[str] | None) -> bool:
+    """Return whether a name in a store or an archive is that of a picture which is not hidden, and stays below its folder;
+    others are counted, but for hidden ones."""
+    if any(part.startswith(".") and part not in (".", "..") for part in name.split("/")):
+        return False
+    if is_picture(name) and is_ordinary(name):
+        return True
+    if left_out is not None:
+        left_out[kind_left_out(name) if is_ordinary(name) else "name that leads elsewhere"] += 1
+    return False
 
 
 def _names_a_file(output: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from stylenet.devices import processor_cores
-from stylenet.errors import InputError, RunError
+from stylenet.errors import UNREADABLE, why_unreadable
 from stylenet.images.picture import Picture
 from stylenet.inference.file_rules import Files
 from stylenet.inference.folders import STREAM, Job
@@ -66,5 +66,5 @@ def try_to_read(job: Job, files: Files) -> Read:
     """Return the picture; None where nothing is to do; the reason where it cannot be read."""
     try:
         return files.read(job) if files.wanted(job) else None
-    except (InputError, RunError, MemoryError) as error:
-        return str(error) or "not enough memory to read it"
+    except UNREADABLE as error:
+        return why_unreadable(error)

@@ -54,7 +54,7 @@ def contact_sheet_of(
         if not isinstance(picture, Picture) or len(row) < len(stylizers):
             continue
         for cell, label in zip([picture, *row], [Path(picture.name).name, *names], strict=True):
-            cells.append(resize(cell.pixels, height, max(1, round(cell.width * height / cell.height))))
+            cells.append(resize(cell.on_white(), height, max(1, round(cell.width * height / cell.height))))
             labels.append(label)
         summary.done += 1
     if cells:

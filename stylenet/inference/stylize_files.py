@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from stylenet.devices import Precision
@@ -13,15 +13,16 @@ from stylenet.inference.at_scale import Observe, Scale, jobs_at_scale, style_blo
 from stylenet.inference.batch import stylize_many
 from stylenet.inference.file_rules import Files
 from stylenet.inference.finish import Finish
-from stylenet.inference.folders import STREAM, names_several, plan_jobs
+from stylenet.inference.folders import STREAM, Job, names_several, plan_jobs
 from stylenet.inference.manifest import Manifest
 from stylenet.inference.sheets import contact_sheet_of
 from stylenet.inference.stylizer import Stylizer
 from stylenet.inference.summary import Summary
 from stylenet.modes import guest
-from stylenet.network.look_blends import choose_styles
+from stylenet.network.look_blends import choose_styles, parse_blend
 from stylenet.network.styles import Style
 from stylenet.network.tiling import Tile
+from stylenet.storage import check_apart
 
 
 @guest
@@ -76,10 +77,14 @@ def stylize_files(
         if sheet:
             raise InputError(f"a sheet is one picture of few photos, made by one device: leave out {argument('devices')}")
         options = (outside, device, precision, tile)
-        return _style_at_scale(inputs, chosen, output, finish, files, scale, options, observe_picture)
+        read = _read_beside(styles, finish, outside)
+        return _style_at_scale(inputs, chosen, output, finish, files, scale, options, observe_picture, read)
     names = [name for name, _ in chosen]
     left_out: Counter[str] = Counter()
     jobs = plan_jobs(inputs, output, names, sheet=sheet, left_out=left_out)
+    read = _read_beside(styles, finish, outside)
+    for result in [output] if sheet else [result for job in jobs for result in job.outputs]:
+        check_apart(result, read)
     alone = len(jobs) == 1
     stylizers = [
         Stylizer(style, finish, outside, device, precision, tile, observe=observe_share if alone else None)
@@ -96,6 +101,22 @@ def stylize_files(
     return replace(summary, jobs=len(jobs), notes=[*summary.notes, *notes])
 
 
+def _read_beside(styles: Sequence[str], finish: Finish | None, outside: str | None) -> list[object]:
+    """Return what is read beside the photos: no result takes its place."""
+    return [*(parse_blend(styles) or styles), outside, None if finish is None else finish.mask]
+
+
+def _kept_apart(jobs: Iterator[Job], read: Sequence[object]) -> Iterator[Job]:
+    """Yield jobs as they come; one whose result would take the place of what is read beside the photos fails by itself."""
+    for job in jobs:
+        try:
+            for result in job.outputs:
+                check_apart(result, read)
+        except InputError as error:
+            job = replace(job, trouble=str(error))  # noqa: PLW2901
+        yield job
+
+
 def _style_at_scale(
     inputs: Sequence[str],
     chosen: Sequence[tuple[str, str | Style]],
@@ -105,10 +126,12 @@ def _style_at_scale(
     scale: Scale,
     options: tuple[str | None, str, Precision, Tile],
     observe: Observe | None,
+    read: Sequence[object],
 ) -> Summary:
     """Style a set that may be of any size."""
     names = [name for name, _ in chosen]
-    jobs = jobs_at_scale(inputs, output, names, scale, files)
+    left_out: Counter[str] = Counter()
+    jobs = _kept_apart(jobs_at_scale(inputs, output, names, scale, files, left_out), read)
     work = f"{names} {finish} size {files.size} quality {files.quality} bits {files.bits}"
     manifest = Manifest(output, scale.share, scale.resume, work)
     if scale.by_ray:
@@ -119,4 +142,5 @@ def _style_at_scale(
     else:
         stylizers = [Stylizer(style, finish, *options) for _, style in chosen]
         summary = style_blocks(jobs, stylizers, files, manifest, observe)
-    return replace(summary, jobs=summary.tried)
+    notes = [tell_left_out(left_out, summary.tried)] if left_out else []
+    return replace(summary, jobs=summary.tried, notes=[*summary.notes, *notes])

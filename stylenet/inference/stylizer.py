@@ -19,7 +19,7 @@ from stylenet.images.color import blend, combine, keep_colors, restore_detail
 from stylenet.images.decoding import HUGE
 from stylenet.images.fetching import Source
 from stylenet.images.masks import load_mask, soften
-from stylenet.images.picture import Picture, PictureLike, check_output, check_single, read_image, resize, write_image
+from stylenet.images.picture import Picture, PictureLike, check_output, check_single, read_image, resample, write_image
 from stylenet.images.sizes import SizeRule
 from stylenet.inference.finish import Finish
 from stylenet.inference.graphs import FixedSizeNetwork
@@ -107,7 +107,7 @@ class Stylizer:
         photo = picture.filled()
         styled = self._styled(self.style, photo)
         if self._mask is not None:
-            mask = soften(resize(self._mask, picture.height, picture.width), self.finish.feather)
+            mask = soften(resample(self._mask, picture.height, picture.width), self.finish.feather)
             other = photo if self.outside is None else self._styled(self.outside, photo)
             styled = combine(other, [styled], [mask.to(photo.device)])
         if self.finish.strength < 1:
@@ -126,8 +126,8 @@ class Stylizer:
             raise InputError(
                 f"scale {self.finish.scale} makes the picture {other[1]} x {other[0]} pixels to style: take a larger one"
             )
-        styled = self._network(style, resize(photo, *other))
-        return restore_detail(photo, styled) if self.finish.scale > 1 else resize(styled, height, width)
+        styled = self._network(style, resample(photo, *other))
+        return restore_detail(photo, styled) if self.finish.scale > 1 else resample(styled, height, width)
 
     def _network(self, style: Style, photo: Tensor) -> Tensor:
         if self.tile == "auto" and self.device.type == "cuda" and photo[:, 0].numel() <= _RECORDED_PIXELS:
@@ -176,7 +176,7 @@ def stylize(
         RunError: for a disk that is full.
     """
     if output is not None:
-        check_output(output, sources=[source, None if finish is None else finish.mask])
+        check_output(output, sources=[source, style, None if finish is None else finish.mask])
     stylizer = Stylizer(style, finish, device=device, precision=precision, tile=tile)
     picture = read_image(source, size, allow_huge=allow_huge)
     if output is not None:

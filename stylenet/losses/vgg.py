@@ -6,16 +6,13 @@ standard deviation) travels with the weights and is applied here and nowhere els
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import logging
 import pickle
-import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +20,13 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from stylenet.errors import InputError
+from stylenet.losses.downloading import DamagedDownload, download
 from stylenet.modes import made_by_guest
 from stylenet.tensor_files import check_finite, read_weights
 
 _logger = logging.getLogger(__name__)
 
-# Seconds that a server of weights may be silent.
+# Seconds that a server of weights may send nothing, or next to nothing.
 _SILENCE = 60.0
 
 Architecture = Literal["vgg16", "vgg19"]
@@ -302,35 +300,25 @@ def _torchvision_url(architecture: Architecture) -> str:
     return str(weights.url)
 
 
-@contextlib.contextmanager
-def _answers_within(seconds: float) -> Iterator[None]:
-    """Give up connections that are silent for so long: torch.hub would wait for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
 def _download_torchvision(architecture: Architecture) -> object:
     url = _torchvision_url(architecture)
     target = _hub_file(url)
     if not target.exists():
         _logger.warning("downloading the torchvision weights of %s (about 550 MB) from %s", architecture, url)
+        try:
+            download(url, target, _SILENCE)
+        except DamagedDownload as error:
+            raise InputError(f"the download of {url} is damaged ({error}): try again, or use the weights 'caffe'") from error
+        except InputError as error:
+            raise InputError(
+                f"cannot download {url} ({error}): with no network, put that file at {target}, give its path as the weights,"
+                " or use the weights 'caffe', which need no download"
+            ) from error
     try:
-        with _answers_within(_SILENCE):
-            state: object = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-    except (URLError, OSError) as error:
-        raise InputError(
-            f"cannot download {url} ({error}): with no network, put that file at {target}, give its path as the weights,"
-            " or use the weights 'caffe', which need no download"
-        ) from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        state: object = torch.load(target, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).split("\n", 1)[0]
-        if target.exists():
-            raise InputError(f"{target} is damaged ({reason}): delete it, or use the weights 'caffe'") from error
-        raise InputError(f"the download of {url} is damaged ({reason}): try again, or use the weights 'caffe'") from error
+        raise InputError(f"{target} is damaged ({reason}): delete it, or use the weights 'caffe'") from error
     return state
 
 

@@ -24,6 +24,7 @@ from stylenet.network.look_blends import check_one_body, mix_looks
 from stylenet.network.onnx_graph import INPUT, OUTPUT, SHARES, network_model
 from stylenet.network.styles import Style, as_style
 from stylenet.network.transform_net import ConvLayer, TransformNet
+from stylenet.storage import check_apart
 
 Format = Literal["onnx"]
 ExportPrecision = Literal["32", "16"]
@@ -107,6 +108,7 @@ def export_style(
         raise InputError(f"precision is {precision!r}: use {' or '.join(BOUNDS)}")
     check_writable(target)
     several = [style] if isinstance(style, Style | str | Path) or not isinstance(style, Sequence) else list(style)
+    check_apart(target, several)
     if not several:
         raise InputError("no style to export was given")
     loaded = [as_style(one) for one in several]

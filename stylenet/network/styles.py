@@ -81,7 +81,7 @@ class Style:
         Raises:
             InputError: for what is no picture, or one below 8 pixels a side.
         """
-        return restyle(picture, lambda given: dataclasses.replace(given, pixels=style_picture(self.net, given.pixels)))
+        return restyle(picture, lambda given: dataclasses.replace(given, pixels=style_picture(self.net, given.filled())))
 
     def on(self, device: torch.device | str) -> Style:
         """Return the style with a network of its own on a device, in channels-last layout; this one stays as it is."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from stylenet.devices import pick_device, pick_loss_precision
 from stylenet.durations import parse_seconds
 from stylenet.errors import InputError, Interrupted, RunError
-from stylenet.images.picture import resize
+from stylenet.images.picture import resample
 from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.losses.settings import LossSettings
 from stylenet.losses.targets import Losses, Targets
@@ -198,7 +198,7 @@ class _Search:
                     result.stopped = "budget"
                     break
                 if saved is None:
-                    result.picture = self._enlarged(index) if index else resize(result.picture, height, width)
+                    result.picture = self._enlarged(index) if index else resample(result.picture, height, width)
                 carried = self._descend(index, carried, saved)
                 saved = None
                 if result.stopped == "observer":
@@ -214,7 +214,7 @@ class _Search:
 
     def _finished(self) -> Result:
         """Return the result at the size that was asked for."""
-        self.result.picture = resize(self.result.picture.float(), *self.plan[-1])
+        self.result.picture = resample(self.result.picture.float(), *self.plan[-1])
         self.result.seconds = time.monotonic() - self.started
         return self.result
 
@@ -232,11 +232,11 @@ class _Search:
         """Return the first picture ``[1, 3, H, W]``, at the size of the result."""
         shape, kind = self.content.shape, self.settings.init
         if init is not None:
-            return resize(init.to(self.device), shape[-2], shape[-1])
+            return resample(init.to(self.device), shape[-2], shape[-1])
         if kind == "content":
             return self.content.clone()
         if kind == "style" and self.styles and isinstance(self.styles[0], Tensor):
-            return resize(self.styles[0], shape[-2], shape[-1])
+            return resample(self.styles[0], shape[-2], shape[-1])
         # Noise is drawn on the processor, so that a seed means the same picture on every device.
         generator = torch.Generator().manual_seed(self.settings.seed)
         if kind == "uniform":
@@ -252,9 +252,9 @@ class _Search:
         Without that detail the first dozen steps go into fine texture, which the loss of shallow layers misses most.
         """
         height, width = self.plan[index]
-        coarse = resize(self.content, *self.plan[index - 1])
-        detail = resize(self.content, height, width) - resize(coarse, height, width)
-        return (resize(self.result.picture, height, width) + detail).clamp(0, 1)
+        coarse = resample(self.content, *self.plan[index - 1])
+        detail = resample(self.content, height, width) - resample(coarse, height, width)
+        return (resample(self.result.picture, height, width) + detail).clamp(0, 1)
 
     def _targets(self, index: int, loss: PerceptualLoss | TiledLoss) -> Targets:
         height, width = self.plan[index]
@@ -266,8 +266,8 @@ class _Search:
                 continue
             full = (int(style.shape[-2]), int(style.shape[-1]))
             wanted = style_dimensions(self.settings.style_size, self.plan[-1], full, self.settings.upscale)
-            styles.append(resize(style, max(round(wanted[0] * shrink), 1), max(round(wanted[1] * shrink), 1)))
-        return loss.targets(resize(self.content, height, width), styles, self.style_shares)
+            styles.append(resample(style, max(round(wanted[0] * shrink), 1), max(round(wanted[1] * shrink), 1)))
+        return loss.targets(resample(self.content, height, width), styles, self.style_shares)
 
     def _loss_at(self, index: int, saved: SearchState | None) -> PerceptualLoss | TiledLoss:
         """Return the loss of a scale: whole, recomputing blocks, or tile by tile, as memory allows."""

@@ -8,6 +8,7 @@ import itertools
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,14 @@ class SearchLine(ProgressLine):
         self.show(line, iterate.seconds / max(iterate.seconds + iterate.remaining, 1e-9))
 
 
+def snapshots_of(output: Path) -> list[Path]:
+    """Return the files beside an output whose place pictures on the way to it may take."""
+    if not output.parent.is_dir():
+        return []
+    name = re.compile(rf"{re.escape(output.stem)}_\d{{5,}}{re.escape(output.suffix)}")
+    return [path for path in output.parent.iterdir() if name.fullmatch(path.name)]
+
+
 class Snapshots:
     """Writes the picture so far, every so many steps, beside the output: ``photo_00010.png``, ``photo_00020.png``, ..."""
 
@@ -108,6 +117,10 @@ class Snapshots:
         if self.count % self.every == 0:
             name = f"{self.output.stem}_{self.count:05d}{self.output.suffix}"
             write_image(iterate.picture(), self.output.with_name(name), **self.write)
+
+
+# What a log folder has beside the files of TensorBoard.
+LOG_FILES = ("trace.json", "loss.png")
 
 
 class RunLog:
@@ -158,9 +171,10 @@ class RunLog:
             "notes": result.notes,
             "trace": self.rows,
         }
-        write_atomic(self.folder / "trace.json", json.dumps(trace, indent=1, default=str).encode())
+        trace_file, plot_file = (self.folder / name for name in LOG_FILES)
+        write_atomic(trace_file, json.dumps(trace, indent=1, default=str).encode())
         if self.rows:
-            write_atomic(self.folder / "loss.png", loss_plot(self.rows))
+            write_atomic(plot_file, loss_plot(self.rows))
 
 
 def loss_plot(rows: list[dict[str, Any]]) -> bytes:

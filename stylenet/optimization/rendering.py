@@ -22,7 +22,7 @@ from stylenet.images.picture import (
     check_output,
     check_single,
     read_image,
-    resize,
+    resample,
 )
 from stylenet.inference.finish import Finish
 from stylenet.inference.stylizer import Stylizer
@@ -32,10 +32,11 @@ from stylenet.modes import guest
 from stylenet.network.shipped import shipped_styles
 from stylenet.network.styles import Style
 from stylenet.optimization.engine import Iterate, Observer, Result, Stopped, optimize_pixels
-from stylenet.optimization.observers import Extra, RunLog, Snapshots, together
+from stylenet.optimization.observers import LOG_FILES, Extra, RunLog, Snapshots, snapshots_of, together
 from stylenet.optimization.saving import state_path
 from stylenet.optimization.settings import SEARCH_LOSS, OptimizeSettings
-from stylenet.optimization.writing import write_panel, write_result
+from stylenet.optimization.writing import panel_path, write_panel, write_result
+from stylenet.storage import check_apart
 
 # Starts that need no file: these words win over files and styles of the same name.
 _KEYWORDS = ("content", "uniform", "normal", "style")
@@ -148,7 +149,11 @@ def optimize(
     loss = loss if style_weight is None else replace(loss, style_weight=style_weight)
     target = None if output is None else Path(output)
     several = cast(Sequence[PictureLike], painting if isinstance(painting, list | tuple) else [painting])
-    _check(target, [photo, *several], quality, bits, save_every, panel)
+    read = [photo, *several, init, settings.init, loss.vgg_weights]
+    _check(target, read, quality, bits, save_every, panel)
+    if log is not None:
+        for name in LOG_FILES:
+            check_apart(Path(log, name), read)
     photo = _read(photo, "the photo", settings.size, settings.upscale, allow_huge)
     photo = replace(photo, pixels=photo.filled())
     paintings = [_read(one, "the painting", "full", False, allow_huge).visible() for one in several]
@@ -177,7 +182,7 @@ def optimize(
             write_result(picture, target, quality, bits)
             with panel_extra.tried():
                 if panel:
-                    write_panel(photo, paintings, found, target, quality)
+                    write_panel(photo, paintings, picture, target, quality)
         with log_extra.tried():
             if run_log is not None and not log_extra.lost:
                 run_log.close(found)
@@ -206,6 +211,8 @@ def _check(target: Path | None, sources: Sequence[object], quality: int, bits: i
     """Fail for options that cannot be met, before work begins."""
     if target is not None:
         check_output(target, bits, sources)
+        for beside in [*([panel_path(target)] if panel else []), *(snapshots_of(target) if save_every else [])]:
+            check_apart(beside, sources)
     elif save_every or panel:
         raise InputError("save_every and panel write files beside the output: give one")
     if not 1 <= quality <= 100:
@@ -256,7 +263,7 @@ def _coloured(observer: Observer, photo: Tensor) -> Observer:
     def observe(iterate: Iterate) -> object:
         def picture() -> Tensor:
             styled = iterate.picture().cpu()
-            return exchange_luminance(resize(photo, styled.shape[-2], styled.shape[-1]), styled)
+            return exchange_luminance(resample(photo, styled.shape[-2], styled.shape[-1]), styled)
 
         return observer(replace(iterate, picture=picture))
 
@@ -274,7 +281,7 @@ def _first_picture(
     if isinstance(init, Style):
         first = _styled(photo, init, settings, keep_colors)
     elif init is not None and not isinstance(init, str):
-        first = _read(init, "the picture to start from", "full", False, allow_huge).pixels
+        first = _read(init, "the picture to start from", "full", False, allow_huge).filled()
     elif settings.init in _KEYWORDS:
         return None
     elif _is_trained(settings.init):
@@ -304,7 +311,7 @@ def _styled(photo: Picture, style: Style | str, settings: OptimizeSettings, keep
 
 def _read_init(source: str, allow_huge: bool) -> Tensor:
     try:
-        return read_image(source, allow_huge=allow_huge).pixels
+        return read_image(source, allow_huge=allow_huge).filled()
     except InputError as error:
         styles = ", ".join(shipped_styles())
         choices = f"{', '.join(_KEYWORDS)}, a picture, a style's .safetensors file, or a shipped style: {styles or 'none'}"

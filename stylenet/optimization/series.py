@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stylenet.errors import InputError, Interrupted, RunError
+from stylenet.errors import UNREADABLE, Interrupted, why_unreadable
 from stylenet.losses.settings import LossSettings
 from stylenet.optimization.observers import SearchLine
 from stylenet.optimization.rendering import OptimizeResult, optimize
@@ -67,8 +67,8 @@ def optimize_series(
             result = optimize(source, styles, loss, settings, output=output, resume=resume, observe=line, **options)
         except Interrupted as interrupted:
             result = interrupted.result
-        except (InputError, RunError) as error:
-            series.failures.append((source, str(error)))
+        except UNREADABLE as error:
+            series.failures.append((source, why_unreadable(error)))
             continue
         line.close()
         series.done += 1

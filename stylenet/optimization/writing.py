@@ -10,7 +10,6 @@ from stylenet.errors import RunError
 from stylenet.files import scratch_folder
 from stylenet.images.picture import Picture, write_image
 from stylenet.images.sheets import contact_sheet
-from stylenet.optimization.engine import Result
 
 
 def write_result(picture: Picture, target: Path, quality: int, bits: int) -> None:
@@ -32,9 +31,14 @@ def write_result(picture: Picture, target: Path, quality: int, bits: int) -> Non
         raise RunError(f"{error}; the picture is kept as {kept}") from error
 
 
-def write_panel(photo: Picture, paintings: list[Picture], result: Result, target: Path, quality: int) -> None:
-    """Write content, styles and result side by side."""
-    pictures = [photo.pixels, *(painting.pixels for painting in paintings), result.picture]
+def panel_path(target: Path) -> Path:
+    """Return where the panel beside a result is written."""
+    return target.with_name(f"{target.stem}_panel{target.suffix}")
+
+
+def write_panel(photo: Picture, paintings: list[Picture], result: Picture, target: Path, quality: int) -> None:
+    """Write content, styles and result side by side, on white where they are transparent."""
+    pictures = [picture.on_white() for picture in (photo, *paintings, result)]
     labels = ["content", *(f"style: {Path(painting.name).name}" for painting in paintings), "result"]
-    sheet = contact_sheet(pictures, labels, columns=len(pictures), height=min(result.picture.shape[2], 512))
-    write_image(sheet, target.with_name(f"{target.stem}_panel{target.suffix}"), quality=quality)
+    sheet = contact_sheet(pictures, labels, columns=len(pictures), height=min(result.height, 512))
+    write_image(sheet, panel_path(target), quality=quality)

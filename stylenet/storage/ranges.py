@@ -6,6 +6,7 @@ import io
 from typing import IO, Any, cast
 
 from stylenet.errors import InputError, RunError
+from stylenet.storage.places import is_web
 from stylenet.storage.stores import file_system, patiently
 
 # Bytes of a request: a photo of usual size comes in one.
@@ -44,12 +45,16 @@ class RangedFile(io.RawIOBase):
         """
         self._part = self._fetch(start, end)
         self._start = start
-        if start + len(self._part) < end:
+        if start + len(self._part) < end and not is_web(self.address):  # those tell it, and may give less than was asked for
             self._size = start + len(self._part)
 
     @property
     def size(self) -> int:
         """Return the number of bytes in the file."""
+        if self._size is None and is_web(self.address):
+            self._fetch(0, 1)
+            if self._size is None:
+                raise InputError(f"the server of {self.address} does not tell its size: download it yourself first")
         if self._size is None:
             system, path = file_system(self.address)
             self._size = int(patiently(self.address, lambda: system.info(path)["size"]))
@@ -94,6 +99,12 @@ class RangedFile(io.RawIOBase):
         return len(found)
 
     def _fetch(self, start: int, end: int) -> bytes:
+        if is_web(self.address):
+            from stylenet.storage.downloading import download_part
+
+            answer = patiently(self.address, lambda: download_part(self.address, start, end))
+            self._size = answer.size if self._size is None else self._size
+            return answer.data
         system, path = file_system(self.address)
 
         def ask() -> bytes:

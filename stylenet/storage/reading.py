@@ -6,16 +6,14 @@ import atexit
 import hashlib
 import io
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from stylenet.errors import InputError
-from stylenet.files import open_regular, scratch_folder
+from stylenet.files import delete_folder, open_regular, temporary_folder
 from stylenet.storage.archives import MEMBER, is_member, members, open_member, split_member
-from stylenet.storage.places import Place, is_address, name_of
+from stylenet.storage.places import Place, is_address, is_web, name_of
 from stylenet.storage.ranges import open_ranges
 from stylenet.storage.stores import file_system, patiently
 
@@ -29,6 +27,8 @@ _LONGEST_LINE = 65_536
 def open_read(place: Place) -> IO[bytes]:
     """Open a file for reading: a path, an address, or ``zip://MEMBER::ARCHIVE``. Nothing of a store's file is kept on disk.
 
+    What lies on a web server is downloaded whole, within limits of time and size.
+
     Raises:
         InputError: for what is no regular file, or is not there or not allowed in a store.
         RunError: for a store that does not answer.
@@ -36,6 +36,10 @@ def open_read(place: Place) -> IO[bytes]:
     """
     if is_member(place):
         return open_member(*split_member(str(place)))
+    if is_web(place):
+        from stylenet.storage.downloading import download
+
+        return io.BytesIO(patiently(str(place), lambda: download(str(place))))
     if is_address(place):
         return open_ranges(str(place))
     return open_regular(os.fspath(place))
@@ -72,6 +76,8 @@ def exists(place: Place) -> bool:
 
 def _info(address: str) -> dict[str, Any]:
     """Return what a store tells of a file or folder; nothing where there is none."""
+    if is_web(address):
+        return {"type": "file"} if _is_on_web(address) else {}
     system, path = file_system(address)
 
     def ask() -> dict[str, Any]:
@@ -82,6 +88,19 @@ def _info(address: str) -> dict[str, Any]:
         return found
 
     return patiently(address, ask)
+
+
+def _is_on_web(address: str) -> bool:
+    """Return whether a web server has a file, of which it is asked for the first byte alone."""
+    from stylenet.storage.downloading import MissingError, WholeError, download_part
+
+    try:
+        patiently(address, lambda: download_part(address, 0, 1))
+    except MissingError:
+        return False
+    except WholeError:  # it has one, and would give no parts
+        return True
+    return True
 
 
 def is_folder(place: Place) -> bool:
@@ -112,9 +131,9 @@ def fetched(place: Place) -> Path:
     key = (os.getpid(), str(place))
     if key not in _copies:
         content = read(place)
-        folder = tempfile.mkdtemp(prefix="stylenet-", dir=scratch_folder())
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        copy = Path(folder) / name_of(str(place).removeprefix(MEMBER))
+        folder = temporary_folder("stylenet-")
+        atexit.register(delete_folder, folder)
+        copy = folder / name_of(str(place).removeprefix(MEMBER))
         copy.write_bytes(content)
         _copies[key], _origins[copy] = copy, str(place)
     return _copies[key]

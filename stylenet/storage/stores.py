@@ -21,10 +21,11 @@ DRIVERS = {
     "abfs": "adlfs",
     "abfss": "adlfs",
     "hf": "huggingface_hub",
-    "http": "aiohttp",
-    "https": "aiohttp",
     "memory": "",
 }
+
+# Web servers, whose files are read in other ways: see :mod:`stylenet.storage.downloading`.
+_WEB = ("http", "https")
 
 # Seconds that a store may be silent before a request counts as lost.
 PATIENCE = 15.0
@@ -40,7 +41,7 @@ _PASSING = {
     *(errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT, errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED),
     *(errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, getattr(errno, "EREMOTEIO", errno.EIO)),
 }
-_PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
+PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 # Classes of aiohttp, botocore, requests and urllib3, named, as they may not be installed: a body that broke off, a connection
 # that broke, and credentials that are not there.
@@ -54,6 +55,10 @@ _UNKNOWN_USER = {
 _Result = TypeVar("_Result")
 
 
+class PassingError(InputError):
+    """Raised for a fault of a web server that may pass by itself."""
+
+
 def scheme_of(address: str) -> str:
     """Return the scheme of an address in lower case, such as ``s3``."""
     return address.partition("://")[0].lower()
@@ -65,13 +70,16 @@ def file_system(address: str) -> tuple[Any, str]:
     Instances are not kept: fsspec has its own cache, which knows of forks.
 
     Raises:
-        InputError: for a scheme that is not known, or whose driver is not installed.
+        InputError: for a scheme that is not known, or whose driver is not installed; for web servers, whose answers fsspec
+            gives no end in time or size.
     """
     import fsspec
 
     scheme = scheme_of(address)
+    if scheme in _WEB:
+        raise InputError(f"{address} is on a web server, which has no folders: name a file, or the address of a store")
     if scheme not in DRIVERS:
-        known = ", ".join(f"{name}://" for name in DRIVERS if name not in ("http", "https", "memory"))
+        known = ", ".join(f"{name}://" for name in DRIVERS if name != "memory")
         raise InputError(f"{address}: only http and https addresses, those of stores ({known}), and files, are read")
     try:
         system, path = fsspec.url_to_fs(address, **_options(scheme))
@@ -106,12 +114,15 @@ def patiently(address: str, ask: Callable[[], _Result]) -> _Result:
     for count in itertools.count(1):
         try:
             return ask()
+        except PassingError:
+            if count >= _TRIES:
+                raise
         except (InputError, RunError):
             raise
         except Exception as error:  # drivers raise what they like
             if not passes(error) or count >= _tries(address, error):
                 raise explained(address, error) from error
-            time.sleep(_FIRST_PAUSE * 2 ** (count - 1) * random.uniform(0.5, 1.0))
+        time.sleep(_FIRST_PAUSE * 2 ** (count - 1) * random.uniform(0.5, 1.0))
     raise AssertionError("counting has no end")
 
 
@@ -124,7 +135,7 @@ def passes(error: BaseException) -> bool:
     """Return whether a fault of a store may pass by itself."""
     status = getattr(error, "status", getattr(error, "code", None))
     if isinstance(status, int) and status >= 400:
-        return status in _PASSING_STATUS
+        return status in PASSING_STATUS
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError | FileExistsError):
         return False
     if isinstance(error, TimeoutError | ConnectionError) or _BROKEN & _classes(error):

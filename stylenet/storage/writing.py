@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -50,8 +49,9 @@ def replacing(place: Place, durable: bool = False) -> Iterator[Path]:
         with files.replacing(Path(place), durable) as temporary:
             yield temporary
         return
-    with tempfile.TemporaryDirectory(prefix="stylenet-", dir=files.scratch_folder()) as folder:
-        temporary = Path(folder) / name_of(place)
+    folder = files.temporary_folder("stylenet-")
+    try:
+        temporary = folder / name_of(place)
         try:
             yield temporary
         except OSError as error:
@@ -59,6 +59,8 @@ def replacing(place: Place, durable: bool = False) -> Iterator[Path]:
         system, path = file_system(str(place))
         patiently(str(place), lambda: system.put_file(os.fspath(temporary), path))
         forget(place)
+    finally:
+        files.delete_folder(folder)
 
 
 def copy(place: str, target: str) -> None:

@@ -24,7 +24,7 @@ from stylenet.errors import InputError, RunError, argument
 from stylenet.formats import tell_left_out
 from stylenet.interrupts import uninterrupted
 from stylenet.training.notes import say
-from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo, survey_photos
+from stylenet.training.photos import Photo, Unreadable, fingerprint, open_photo, survey_photos
 
 # Seconds after which a process that reads photos is given up.
 _PATIENCE = 600
@@ -255,7 +255,10 @@ class PhotoDataModule(LightningDataModule):
                 say("there is one photo that can be read: it is trained on and measured on, which tells little of others")
                 rest = held_out
         else:
-            rest, theirs = order, find_photos(self.val_sources)
+            theirs, left_out = survey_photos(self.val_sources)
+            if left_out:
+                say(tell_left_out(left_out, len(theirs), "photos to measure on"))
+            rest = order
             self.val_set = [theirs[i] for i in self._hold_out(theirs, range(len(theirs)), self.val_count)[0]]
         if self.subset:
             rest = rest[: self.subset]

@@ -20,8 +20,8 @@ from typing import IO
 
 from stylenet.durations import clock
 from stylenet.errors import InputError, RunError, argument
+from stylenet.patience import Patience
 from stylenet.progress import ProgressLine
-from stylenet.training.patience import Patience
 
 _logger = logging.getLogger(__name__)
 

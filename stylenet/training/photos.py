@@ -18,9 +18,9 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from stylenet.errors import InputError, RunError
+from stylenet.errors import UNREADABLE, InputError, why_unreadable
 from stylenet.formats import LINK_TO_FOLDER, is_picture, kind_left_out, picture_endings, tell_links
-from stylenet.images.decoding import opened
+from stylenet.images.decoding import check_room, opened
 from stylenet.images.fetching import read_picture_bytes
 from stylenet.storage import is_address, is_archive, join, members, open_member, open_read, parent_of, walk
 from stylenet.storage.places import is_pattern
@@ -184,15 +184,16 @@ def open_photo(photo: Photo, least: int) -> Image.Image:
     keeps ``least`` pixels: the decoder then skips most of its work.
 
     Raises:
-        Unreadable: if it is missing, damaged, larger than Pillow thinks safe, or has a side of one pixel.
+        Unreadable: if it is missing, damaged, larger than Pillow thinks safe or than memory holds, or has a side of one pixel.
     """
     try:
         with warnings.catch_warnings(), opened("it", _read(photo), can_allow=False) as image:
             warnings.simplefilter("ignore")  # of metadata that make no sense
             image.draft("RGB", (least, least))
+            check_room("it", image)
             return _to_rgb(ImageOps.exif_transpose(image))
-    except (InputError, RunError, *_DAMAGE) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    except (*UNREADABLE, *_DAMAGE) as error:
+        reason = getattr(error, "strerror", None) or why_unreadable(error)
         raise Unreadable(f"{photo}: {reason}") from error
 
 

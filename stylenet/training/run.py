@@ -274,7 +274,7 @@ def fit(session: Session) -> Card | None:
 
     Raises:
         InputError: for a checkpoint that is not there, a run that is, or one in which another training is at work, and for
-            an output that is the style which the training starts from.
+            an output that is one of the files which the training reads.
         Interrupted: after Ctrl-C, which leaves a checkpoint.
     """
     module, data, trainer, config = session.model, session.datamodule, session.trainer, session.config
@@ -282,7 +282,8 @@ def fit(session: Session) -> Card | None:
     checkpoint = find_checkpoint(config.ckpt_path, run) if config.ckpt_path else None
     if checkpoint is None and not dry:
         check_unused(run)
-    check_apart(str(config.output), [module.init])
+    photos = data.sources if isinstance(data.sources, list) else [data.sources]
+    check_apart(str(config.output), [module.init, *module.styles, *photos, checkpoint])
     try:
         with nullcontext() if dry or not trainer.is_global_zero else alone_in(run):
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)

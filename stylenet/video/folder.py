@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from stylenet.errors import InputError
+from stylenet.errors import UNREADABLE, InputError, why_unreadable
 from stylenet.formats import is_picture, kind_left_out, picture_endings, tell_left_out
 from stylenet.images.picture import read_image
 from stylenet.video.frames import Frame, Video
@@ -40,13 +40,17 @@ class PictureFolder(Video):
         for index, name in enumerate(self.names):
             try:
                 picture = read_image(str(self.path / name))
-            except InputError as error:
-                self.losses.append(str(error))
+            except UNREADABLE as error:
+                self.losses.append(_named(name, why_unreadable(error)))
                 continue
             yield Frame(picture, index, 1)
 
     def close(self) -> None:
         """Do nothing, as pictures are opened one by one."""
+
+
+def _named(name: str, reason: str) -> str:
+    return reason if name in reason else f"{name}: {reason}"
 
 
 def natural(name: str) -> list[tuple[int, str]]:

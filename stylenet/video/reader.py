@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from stylenet.errors import InputError
+from stylenet.devices import check_memory
+from stylenet.errors import InputError, RunError
 from stylenet.files import open_regular
 from stylenet.formats import WRITTEN_VIDEOS, ending, is_picture
 from stylenet.images.decoding import DAMAGE, HUGE, is_known, opened
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 # Containers that say in their header how long they are; others guess from the bit rate.
 _KNOW_THEIR_LENGTH = {"mov", "matroska", "avi"}
+
+# Bytes for a pixel of a frame: those that FFmpeg holds for reference, and copies in bytes and in float32 with transparency.
+_DECODING = 40
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _BT709, _BT601 = 1, 5  # as swscale counts them
@@ -124,6 +128,7 @@ class Recording(Video):
         super().__init__(path, rate, video.time_base or 1 / rate, self._expected(rate))
         self.aspect = video.sample_aspect_ratio or Fraction(1)
         self._damaged = 0
+        self._fits = 0  # pixels of a frame that memory has room for
         self._read_until = Fraction(0)
         self._last_pts: int | None = None
         if video.codec_context is None:
@@ -160,12 +165,22 @@ class Recording(Video):
 
         Raises:
             InputError: for more pixels than a picture may have.
+            RunError: for more than fit into memory.
         """
         if width * height > HUGE:
             self._container.close()
             raise InputError(
                 f"{self.path} has frames of {width} x {height} pixels: at most {HUGE // 1_000_000} million are read"
             )
+        if width * height <= self._fits:
+            return
+        try:
+            way_out = "make the video smaller with another program first"
+            check_memory(f"frames of {width} x {height} pixels of {self.path}", width * height * _DECODING, way_out)
+        except RunError:
+            self._container.close()
+            raise
+        self._fits = width * height
 
     def _expected(self, rate: Fraction) -> int | None:
         if self._video.frames:
@@ -183,7 +198,7 @@ class Recording(Video):
             self._check_size(width, height)
             with Image.open(self.path, formats=["GIF"]) as image:
                 self.loops = image.info.get("loop", -1)
-        except InputError:
+        except (InputError, RunError):
             raise
         except DAMAGE as error:
             raise InputError(f"{self.path} is no GIF that can be read, or was not downloaded to its end") from error

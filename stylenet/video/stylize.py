@@ -26,6 +26,7 @@ from stylenet.modes import guest
 from stylenet.network.styles import Style, as_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import TransformNet
+from stylenet.storage import check_apart
 from stylenet.video.frames import Frame, Video, VideoWriter
 from stylenet.video.reader import open_video
 from stylenet.video.steady import PooledStatistics, Steadied
@@ -167,6 +168,7 @@ def stylize_video(
     if compile == "true" and smooth:
         raise InputError("compile and smooth do not go together: leave one of them out")
     rule, begun, where = SizeRule.parse(size), time.monotonic(), pick_device(device)
+    check_apart(output, [style])
     loaded = as_style(style, where)
     styling = StyleEngine(loaded, smooth, where, pick_precision(precision, where))
     engine = Steadied(styling, steady)
@@ -204,7 +206,7 @@ def _run(video: Video, writer: VideoWriter, engine: Steadied, rule: SizeRule, ob
                     writer.copy(part)
                 continue
             picture = resize(part.picture)
-            styled = dataclasses.replace(picture, pixels=engine(picture.pixels))
+            styled = dataclasses.replace(picture, pixels=engine(picture.filled()))
             with uninterrupted():
                 writer.write(dataclasses.replace(part, picture=styled))
             if observe is not None and observe(writer.count, video.frames) is False:

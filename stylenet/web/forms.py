@@ -9,7 +9,8 @@ from typing import Any, TypeVar, cast
 
 import gradio as gr
 
-from stylenet import InputError, RunError
+from stylenet import InputError
+from stylenet.errors import UNREADABLE, why_unreadable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -85,20 +86,20 @@ def telling(function: Function) -> Function:
     """Return the function with what it finds wrong shown on the page, in one line."""
 
     def told(error: Exception) -> gr.Error:
-        return gr.Error(" ".join(str(error).split()), title="Not possible", print_exception=False)
+        return gr.Error(why_unreadable(error), title="Not possible", print_exception=False)
 
     @functools.wraps(function)
     def call(*words: Any) -> Any:
         try:
             return function(*words)
-        except (InputError, RunError) as error:
+        except UNREADABLE as error:
             raise told(error) from error
 
     @functools.wraps(function)
     def generate(*words: Any) -> Iterator[Any]:
         try:
             yield from function(*words)
-        except (InputError, RunError) as error:
+        except UNREADABLE as error:
             raise told(error) from error
 
     return cast(Function, generate if inspect.isgeneratorfunction(function) else call)

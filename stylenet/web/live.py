@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import io
-import warnings
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
-from PIL import Image
 
 import stylenet
-from stylenet import InputError
+from stylenet import InputError, RunError
 from stylenet.web.painting import Painter
 
 _STATIC = Path(__file__).with_name("static")
 _FILES = {"": "live.html", "live.js": "live.js", "live.css": "live.css"}
 _AT_WORK = 16
+_JPEG = b"\xff\xd8\xff"
 _LARGEST_FRAME, _LONGEST, _SHORTEST = 2_000_000, 640, 16
 
 
@@ -44,7 +43,7 @@ def add_live(app: FastAPI, painter: Painter) -> None:
         async with at_work:
             try:
                 painted = await asyncio.to_thread(paint_frame, await _body(request), style, painter)
-            except InputError as error:
+            except (InputError, RunError) as error:
                 return Response(str(error), 400)
         return Response(painted, media_type="image/jpeg")
 
@@ -68,18 +67,20 @@ def paint_frame(frame: bytes, style: str, painter: Painter) -> bytes:
 
     Raises:
         InputError: for what is no JPEG, or has too many or too few pixels, and for a style that is not there.
+        RunError: for a frame that memory does not hold.
     """
+    if not frame.startswith(_JPEG):
+        raise InputError("this frame is no JPEG")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(frame), formats=["JPEG"])
-            if max(image.size) > _LONGEST or min(image.size) < _SHORTEST:
-                raise InputError(f"a frame has {_SHORTEST} to {_LONGEST} pixels a side")
-            picture = stylenet.read_image(image.convert("RGB"))
-    except InputError:
-        raise
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError("this frame is no JPEG") from error
+        size = stylenet.read_size(frame)
+    except InputError as error:
+        raise InputError(f"this frame is no JPEG that can be read: {error}") from error
+    if max(size) > _LONGEST or min(size) < _SHORTEST:
+        raise InputError(f"a frame has {_SHORTEST} to {_LONGEST} pixels a side")
+    try:
+        picture = stylenet.read_image(frame)
+    except InputError as error:
+        raise InputError(f"this frame is no JPEG that can be read: {error}") from error
     written = io.BytesIO()
     painter.frame(picture, style).pil().save(written, "JPEG", quality=85)
     return written.getvalue()

@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 
 import stylenet
-from stylenet import Finish, InputError, Picture, Style, Stylizer
+from stylenet import Finish, InputError, Picture, RunError, Style, Stylizer
 from stylenet.cores import start_lanes
 from stylenet.devices import pick_device
+from stylenet.errors import UNREADABLE, why_unreadable
 from stylenet.web.limits import Limits, safe_name, written_suffix
 from stylenet.web.shelf import Shelf
 
@@ -115,8 +116,8 @@ class Painter:
             if min(width, height) < _EDGE:
                 raise InputError(f"{photo.name} is {width} x {height} pixels: each side needs {_EDGE} or more")
             return stylenet.read_image(photo, size)
-        except InputError as error:
-            raise InputError(str(error).replace(str(photo), photo.name)) from error
+        except (InputError, RunError) as error:
+            raise type(error)(str(error).replace(str(photo), photo.name)) from error
 
     def check(self, photo: Path) -> None:
         """Fail for a picture that cannot be read.
@@ -175,8 +176,9 @@ class Painter:
                     with self._turn:
                         styled = stylizer(picture)
                     archive.write(stylenet.write_image(styled, part), part.name)
-                except InputError as error:
-                    failures.append(str(error))
+                except UNREADABLE as error:
+                    reason = why_unreadable(error)
+                    failures.append(reason if photo.name in reason else f"{photo.name}: {reason}")
                 part.unlink(missing_ok=True)
                 yield index + 1
             if failures:

@@ -7,7 +7,6 @@ import importlib.util
 import ipaddress
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ import torch
 
 from stylenet import InputError
 from stylenet.devices import keep_freed_memory
+from stylenet.files import delete_folder, temporary_folder
 from stylenet.web.gate import Gate
 from stylenet.web.jobs import JobQueue
 from stylenet.web.limits import Limits, safe_name
@@ -149,18 +149,19 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """Yield a folder for what is uploaded and made; it is deleted at the end, by SIGTERM too."""
+    """Yield a folder for what is uploaded and made; it is deleted at the end, by SIGTERM too, and what a
+    server that was killed has left at the next start."""
     if threading.current_thread() is threading.main_thread():
         # The program then ends as by an exception. uvicorn raises the signal again when it has ended.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    root = Path(tempfile.mkdtemp(prefix="stylenet_web_")).resolve()
+    root = temporary_folder("stylenet_web_", tempfile.gettempdir())
     os.environ["GRADIO_TEMP_DIR"] = str(root / "uploads")
     for part in ("visits", "shelf"):
         (root / part).mkdir()
     try:
         yield root
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        delete_folder(root)
 
 
 @contextlib.contextmanager

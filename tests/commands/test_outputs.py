@@ -9,6 +9,7 @@ import pytest
 from conftest import noise
 from PIL import Image
 from training_kit import PAINTING, make_photos
+from video_kit import make_video
 
 from stylenet.commands.cli import main
 from stylenet.commands.outputs import default_picture, default_results, default_video
@@ -104,28 +105,72 @@ def test_one_device_cannot_be_two(here: Path, capsys: pytest.CaptureFixture[str]
     assert "device 'cuda:1' is a single one, and devices is 2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["optimize", "photo.png", "painting.png", "--output", "photo.png"],
-        ["optimize", "photo.png", "painting.png", "--output", "./painting.png"],
-        ["optimize", "photo.png", "painting.png", "--output", "link.png"],
-        ["reconstruct", "photo.png", "--output", "photo.png"],
-        ["reconstruct", "photo.png", "--style", "painting.png", "--output", "painting.png"],
-        ["features", "photo.png", "--output", "photo.png"],
-    ],
-)
+# Each line names a file that is read, and has a result written to it.
+OVERWRITING = [
+    "optimize photo.png painting.png --output photo.png",
+    "optimize photo.png painting.png --output ./painting.png",
+    "optimize photo.png painting.png --output link.png",
+    "optimize photo.png painting.png --init start.png --output start.png",
+    "optimize photo.png painting.png --vgg_weights start.png --output start.png",
+    "optimize photo.png out_panel.png --output out.png --panel",
+    "optimize out_00010.png painting.png --output out.png --save_every 10",
+    "optimize photo.png painting.png --init linked_00010.png --output linked.png --save_every 5",
+    "optimize photo.png log/loss.png --output out.png --log log",
+    "reconstruct photo.png --output photo.png",
+    "reconstruct photo.png --style painting.png --output painting.png",
+    "reconstruct photo.png --vgg_weights start.png --output start.png",
+    "features photo.png --output photo.png",
+    "features photo.png --vgg_weights start.png --output start.png",
+    "stylize photo.png --style udnie --output photo.png --overwrite",
+    "stylize photo.png --style udnie --mask start.png --output start.png --overwrite",
+    "stylize photo.png --style udnie --mask start.png --output ./link/../start.png --overwrite --size 16",
+    "stylize photo.png --style udnie --outside start.png --mask painting.png --output start.png --overwrite",
+    "stylize photo.png --style start.png --output start.png --overwrite",
+    "stylize photo.png painting.png --style udnie --mask start.png --output start.png --sheet --overwrite",
+    "stylize photo.png painting.png --style udnie --mask out/photo.png --output out --overwrite",
+    "video clip.mp4 --style udnie --output clip.mp4 --overwrite",
+    "video clip.mp4 --style other.mp4 --output other.mp4 --overwrite",
+    "export style.onnx --output ./style.onnx",
+]
+
+
+@pytest.mark.parametrize("words", OVERWRITING)
 def test_no_result_takes_the_place_of_what_it_is_made_from(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("photo.png", "painting.png"):
-        Image.fromarray(noise(8, 8, len(name))).save(name)
+    for folder in ("out", "log", "link"):
+        Path(folder).mkdir()
+    names = ["photo.png", "painting.png", "start.png", "out_panel.png", "out_00010.png", "log/loss.png", "out/photo.png"]
+    for number, name in enumerate(names):
+        Image.fromarray(noise(16, 16, number)).save(name)
     Path("link.png").symlink_to("photo.png")
-    before = [Path(name).read_bytes() for name in ("photo.png", "painting.png")]
-    assert main(words) == 2
+    Path("linked_00010.png").symlink_to("start.png")
+    make_video(Path("clip.mp4"))
+    for name in ("other.mp4", "style.onnx"):
+        shutil.copy(shipped_styles()["starry_night_swift"], name)
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert main(words.split()) == 2
+    told = capsys.readouterr().err
+    assert "would be overwritten" in told or "is the video itself" in told
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_a_result_of_many_that_would_take_the_place_of_a_mask_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where photos are not listed before the work begins."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("photos", "out"):
+        Path(folder).mkdir()
+    for number, name in enumerate(("photos/a.png", "photos/b.png", "out/a.png")):
+        Image.fromarray(noise(16, 16, number)).save(name)
+    before = Path("out/a.png").read_bytes()
+    words = "stylize photos --style starry_night_swift --mask out/a.png --output out --overwrite --resume --device cpu"
+    assert main(words.split()) == 1
     assert "would be overwritten" in capsys.readouterr().err
-    assert [Path(name).read_bytes() for name in ("photo.png", "painting.png")] == before
+    assert Path("out/a.png").read_bytes() == before
+    assert Path("out/b.png").is_file()
 
 
 def test_a_training_keeps_the_style_that_it_starts_from(

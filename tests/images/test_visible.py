@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,15 @@ import pytest
 import torch
 from conftest import noise
 from PIL import Image
-from training_kit import make_photos, module, photos
+from training_kit import LOSS, PAINTING, make_photos, module, photos
 
 from stylenet.errors import InputError
 from stylenet.evaluation.figures import features, reconstruct
+from stylenet.evaluation.measures import evaluate
 from stylenet.images.picture import Picture, read_image
+from stylenet.inference.file_rules import Files
+from stylenet.inference.folders import Job
+from stylenet.inference.sheets import contact_sheet_of
 from stylenet.inference.stylizer import Stylizer
 from stylenet.losses.criteria import StyleLoss
 from stylenet.network.cards import Card
@@ -21,6 +26,7 @@ from stylenet.network.styles import Style
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.optimization.rendering import optimize
 from stylenet.training.photos import Photo, open_photo
+from stylenet.video.stylize import stylize_video
 
 
 def cut_out(path: Path, hidden: tuple[int, int, int] = (0, 255, 0)) -> Path:
@@ -88,19 +94,61 @@ def seen(picture: Picture) -> np.ndarray:
     return picture.numpy()[20:84, 40:104]
 
 
-def tiny(picture: Picture) -> Picture:
-    """The picture through a small network of any weights."""
+def tiny() -> Style:
+    """A small network of any weights, which tells the painting and the loss that it might be trained on."""
     torch.manual_seed(0)
-    return Stylizer(Style(TransformNet(NetSettings(width=4, residual_blocks=1)).eval(), Card("tiny")), device="cpu")(picture)
+    card = Card("tiny", style=[{"file": "brush_strokes.jpg"}], loss=asdict(LOSS), training={"style_size": 96})
+    return Style(TransformNet(NetSettings(width=4, residual_blocks=1)).eval(), card)
 
 
-# Everything else that looks at a picture which may have transparent parts.
+def frames(path: Path) -> np.ndarray:
+    """The second of two styled frames of a folder, which follows the motion and the statistics of the first."""
+    folder = path.parent / "frames"
+    folder.mkdir(exist_ok=True)
+    for number in (1, 2):
+        (folder / f"{number}.png").write_bytes(path.read_bytes())
+    stylize_video(folder, tiny(), folder / "out", smooth=0.5, steady=0.7, overwrite=True, device="cpu")
+    return read_image(sorted((folder / "out").iterdir())[1]).numpy()
+
+
+def sheet(path: Path) -> np.ndarray:
+    """A contact sheet of the photo and its result."""
+    out = path.with_name("sheet.png")
+    contact_sheet_of([Job(str(path), ())], [Stylizer(tiny(), device="cpu")], ["tiny"], str(out), Files(overwrite=True), 64)
+    return read_image(out).numpy()
+
+
+def panel(path: Path) -> np.ndarray:
+    """The panel beside a search."""
+    optimize(path, noise(32, 32, 1), steps=1, device="cpu", output=path.with_name("out.png"), panel=True)
+    return read_image(path.with_name("out_panel.png")).numpy()
+
+
+def measured(path: Path) -> np.ndarray:
+    """What `evaluate` finds on the photo."""
+    (result,) = evaluate(tiny(), str(path), PAINTING, [64], count=1, most_iterations=0, device="cpu")
+    return np.array([value for value in asdict(replace(result, equivalent=[0])).values() if isinstance(value, float)])
+
+
+def started(init: str | Picture) -> np.ndarray:
+    """A search that starts from the cut-out."""
+    return optimize(noise(32, 32, 2), noise(32, 32, 1), init=init, steps=2, device="cpu").picture.numpy()
+
+
+# Everything else that looks at a picture which may have transparent parts, or shows it.
 EYES = {
     "a photo to learn from": lambda path: np.asarray(open_photo(Photo(str(path)), 16)),
     "features": lambda path: features(path).numpy(),
     "reconstruct": lambda path: reconstruct(path, steps=1, device="cpu").numpy(),
-    "a photo to style": lambda path: seen(tiny(read_image(path))),
+    "a photo to style": lambda path: seen(Stylizer(tiny(), device="cpu")(read_image(path))),
     "a photo to optimize": lambda path: optimize(path, noise(32, 32, 1), steps=2, device="cpu").picture.numpy(),
+    "a photo to style, from Python": lambda path: seen(tiny()(read_image(path))),
+    "a file to start from": lambda path: started(str(path)),
+    "a picture to start from": lambda path: started(read_image(path)),
+    "frames of a video": frames,
+    "a photo to measure on": measured,
+    "a contact sheet": sheet,
+    "a panel": panel,
     "StyleLoss": lambda path: StyleLoss(path, "relu1_1")(torch.full((1, 3, 32, 32), 0.5)).numpy(),
 }
 

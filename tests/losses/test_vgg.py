@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import importlib.util
 import pickle
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -415,6 +417,50 @@ def test_a_server_that_is_silent(begins: bytes, hub: Path, monkeypatch: pytest.M
     assert not list(hub.glob("*"))
     assert socket.getdefaulttimeout() is None
     held[0].close()
+
+
+def test_a_server_that_drips(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then does not keep the connection open for ever."""
+    monkeypatch.setattr(vgg_module, "_SILENCE", 0.5)
+    with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x", 0.05) as url, timed(4):
+        use_url(monkeypatch, url)
+        with pytest.raises(InputError, match=r"cannot download .*timed out"):
+            load_weights("torchvision")
+    assert not list(hub.glob("*"))
+
+
+@pytest.mark.parametrize("length", ["", "Content-Length: 99999999999\r\n"], ids=["no length", "a length"])
+def test_a_server_without_an_end(length: str, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stylenet.losses.downloading._LARGEST", 300_000)
+    with serving(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode(), bytes(5000), 0) as url, timed(10):
+        use_url(monkeypatch, url)
+        with pytest.raises(InputError, match=r"cannot download .*larger than"):
+            load_weights("torchvision")
+    assert not list(hub.glob("*"))
+
+
+@contextlib.contextmanager
+def timed(most: float) -> Iterator[None]:
+    """Fail if the block takes longer than so many seconds."""
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < most
+
+
+@contextlib.contextmanager
+def serving(begins: bytes, part: bytes, pause: float) -> Iterator[str]:
+    """Serve weights that begin like this, and have the same part for ever."""
+
+    def answer() -> None:
+        with contextlib.suppress(OSError), listening.accept()[0] as connection:
+            connection.sendall(begins)
+            while True:
+                connection.sendall(part)
+                time.sleep(pause)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/vgg19-00000000.pth"
 
 
 def test_no_network(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:

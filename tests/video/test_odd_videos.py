@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from video_kit import make_video, scene, tiny_style
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, RunError
 from stylenet.video.reader import open_video
 from stylenet.video.stylize import stylize_video
 from stylenet.video.tone import TRANSFERS
@@ -95,6 +95,15 @@ def test_huge_frames(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(data)
     with pytest.raises(InputError, match=r"65535 x 65535 pixels: at most 89 million|no video that can be read"):
         open_video(tmp_path / "a.gif")
+
+
+def test_frames_that_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are refused before one is decoded, also where a container has less memory than the machine."""
+    make_video(tmp_path / "a.mp4")
+    assert len(frames_of(tmp_path / "a.mp4")) == 12
+    monkeypatch.setattr("stylenet.devices.free_main_memory", lambda swap=False: 64 * 48 * 20)
+    with pytest.raises(RunError, match=r"frames of 64 x 48 pixels of .*a\.mp4 need"):
+        open_video(tmp_path / "a.mp4")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link to itself", "link to nothing"])

@@ -101,6 +101,15 @@ def encoded(width: int, height: int, kind: str = "JPEG") -> bytes:
     return written.getvalue()
 
 
+def many_scans() -> bytes:
+    """Return a JPEG whose first scan comes again and again: each is decoded."""
+    written = io.BytesIO()
+    Image.new("L", (64, 64)).save(written, "JPEG", progressive=True)
+    data = written.getvalue()
+    scans = data.split(b"\xff\xda")
+    return b"\xff\xda".join([scans[0], *scans[1:2] * 200, *scans[2:]])
+
+
 def test_frame(painter: Painter) -> None:
     from stylenet.web.live import paint_frame
 
@@ -115,11 +124,12 @@ def test_frame(painter: Painter) -> None:
         (b"", "one", "no JPEG"),
         (encoded(64, 64)[:200], "one", "no JPEG"),
         (encoded(64, 64, "PNG"), "one", "no JPEG"),
+        (many_scans(), "one", "more than 100 scans"),
         (encoded(641, 64), "one", "16 to 640 pixels a side"),
         (encoded(64, 15), "one", "16 to 640 pixels a side"),
         (encoded(64, 64), "../one", "no style '../one'"),
     ],
-    ids=["text", "nothing", "half", "png", "wide", "low", "path"],
+    ids=["text", "nothing", "half", "png", "scans", "wide", "low", "path"],
 )
 def test_bad_frames(painter: Painter, frame: bytes, style: str, told: str) -> None:
     from stylenet.web.live import paint_frame

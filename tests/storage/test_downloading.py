@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import http.server
+import io
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import noise
+from PIL import Image
 
+from stylenet import storage
 from stylenet.errors import InputError
-from stylenet.images import downloading, fetching
+from stylenet.images import fetching
+from stylenet.images.picture import read_image
+from stylenet.network.styles import load_style
+from stylenet.optimization.rendering import optimize
+from stylenet.storage import downloading, stores
+from stylenet.storage.archives import member_place
+from stylenet.storage.reading import read_lines
+from stylenet.training.checkpoints import read_checkpoint
+from stylenet.training.photos import Photo, Unreadable, find_photos, open_photo
 
 # --- answers of a well-behaved server ----------------------------------------------------------------------------------
 
@@ -55,6 +71,48 @@ def cut_chunk(request: http.server.BaseHTTPRequestHandler) -> None:
     request.wfile.write(b"5\r\nab")
 
 
+def ranged(content: bytes) -> Answer:
+    """A body of which parts can be asked for."""
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", ""))
+        if found is None:
+            return body(content)(request)
+        start, end = int(found[1]), min(int(found[2]) + 1, len(content))
+        ASKED[request.path] += 1
+        request.send_response(206 if start < end else 416)
+        request.send_header("Content-Range", f"bytes {f'{start}-{end - 1}' if start < end else '*'}/{len(content)}")
+        request.send_header("Content-Length", str(max(end - start, 0)))
+        request.end_headers()
+        request.wfile.write(content[start:end])
+        return None
+
+    return answer
+
+
+def busy(request: http.server.BaseHTTPRequestHandler) -> None:
+    """A server that is busy when it is asked for the first two times."""
+    ASKED[request.path] += 1
+    if ASKED[request.path] < 3:
+        request.send_error(503, "Slow Down")
+    else:
+        body(b"hello")(request)
+
+
+def zipped() -> bytes:
+    """An archive of two photos, and of megabytes beside them."""
+    written, photo = io.BytesIO(), io.BytesIO()
+    Image.fromarray(noise(32, 32, 0)).save(photo, "PNG")
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr("a.png", photo.getvalue())
+        archive.writestr("large.bin", bytes(5 << 20))
+        archive.writestr("b.png", photo.getvalue())
+    return written.getvalue()
+
+
+ASKED: Counter[str] = Counter()
+
+
 def not_http(request: http.server.BaseHTTPRequestHandler) -> None:
     request.wfile.write(b"not http\r\n\r\n")
 
@@ -69,6 +127,9 @@ ANSWERS: dict[str, Answer] = {
     "/to-file": redirect("file:///etc/hostname"),
     "/round": redirect("/round"),
     "/nonsense": not_http,
+    "/busy": busy,
+    "/photos.zip": ranged(zipped()),
+    "/plain.zip": body(zipped()),
 }
 
 
@@ -296,3 +357,80 @@ def test_interrupted(tmp_path: Path, raw: Start, phase: str, count: int) -> None
         assert process.wait(30) == 130, process.stderr and process.stderr.read()
     assert time.monotonic() - begun < 15
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+# --- everything else that reads from web servers ----------------------------------------------------------------------
+
+
+def test_an_archive_on_a_web_server(site: str) -> None:
+    """It is read in place, by parts."""
+    ASKED.clear()
+    assert storage.members(f"{site}/photos.zip") == ["a.png", "b.png", "large.bin"]
+    photo = read_image(member_place(f"{site}/photos.zip", "b.png"))
+    assert np.array_equal(photo.numpy(), noise(32, 32, 0))
+    assert [str(photo) for photo in find_photos(f"{site}/photos.zip")] == [f"{site}/photos.zip/{name}.png" for name in "ab"]
+    assert ASKED["/photos.zip"] < 20
+    with pytest.raises(InputError, match="gives no parts of files"):
+        storage.members(f"{site}/plain.zip")
+
+
+def test_a_server_that_is_busy_is_asked_again(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_FIRST_PAUSE", 0.01)
+    ASKED.clear()
+    assert storage.read(f"{site}/busy") == b"hello"
+    assert ASKED["/busy"] == 3
+
+
+def test_what_is_there(site: str) -> None:
+    assert storage.exists(f"{site}/photos.zip")
+    assert storage.exists(f"{site}/data")
+    assert not storage.exists(f"{site}/none")
+    assert not storage.is_folder(f"{site}/data")
+
+
+def test_web_servers_have_no_folders(site: str) -> None:
+    for ask in (
+        lambda: list(storage.walk(f"{site}/data")),
+        lambda: storage.list_names(f"{site}/data"),
+        lambda: storage.write(f"{site}/data", b""),
+        lambda: find_photos(f"{site}/folder"),
+    ):
+        with pytest.raises(InputError, match="has no folders"):
+            ask()
+
+
+# An answer to a request for a part, which goes on beyond it.
+PART = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-0/1\r\n\r\n"
+
+READERS: dict[str, Callable[[str], object]] = {
+    "a file": storage.read,
+    "a file that is opened": lambda address: storage.open_read(address).read(),
+    "a copy": storage.fetched,
+    "a list": lambda address: list(read_lines(address + ".txt")),
+    "an archive": lambda address: storage.members(address + ".zip"),
+    "a style": lambda address: load_style(address + ".safetensors"),
+    "a start": lambda address: optimize(noise(16, 16, 0), noise(16, 16, 1), init=address, steps=1, device="cpu"),
+    "a trained start": lambda address: optimize(noise(16, 16, 0), noise(16, 16, 1), init=address + ".pth", steps=1),
+    "photos to learn from": lambda address: find_photos(address + ".zip"),
+    "a photo to learn from": lambda address: open_photo(Photo(address), 16),
+    "whether there is one": storage.exists,
+    "a checkpoint": lambda address: read_checkpoint(address + ".ckpt"),
+}
+
+
+@pytest.mark.parametrize("begins", [OK + b"\r\n", PART], ids=["whole", "part"])
+@pytest.mark.parametrize("reader", READERS)
+def test_no_reader_without_limits(reader: str, begins: bytes, raw: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body without an end stops by its bytes where it is fast, and by the clock where it is slow."""
+    monkeypatch.setattr(downloading, "SLACK_BYTES", 100_000)
+    begun = time.monotonic()
+    for part, pause, most, seconds in ((bytes(2000), 0.0, 3 << 20, 20.0), (b"x", 0.02, 200_000_000, 0.2)):
+        monkeypatch.setattr(downloading, "LIMIT_BYTES", most)
+        monkeypatch.setattr(downloading, "LIMIT_SECONDS", seconds)
+        server = raw(begins, part, pause)
+        if reader == "whether there is one" and begins != PART:  # the body does not matter
+            assert READERS[reader](server.address)
+            continue
+        with pytest.raises((InputError, Unreadable), match=r"larger than|more than 0\.2 s|more bytes than|no parts of files"):
+            READERS[reader](server.address)
+    assert time.monotonic() - begun < 10

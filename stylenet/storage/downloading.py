@@ -1,4 +1,4 @@
-"""Downloads of pictures: one deadline and one count of bytes over the whole exchange, and an end when the caller ends.
+"""Downloads from web servers: one deadline and one count of bytes over the whole exchange, and an end when the caller ends.
 
 A server can be slow or endless in every phase: in its name's look-up, its status, headers, chunk lines, trailers, provisional
 answers and redirects. ``aiohttp`` has a timeout over all of them together; bytes are counted where they leave the socket.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from typing import Any
 
 from stylenet.errors import InputError
+from stylenet.storage.stores import PASSING_STATUS, PassingError
 
 LIMIT_BYTES = 200_000_000
 LIMIT_SECONDS = 60.0
@@ -27,7 +30,31 @@ _loops: dict[int, asyncio.AbstractEventLoop] = {}
 _starting = threading.Lock()
 
 # What is downloaded just now, with the work that it belongs to, if that can be stopped.
-_running: dict[Future[bytes], threading.Event | None] = {}
+_running: dict[Future[Answer], threading.Event | None] = {}
+
+# What tells which part of a file an answer has (RFC 9110, 14.4).
+_CONTENT_RANGE = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<size>\d+|\*)")
+
+
+class MissingError(InputError):
+    """Raised where there is no such file."""
+
+
+class WholeError(InputError):
+    """Raised for a server that gives no parts of a file."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server gave.
+
+    Attributes:
+        data: the bytes that were asked for.
+        size: size of the whole file, where a part was asked for and the server tells it.
+    """
+
+    data: bytes
+    size: int | None = None
 
 
 def download(url: str, stopped: threading.Event | None = None) -> bytes:
@@ -40,11 +67,28 @@ def download(url: str, stopped: threading.Event | None = None) -> bytes:
     Raises:
         InputError: for an answer that is none, too slow or too large, in one line; for work that is stopped.
     """
+    return _awaited(url, None, stopped).data
+
+
+def download_part(url: str, start: int, end: int) -> Answer:
+    """Return the bytes from ``start`` to ``end``, or to the end of the file if that comes first.
+
+    Raises:
+        MissingError: if there is no such file.
+        WholeError: if the server gives no parts.
+        InputError: for an answer that is none, too slow, or longer than what was asked for, in one line.
+    """
+    if end - start > LIMIT_BYTES:
+        raise _too_large(url)
+    return _awaited(url, (start, end), None)
+
+
+def _awaited(url: str, part: tuple[int, int] | None, stopped: threading.Event | None) -> Answer:
     loop = _loop()
     with _starting:  # it is noted before it can be stopped, or was stopped before
         if stopped is not None and stopped.is_set():
             raise _was_stopped(url)
-        exchange: Future[bytes] = asyncio.run_coroutine_threadsafe(_bounded(url), loop)
+        exchange: Future[Answer] = asyncio.run_coroutine_threadsafe(_bounded(url, part), loop)
         _running[exchange] = stopped
     try:
         return exchange.result(LIMIT_SECONDS + 5)  # what cannot be cancelled, such as the look-up of a name, is left behind
@@ -78,13 +122,13 @@ def _loop() -> asyncio.AbstractEventLoop:
         return _loops[os.getpid()]
 
 
-async def _bounded(url: str) -> bytes:
+async def _bounded(url: str, part: tuple[int, int] | None) -> Answer:
     import aiohttp
 
-    count = _Count(LIMIT_BYTES)
+    count = _Count(LIMIT_BYTES if part is None else part[1] - part[0])
     try:
         async with asyncio.timeout(LIMIT_SECONDS):
-            return await _exchange(url, count)
+            return await _exchange(url, count, part)
     except TimeoutError as error:
         raise _too_slow(url) from error
     except aiohttp.NonHttpUrlRedirectClientError as error:
@@ -93,13 +137,14 @@ async def _bounded(url: str) -> bytes:
         raise InputError(f"{url} redirects more than {len(error.history)} times") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         if count.exceeded:
-            raise _too_large(url) from error
+            raise _too_large(url) if part is None else _too_long(url) from error
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot download {url}: {_reason(error)}") from error
+        kind = InputError if isinstance(error, ValueError) else PassingError  # an address that makes no sense does not pass
+        raise kind(f"cannot download {url}: {_reason(error)}") from error
 
 
-async def _exchange(url: str, count: _Count) -> bytes:
+async def _exchange(url: str, count: _Count, part: tuple[int, int] | None) -> Answer:
     import aiohttp
 
     connector = aiohttp.TCPConnector(socket_factory=count.socket, force_close=True)
@@ -111,15 +156,38 @@ async def _exchange(url: str, count: _Count) -> bytes:
         auto_decompress=False,
         trust_env=True,
     )
+    headers = {} if part is None else {"Range": f"bytes={part[0]}-{part[1] - 1}"}
+    most = LIMIT_BYTES if part is None else part[1] - part[0]
     data = bytearray()
-    async with session, session.get(url) as response:
+    size: int | None = None
+    async with session, session.get(url, headers=headers) as response:
+        told = f"{url} answered {response.status} {response.reason}"
+        if part is not None:
+            start, size = _range_of(response.headers.get("Content-Range", ""))
+            if response.status == 416:  # it lies behind the end
+                return Answer(b"", size)
+            if response.status == 200:
+                raise WholeError(f"the server of {url} gives no parts of files: download it yourself first")
+            if response.status == 206 and start != part[0]:
+                raise InputError(f"{url} answered with another part than was asked for: download it yourself first")
+        if response.status in (404, 410):
+            raise MissingError(told)
         if not 200 <= response.status < 300:
-            raise InputError(f"{url} answered {response.status} {response.reason}")
+            raise PassingError(told) if response.status in PASSING_STATUS else InputError(told)
         async for chunk in response.content.iter_chunked(1 << 16):
             data += chunk
-            if count.exceeded or len(data) > LIMIT_BYTES:
-                raise _too_large(url)
-    return bytes(data)
+            if count.exceeded or len(data) > most:
+                raise _too_large(url) if part is None else _too_long(url)
+    return Answer(bytes(data), size)
+
+
+def _range_of(header: str) -> tuple[int | None, int | None]:
+    """Return where the part of an answer begins, and the size of the whole file, as far as they are told."""
+    found = _CONTENT_RANGE.fullmatch(header.strip())
+    if found is None:
+        return None, None
+    start, size = found["start"], found["size"]
+    return None if start is None else int(start), None if size == "*" else int(size)
 
 
 class _Count:
@@ -181,6 +249,10 @@ def _was_stopped(url: str) -> InputError:
 
 def _too_slow(url: str) -> InputError:
     return InputError(f"{url} took more than {LIMIT_SECONDS:g} s: download it yourself first")
+
+
+def _too_long(url: str) -> InputError:
+    return InputError(f"{url} answered with more bytes than were asked for: download it yourself first")
 
 
 def _too_large(url: str) -> InputError:
