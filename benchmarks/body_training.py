@@ -104,7 +104,7 @@ def _jpeg(pixels: object) -> bytes:
 
 @dataclass(frozen=True)
 class Past:
-    """What a training was so far: its steps, its seconds, and the body that it began from, if from one."""
+    """The part of a training that is over: its steps, its seconds, and the body that it began from, if from one."""
 
     steps: int = 0
     seconds: float = 0.0
