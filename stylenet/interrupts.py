@@ -10,11 +10,14 @@ from types import FrameType
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def uninterrupted(insisting: bool = False) -> Iterator[None]:
     """Hold Ctrl-C, and signals that do as it does, back to the end of the block.
 
     A packet of a video lost between encoder and file would spoil those after it. An interrupt in the midst of a fork is
     swallowed by Python, and may leave the lock of ``logging`` held for ever, for which other threads then wait.
+
+    Args:
+        insisting: let Ctrl-C through where a stop was asked for before: what is not cut in two may wait for a store.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -26,7 +29,7 @@ def uninterrupted() -> Iterator[None]:
     handlers = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
 
     def hold(number: int, frame: FrameType | None) -> None:
-        if holding:
+        if holding and not (insisting and pending and number == signal.SIGINT):
             pending.append(number)
         else:  # a signal that came while handlers are given back must not keep this one from it
             handlers[number](number, frame)

@@ -90,20 +90,38 @@ def first_not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
     return next((name for name, value in tensors if not torch.isfinite(value).all()), None)
 
 
-def check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def check_tensors(path: Path | str, tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> None:
     """Refuse tensors that are no weights, or that hold more numbers than there are in the file.
 
-    A view with strides of zero is a few bytes that claim to be gigabytes, and becomes them as soon as it is copied.
+    Args:
+        path: for the message.
+        tensors: with their names, which need not differ where they are pairs.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    pairs = list(tensors.items() if isinstance(tensors, Mapping) else tensors)
+    for name, value in pairs:
+        if value.layout is not torch.strided or value.device.type != "cpu" or value.dtype not in _TYPES:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise InputError(f"{path} holds no weights that are known: {one_line(name, 80)} is {kind}, {value.layout}")
+    check_claims(path, pairs)
+
+
+def check_claims(path: Path | str, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Refuse tensors, of whichever type, that hold more numbers than there are in the file.
+
+    A view with strides of zero is a few bytes that claim to be gigabytes, and becomes them as soon as it is copied, or looked
+    at as a whole.
 
     Raises:
         InputError: naming the first of them.
     """
     storages: dict[int, int] = {}
     claimed = 0
-    for name, value in tensors.items():
-        if value.layout is not torch.strided or value.device.type != "cpu" or value.dtype not in _TYPES:
-            kind = str(value.dtype).removeprefix("torch.")
-            raise InputError(f"{path} holds no weights that are known: {one_line(name, 80)} is {kind}, {value.layout}")
+    for name, value in tensors:
+        if value.layout is not torch.strided or value.is_meta:  # it has no storage of its own
+            continue
         size, stored = value.numel() * value.element_size(), value.untyped_storage().nbytes()
         if size > stored:
             raise InputError(f"{path} is damaged: {one_line(name, 80)} claims {size:,} bytes, and the file holds {stored:,}")

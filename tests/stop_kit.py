@@ -19,7 +19,7 @@ from stylenet.commands.cli import main
 from stylenet.training.alone import alone_in
 from stylenet.training.steps import FinishedSteps
 
-SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
+SIGNALS = {name: getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL") if hasattr(signal, name)}
 
 
 class Forked:
@@ -46,6 +46,7 @@ class Forked:
             os.setsid()
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             sys.stdout = sys.stderr = self.log.open("a", buffering=1)
             os.dup2(sys.stderr.fileno(), 2)
             if self.kind:
@@ -57,13 +58,14 @@ class Forked:
             os._exit(code)
 
     def _arm(self) -> None:
-        """Sends the signal to the whole group, as a terminal does, from a timer that runs while this process computes."""
+        """Sends the signal to the whole group, as terminals, schedulers and service managers do, from a timer that runs while
+        this process computes."""
         start = FinishedSteps.on_train_start
 
         def strike(number: int, frame: FrameType | None) -> None:
             moment = _moment(frame)
             print(f"<{self.kind} during {moment}>")
-            os.kill(os.getpid(), SIGNALS[self.kind]) if self.kind == "SIGTERM" else os.killpg(0, SIGNALS[self.kind])
+            _send_to_group(SIGNALS[self.kind])
 
         def on_train_start(callback: FinishedSteps, *arguments: Any) -> None:
             start(callback, *arguments)
@@ -85,6 +87,16 @@ class Forked:
                 raise TimeoutError(self.log.read_text())
             time.sleep(0.01)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def _send_to_group(number: int) -> None:
+    """Send a signal from a process that is not the training itself, whose word those that read photos obey."""
+    sender = os.fork()
+    if sender == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number} - {signal.SIGKILL})
+        os.killpg(0, number)
+        os._exit(0)
+    os.waitpid(sender, 0)
 
 
 def _moment(frame: FrameType | None) -> str:

@@ -10,6 +10,7 @@ from stylenet.lazy import exporter
 
 if TYPE_CHECKING:
     from stylenet.storage.archives import is_archive as is_archive
+    from stylenet.storage.archives import member_size as member_size
     from stylenet.storage.archives import members as members
     from stylenet.storage.archives import open_member as open_member
     from stylenet.storage.listing import list_names as list_names
@@ -42,6 +43,7 @@ __all__ = [
     "is_folder",
     "join",
     "list_names",
+    "member_size",
     "members",
     "name_of",
     "open_member",
@@ -56,7 +58,7 @@ __all__ = [
 __getattr__ = exporter(
     __name__,
     {
-        "archives": ["is_archive", "members", "open_member"],
+        "archives": ["is_archive", "member_size", "members", "open_member"],
         "listing": ["list_names", "walk"],
         "places": ["is_address", "join", "name_of", "parent_of"],
         "reading": ["exists", "fetched", "is_folder", "open_read", "read"],

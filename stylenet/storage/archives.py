@@ -81,6 +81,23 @@ def members(archive: Place) -> list[str]:
         raise InputError(f"{str(archive)!r} is no zip archive, or was not downloaded to its end ({error})") from error
 
 
+def member_size(archive: Place, member: str) -> int:
+    """Return the bytes of a file in an archive, as the archive's directory has them.
+
+    Raises:
+        InputError: for a member that is not there.
+        OSError, ValueError, zipfile.BadZipFile: for an archive that is damaged.
+    """
+    return _info_of(_archive(os.fspath(archive).removeprefix(_FOLDER)), archive, member).file_size
+
+
+def _info_of(opened: _Archive, archive: Place, member: str) -> zipfile.ZipInfo:
+    try:
+        return opened.zip.getinfo(member)
+    except KeyError as error:
+        raise InputError(f"{archive} holds no {member}") from error
+
+
 def open_member(archive: Place, member: str, limit: int = 2_000_000_000) -> IO[bytes]:
     """Open a file in an archive for reading. In a store its bytes come in one request.
 
@@ -94,10 +111,7 @@ def open_member(archive: Place, member: str, limit: int = 2_000_000_000) -> IO[b
         OSError, ValueError, zipfile.BadZipFile: for an archive that is damaged.
     """
     opened = _archive(os.fspath(archive).removeprefix(_FOLDER))
-    try:
-        info = opened.zip.getinfo(member)
-    except KeyError as error:
-        raise InputError(f"{archive} holds no {member}") from error
+    info = _info_of(opened, archive, member)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is packed by another method than zip archives of photos have")
     if info.file_size > limit:

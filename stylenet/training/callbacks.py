@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from stylenet.errors import InputError
+from stylenet.interrupts import uninterrupted
 from stylenet.training.log import TrainingLog
 from stylenet.training.module import StyleTraining
 
@@ -21,10 +22,14 @@ class StyleWriter(Callback):
 
     Args:
         write: does it.
+
+    Attributes:
+        written: the style is in its place.
     """
 
     def __init__(self, write: Callable[[], None]) -> None:
         self.write = write
+        self.written = False
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the result in the first process, which may be one that the trainer started; keep nothing of a dry run.
@@ -35,7 +40,9 @@ class StyleWriter(Callback):
         if trainer.global_step == 0:
             raise InputError("the training ended before its first step: no style is written")
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self.write()
+            with uninterrupted(insisting=True):  # Lightning has given signals back, and nothing else is left to do
+                self.write()
+                self.written = True
 
 
 class BudgetEnd(Callback):

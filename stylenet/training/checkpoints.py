@@ -19,12 +19,18 @@ from torch import Tensor
 
 from stylenet.errors import InputError, RunError, argument, one_line
 from stylenet.recognition import also, what_is
-from stylenet.storage import copy, exists, fetched, is_address, is_folder, join, name_of, parent_of, replacing, walk
-from stylenet.tensor_files import check_archive, first_not_finite
+from stylenet.storage import copy, exists, fetched, is_address, is_folder, join, name_of, open_read, parent_of, replacing, walk
+from stylenet.tensor_files import check_archive, check_claims, check_tensors, first_not_finite
 from stylenet.training.steps import FinishedSteps
 
 # What a checkpoint begins as, be it whole or not.
 _AS_TORCH_WRITES = ("a zip archive or a file that torch saved", "a pickle")
+
+# Parts of a checkpoint that are weights, or are worked out with as if they were.
+_TRAINED = ("state_dict", "optimizer_states", "current_model_state")
+
+# What TensorBoard's file of a training's numbers has near its beginning, as plain text, and how far that is looked for.
+_LOGGED, _LOOKED_AT = b"train/objective", 1_000_000
 
 # What a run goes on from, and the one that was written before it.
 LAST, BEFORE_LAST = "last.ckpt", "last-1.ckpt"
@@ -33,8 +39,13 @@ LAST, BEFORE_LAST = "last.ckpt", "last-1.ckpt"
 class CheckpointFiles(TorchCheckpointIO):
     """Lightning's way to files, for checkpoints: beside the target, synced, then renamed.
 
-    A checkpoint that cannot be written costs no training: it is said, the one before stays, and the training goes on.
+    A checkpoint that cannot be written costs no training: it is said, the one before stays, and the training goes on. Callbacks
+    of Lightning delete that one as soon as the next is saved, and do not learn that it was not.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lost = False  # the last checkpoint could not be written
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint; where there was a ``last.ckpt``, that one becomes ``last-1.ckpt``."""
@@ -46,8 +57,15 @@ class CheckpointFiles(TorchCheckpointIO):
                 temporary.write_bytes(content.getbuffer())
                 if name_of(place) == LAST and exists(place):
                     _keep(place, _older(place))
+            self._lost = False
         except (RunError, InputError) as error:
+            self._lost = True
             rank_zero_warn(f"{error}; the training goes on, and the checkpoint before is as it was")
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete a checkpoint, but not for one that could not be written."""
+        if not self._lost:
+            super().remove_checkpoint(path)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = True
@@ -109,7 +127,7 @@ def pick_run(base: Path, resumed: bool) -> Path:
     folders = [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 10_000))]
     used = list(itertools.takewhile(_is_used, folders))
     if resumed:
-        return used[-1] if used else base
+        return next((run for run in reversed(used) if _has_checkpoints(run)), base)
     return folders[len(used)]
 
 
@@ -120,8 +138,27 @@ def _is_file(place: str) -> bool:
 
 
 def _is_used(run: str | Path) -> bool:
+    return _has_checkpoints(run) or _has_log(run)
+
+
+def _has_checkpoints(run: str | Path) -> bool:
     folder = join(run, "checkpoints")
     return is_folder(folder) and any(name.endswith(".ckpt") for name in walk(folder))
+
+
+def _has_log(run: str | Path) -> bool:
+    """Return whether a training has logged steps there. One that was refused before its first has an empty log, or none."""
+    folder = join(run, "log")
+    if not is_folder(folder):
+        return False
+    logs = [join(folder, name) for name in walk(folder) if name_of(name).startswith("events.out.tfevents")]
+    return any(_tells_steps(log) for log in logs)
+
+
+def _tells_steps(log: str) -> bool:
+    with contextlib.suppress(OSError), open_read(log) as file:
+        return _LOGGED in file.read(_LOOKED_AT)
+    return False
 
 
 def check_unused(run: str | Path) -> None:
@@ -130,10 +167,15 @@ def check_unused(run: str | Path) -> None:
     Raises:
         InputError: if there is one.
     """
-    if _is_used(run):
+    if _has_checkpoints(run):
         raise InputError(
             f"{run} holds a training already: go on with it by {argument('ckpt_path', 'last')}, or name another folder"
             f" for the new one by {argument('run')}"
+        )
+    if _has_log(run):
+        raise InputError(
+            f"{run} holds the log of a training that left no checkpoint: delete {join(run, 'log')}, or name another folder by"
+            f" {argument('run')}"
         )
 
 
@@ -169,19 +211,31 @@ def _checked(state: Any, place: str) -> dict[str, Any]:
     missing = {"state_dict", "loops", "optimizer_states", "lr_schedulers"} - (set(state) if isinstance(state, dict) else set())
     if missing:
         raise InputError(f"{place} holds no training to go on with: it lacks {', '.join(sorted(missing))}{_advice(place)}")
-    broken = first_not_finite(_tensors({part: state[part] for part in ("state_dict", "optimizer_states")}))
+    parts = {part: state[part] for part in _TRAINED if part in state}
+    try:
+        check_claims(place, _tensors(state))  # before anything is looked at: what claims gigabytes would become them
+        check_tensors(place, _tensors(parts))
+    except InputError as error:
+        raise InputError(f"{error}{_advice(place)}") from error
+    broken = first_not_finite(_tensors(parts))
     if broken is not None:
         raise InputError(f"{place} holds numbers that are not finite ({one_line(broken, 80)}){_advice(place)}")
     return dict(state)
 
 
 def _tensors(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors in nested dicts and lists, with the names that lead to them."""
-    if isinstance(state, Tensor):
-        yield name, state
-    elif isinstance(state, dict | list):
-        for key, value in state.items() if isinstance(state, dict) else enumerate(state):
-            yield from _tensors(value, f"{name}/{key}" if name else str(key))
+    """Yield the tensors in nested containers, with the names that lead to them; a container is looked into once, though it may
+    hold itself."""
+    seen: set[int] = set()
+    waiting = [(name, state)]
+    while waiting:
+        name, found = waiting.pop()
+        if isinstance(found, Tensor):
+            yield name, found
+        elif isinstance(found, dict | list | tuple) and id(found) not in seen:
+            seen.add(id(found))
+            inside = list(found.items() if isinstance(found, dict) else enumerate(found))
+            waiting += [(f"{name}/{key}" if name else str(key), value) for key, value in reversed(inside)]
 
 
 def describe_misfit(place: str, error: Exception) -> str:
@@ -241,5 +295,5 @@ class LastCheckpoint(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         if trainer.global_step != self.saved and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self.saved = trainer.global_step
             trainer.save_checkpoint(self.path)
+            self.saved = trainer.global_step  # not before: an interrupt in the midst of a save leaves it to be done again

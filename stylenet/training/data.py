@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -24,7 +27,7 @@ from stylenet.errors import InputError, RunError, argument
 from stylenet.formats import tell_left_out
 from stylenet.interrupts import uninterrupted
 from stylenet.training.notes import say
-from stylenet.training.photos import Photo, Unreadable, fingerprint, open_photo, survey_photos
+from stylenet.training.photos import Photo, Unreadable, fingerprint, open_photo, sizes_of, survey_photos
 
 # Seconds after which a process that reads photos is given up.
 _PATIENCE = 600
@@ -140,12 +143,20 @@ class FixedKeys(KeySampler, SequentialSampler):
         return iter([(0, index) for _, index in super().__iter__()])
 
 
+@dataclass
+class Waiting:
+    """What is entered while a batch is waited for. A training that listens for signals has its own, from its first step on."""
+
+    context: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+
+
 class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
     """A DataLoader that knows how many batches of the epoch it has handed out, which is what Lightning asks of a loader that is
     to go on in the middle of an epoch (``state_dict``, ``load_state_dict``)."""
 
     sampler: KeySampler
     handed_out = 0
+    waiting = Waiting()
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         first = self.sampler.done // (self.batch_size or 1)
@@ -153,7 +164,8 @@ class ResumableLoader(DataLoader[tuple[Tensor, tuple[str, ...]]]):
             batches = super().__iter__()
         for count in itertools.count(first + 1):
             try:
-                batch = next(batches)
+                with self.waiting.context():
+                    batch = next(batches)
             except StopIteration:
                 return
             except (InputError, RuntimeError, OSError, EOFError) as error:
@@ -230,9 +242,11 @@ class PhotoDataModule(LightningDataModule):
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.train_set: list[Photo] = []
         self.val_set: list[Photo] = []
+        self._sizes: dict[str, str | None] = {}
         self.unreadable: dict[str, None] = {}  # ordered, each once
         self._training_loader: ResumableLoader | None = None
         self._place: dict[str, Any] = {}  # where a training goes on that was stopped
+        self.waiting = Waiting()
 
     def setup(self, stage: str | None = None) -> None:
         """Find the photos and split them.
@@ -298,6 +312,18 @@ class PhotoDataModule(LightningDataModule):
         """Return a name for the set of training photos."""
         return f"{len(self.train_set)} photos, {fingerprint(self.train_set)}"
 
+    @property
+    def val_fingerprint(self) -> str:
+        """Return a name for the set of photos for validation."""
+        return f"{len(self.val_set)} photos, {fingerprint(self.val_set)}"
+
+    def sizes(self, purpose: Literal["train", "val"]) -> str | None:
+        """Return a name for the sizes of photos in bytes, as they were when it was asked for first; None where these are not
+        known."""
+        if purpose not in self._sizes:
+            self._sizes[purpose] = sizes_of(self.train_set if purpose == "train" else self.val_set)
+        return self._sizes[purpose]
+
     def calibration_photos(self, count: int) -> Tensor:
         """Return the first validation photos, ``[N, 3, S, S]`` in 0..1: the same in every process and after every resume."""
         dataset = PhotoDataset(self.val_set, CentreCrop(self.val_size), self.val_size, self.seed)
@@ -309,6 +335,7 @@ class PhotoDataModule(LightningDataModule):
         dataset = PhotoDataset(self.train_set, RandomCrop(self.size, self.smallest_crop), least, self.seed)
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         self._training_loader = loader = self._loader(dataset, shuffle=not overfit)
+        loader.waiting = self.waiting
         if self._place:
             loader.load_state_dict(self._place)
             self._place = {}
@@ -391,21 +418,42 @@ def pick_workers(processes: int) -> int:
     return max(1, min(8, processor_cores() // (2 * processes)))
 
 
+# What a terminal, a scheduler or a service manager sends to all processes of a training. The one that trains decides.
+_STOPS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+
+
 def _begin_worker(_: int) -> None:
+    """Leave it to the process that trains when this one ends.
+
+    SIGTERM is obeyed where it comes from that process, as torch sends it to a worker that hangs, and Python to those that are
+    left when it ends. Only a thread that waits for the signal learns who sent it.
+    """
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: the one that trains decides
+    from_parent: set[signal.Signals] = {signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else set()  # not on macOS
+    ignored = _STOPS - {signal.SIGTERM}
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+    if from_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS - from_parent)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    while parent is not None:
+        if signal.sigwaitinfo({signal.SIGTERM}).si_pid == parent.pid:
+            os._exit(0)
 
 
 @contextlib.contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Hold Ctrl-C back, also in processes that are started meanwhile: they inherit what is blocked."""
+    """Hold back what asks for a stop, also in processes that are started meanwhile: they inherit what is blocked."""
     with uninterrupted():  # what one thread blocks reaches the process by another
         if not hasattr(signal, "pthread_sigmask"):  # Windows
             yield
             return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         try:
             yield
         finally:

@@ -22,7 +22,7 @@ from stylenet.errors import UNREADABLE, InputError, why_unreadable
 from stylenet.formats import LINK_TO_FOLDER, is_picture, kind_left_out, picture_endings, tell_links
 from stylenet.images.decoding import check_room, opened
 from stylenet.images.fetching import read_picture_bytes
-from stylenet.storage import is_address, is_archive, join, members, open_member, open_read, parent_of, walk
+from stylenet.storage import is_address, is_archive, join, member_size, members, open_member, open_read, parent_of, walk
 from stylenet.storage.places import is_pattern
 from stylenet.storage.reading import read_lines
 
@@ -212,6 +212,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     seen = image.convert("RGBA")  # invisible pixels have colours that nobody chose
     return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+
+
+def sizes_of(photos: Iterable[Photo]) -> str | None:
+    """Return a short name for the sizes of photos in bytes, in order; None where one of them is not known without asking a
+    store."""
+    digest = hashlib.sha256()
+    try:
+        for photo in photos:
+            if is_address(photo.path):
+                return None
+            size = member_size(photo.path, photo.member) if photo.member else Path(photo.path).stat().st_size
+            digest.update(b"%d\n" % size)
+    except (InputError, *_DAMAGE):
+        return None
+    return digest.hexdigest()[:16]
 
 
 def fingerprint(photos: Iterable[Photo]) -> str:

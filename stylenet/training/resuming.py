@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
 
+from stylenet.durations import parse_seconds
 from stylenet.errors import InputError, argument
 from stylenet.losses.settings import LossSettings, present_names
 from stylenet.storage import exists, name_of
@@ -20,11 +22,12 @@ from stylenet.training.notes import say
 # What weights, the optimizer's state and the place in the photos are made of.
 _FIXED = {
     *("model.style", "model.several", "model.network", "model.init", "model.learns", "model.optimizer"),
-    *("data.photos", "data.batch_size", "trainer.processes", "trainer.accumulate_grad_batches", "averaged"),
+    *("data.photos", "data.sizes", "data.batch_size", "trainer.processes", "trainer.accumulate_grad_batches", "averaged"),
 }
 
-# What a change of the others does is clear from their names. These are told in other words, or change nothing.
-_OPTIONS = ("leave_out", "budget", "compile", "calibration_photos")
+# What a change of the others does is clear from their names. These change nothing, or what they change is told: the style
+# pictures.
+_OPTIONS = ("leave_out", "compile")
 
 
 def describe_styles(paths: list[str]) -> list[dict[str, str]]:
@@ -46,12 +49,17 @@ def settings_of(options: Mapping[str, Any], styles: list[dict[str, str]], traine
     data = cast(Any, trainer).datamodule
     model = {name: value for name, value in options.items() if name not in _OPTIONS}
     model["style"] = [style["sha256"] or style["file"] for style in styles]
+    model["budget"] = parse_seconds(model.get("budget"))
     model["init"] = Path(model["init"]).stem if model["init"] else None
     decay = next((callback.decay for callback in cast(Any, trainer).callbacks if isinstance(callback, AveragedWeights)), 0.0)
+    longest = next((callback for callback in cast(Any, trainer).callbacks if isinstance(callback, Timer)), None)
+    sizes = {"data.sizes": data.sizes("train"), "data.val_sizes": data.sizes("val")}
     return {
         **{f"model.{name}": value for name, value in model.items()},
         "data.photos": data.fingerprint,
-        **{f"data.{name}": getattr(data, name) for name in ("batch_size", "size", "smallest_crop", "seed")},
+        "data.val_photos": data.val_fingerprint,  # the units of a calibrated loss are measured on them
+        **{name: value for name, value in sizes.items() if value is not None},
+        **{f"data.{name}": getattr(data, name) for name in ("batch_size", "size", "val_size", "smallest_crop", "seed")},
         "trainer.processes": trainer.world_size,
         "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches,
         "trainer.precision": str(trainer.precision),
@@ -61,6 +69,7 @@ def settings_of(options: Mapping[str, Any], styles: list[dict[str, str]], traine
         "trainer.overfit_batches": trainer.overfit_batches,  # type: ignore[attr-defined]
         "trainer.max_steps": trainer.max_steps,
         "trainer.max_epochs": trainer.max_epochs,
+        "trainer.max_time": getattr(longest, "_duration", None),  # in seconds
         "averaged": bool(decay),
         "ema": decay,
     }
@@ -92,6 +101,8 @@ def _refusal(name: str, before: Any, now: Any) -> str:
         return f"the checkpoint is of a training on other style pictures: {ways}"
     if name == "data.photos":
         return f"the checkpoint is of a training on other photos ({before}; now {now}): {ways}"
+    if name == "data.sizes":
+        return f"the checkpoint is of a training on other photos of the same names, as their sizes in bytes tell: {ways}"
     return f"the checkpoint is of a training with {name} {before}, not {now}: {ways}"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -35,7 +37,7 @@ from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import TRAINING_LOSS, StyleTraining
 from stylenet.training.saving import save
 from stylenet.training.steps import FinishedSteps
-from stylenet.training.trainer_options import check_trainer, complete
+from stylenet.training.trainer_options import check_left_by_lightning, check_trainer, complete
 
 # When neither steps, epochs nor a time are given.
 DEFAULT_STEPS = 4000
@@ -217,10 +219,11 @@ def train(
     with _isolated(seed), _words_of_train():
         module = StyleTraining(several or _style_file(cast(PictureLike, style), config), **arguments)
         datamodule = PhotoDataModule(sources, **{"size": size, "batch_size": batch_size, "seed": seed, **(data or {})})
-        card = fit(_Session(module, datamodule, config, options))
+        session = _Session(module, datamodule, config, options)
+        card = fit(session)
     if card is not None and card.training.get("ended"):
         raise RunError(f"{card.training['ended']} ({config.output})")
-    if not exists(str(config.output)):
+    if session.trainer.fast_dev_run:  # type: ignore[attr-defined]
         raise InputError("a dry run writes no style: leave fast_dev_run out")
     return load_style(str(config.output))
 
@@ -280,15 +283,18 @@ def fit(session: Session) -> Card | None:
     module, data, trainer, config = session.model, session.datamodule, session.trainer, session.config
     run, dry = str(config.run), bool(session.trainer.fast_dev_run)  # type: ignore[attr-defined]
     checkpoint = find_checkpoint(config.ckpt_path, run) if config.ckpt_path else None
+    if checkpoint is None:
+        check_left_by_lightning(trainer)
     if checkpoint is None and not dry:
         check_unused(run)
     photos = data.sources if isinstance(data.sources, list) else [data.sources]
     check_apart(str(config.output), [module.init, *module.styles, *photos, checkpoint])
     try:
-        with nullcontext() if dry or not trainer.is_global_zero else alone_in(run):
+        with _ctrl_c_given_back(), nullcontext() if dry or not trainer.is_global_zero else alone_in(run):
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except (SystemExit, KeyboardInterrupt) as error:  # Lightning makes one of the other, after the callbacks had their say
-        raise Interrupted(_how_to_go_on(run)) from error
+        written = any(one.written for one in cast(Any, trainer).callbacks if isinstance(one, StyleWriter))
+        raise Interrupted(_not_measured(config) if written else _how_to_go_on(run)) from error
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError, AssertionError) as error:
         begun = any(callback.begun for callback in cast(Any, trainer).callbacks if isinstance(callback, FinishedSteps))
         if checkpoint is None or begun or isinstance(error, InputError | RunError):
@@ -296,11 +302,30 @@ def fit(session: Session) -> Card | None:
         raise InputError(describe_misfit(checkpoint, error)) from error
     if dry:
         return None
+    if trainer.world_size == 1 and any(one.asked for one in cast(Any, trainer).callbacks if isinstance(one, FinishedSteps)):
+        raise Interrupted(_not_measured(config))  # asked when the last step was done
     try:
         metrics = _measure(session)
     except (SystemExit, KeyboardInterrupt) as error:
-        raise Interrupted(f"interrupted: {config.output} is written, but was not measured") from error
+        raise Interrupted(_not_measured(config)) from error
     return add_metrics(config.output, metrics) if trainer.is_global_zero else None
+
+
+@contextmanager
+def _ctrl_c_given_back() -> Iterator[None]:
+    """Leave Ctrl-C as it was: Lightning ignores it from an interrupt on, for good where the steps were done by then."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _not_measured(config: Any) -> str:
+    return f"interrupted: {config.output} is written, but was not measured"
 
 
 def _how_to_go_on(run: str) -> str:

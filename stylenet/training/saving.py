@@ -28,26 +28,36 @@ def save(session: Session) -> None:
 
     Raises:
         RunError: if it cannot be written; it says where the style is kept instead, and the checkpoint that there is.
+        InputError: if no other place would take it either, as with weights that are not finite.
     """
     try:
         _save(session, str(session.config.output))
-    except RunError as error:
-        raise RunError(f"{error}{_keep(session)}{_checkpoint_of(str(session.config.run))}") from error
+    except (RunError, InputError) as error:  # of which the second may be a store that refuses
+        kept = _keep(session)
+        if isinstance(error, InputError) and not kept:
+            raise
+        raise RunError(f"{error}{kept}{_checkpoint_of(str(session.config.run))}") from error
 
 
 def _keep(session: Session) -> str:
     """Keep a style that could not be written in the folder of the run, or else among temporary files; say where."""
     output, run = str(session.config.output), str(session.config.run)
     places = [run] if leads_to(run) != leads_to(parent_of(output)) else []
+    spare = ""
     with suppress(OSError):
-        places.append(tempfile.mkdtemp(prefix="stylenet-kept-", dir=scratch_folder()))
+        spare = tempfile.mkdtemp(prefix="stylenet-kept-", dir=scratch_folder())
+        places.append(spare)
+    found = ""
     for place in places:
         kept = join(place, name_of(output))
-        if not exists(kept):
-            with suppress(RunError, InputError):
+        with suppress(RunError, InputError):
+            if not found and not exists(kept):
                 _save(session, kept)
-                return f"; the style is kept as {kept}"
-    return ""
+                found = kept
+    if spare:
+        with suppress(OSError):  # it holds the style
+            Path(spare).rmdir()
+    return f"; the style is kept as {found}" if found else ""
 
 
 def _checkpoint_of(run: str) -> str:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from stylenet.training.data import PhotoDataModule
+
+# What is written when a stop is asked for: in the midst of the training, and where nothing is left but to write its result.
 _NOTE = b"\nstopping after this step (again: at once)\n"
+_NOTE_AT_THE_END = b"\nstopping when the style is written (again: at once)\n"
+
+# What asks for a stop: Ctrl-C, a scheduler or a service manager, and a terminal that was closed.
+_STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class FinishedSteps(Callback):
@@ -18,7 +27,8 @@ class FinishedSteps(Callback):
 
     Lightning counts a batch when it begins, and raises Ctrl-C wherever it falls: weights, averages and counters are then of
     different steps, and a run that goes on from them is another one. Here every checkpoint has the counters of the last step
-    that was finished; Ctrl-C and SIGTERM wait for the end of theirs, and the next Ctrl-C does not.
+    that was finished; Ctrl-C, SIGTERM and SIGHUP wait for the end of theirs, and the next Ctrl-C does not. Nothing is waited
+    for where no step is at work, as while photos are read.
 
     Attributes:
         asked: a stop was asked for.
@@ -31,7 +41,8 @@ class FinishedSteps(Callback):
         self._step = 0
         self._state: dict[str, Any] = {}
         self._keeps_statistics = False
-        self._before: Any = signal.default_int_handler
+        self._note_of_stop = _NOTE
+        self._idle = False  # photos are waited for
 
     # --- what belongs to a step ---------------------------------------------------------------------------------------
 
@@ -41,6 +52,9 @@ class FinishedSteps(Callback):
         self._step = trainer.global_step
         self._keeps_statistics = any(True for _ in pl_module.buffers())  # a batch normalisation's move in the forward pass
         self._listen()
+        data = getattr(trainer, "datamodule", None)
+        if isinstance(data, PhotoDataModule) and trainer.world_size == 1:  # several processes stop together, after a step
+            data.waiting.context = self._waiting
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Note that statistics may change from here."""
@@ -72,16 +86,31 @@ class FinishedSteps(Callback):
     def _listen(self) -> None:
         """Listen for signals. Lightning puts back what was there before, whichever way the training ends."""
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.getsignal(signal.SIGINT)
-            if self._before is not signal.SIG_IGN:  # as for jobs in the background of a shell
-                signal.signal(signal.SIGINT, self._note)
-            signal.signal(signal.SIGTERM, self._note)
+            for number in _STOPS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as for jobs in the background of a shell, and by nohup
+                    signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
-        os.write(2, _NOTE)  # print is not for handlers: it may be what was interrupted
+        with contextlib.suppress(OSError):  # a terminal that is closed, which may be what is told
+            os.write(2, self._note_of_stop)  # print is not for handlers: it may be what was interrupted
+        self._end_if_idle()
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Stop at once while photos are waited for, which may take minutes."""
+        self._idle = True
+        try:
+            self._end_if_idle()
+            yield
+        finally:
+            self._idle = False
+
+    def _end_if_idle(self) -> None:
+        if self.asked and self._idle and (self.whole or not self._state):
+            raise KeyboardInterrupt
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Stop a validation, which need not come to its end: it changes nothing, and the step before it is on the disk."""
@@ -95,9 +124,18 @@ class FinishedSteps(Callback):
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave Ctrl-C as it is everywhere."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._before)
+        """Let a stop wait for the last checkpoint and the style, which are all that is left."""
+        self._note_of_stop = _NOTE_AT_THE_END
+        self._forget(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the photos to whoever reads them next."""
+        self._forget(trainer)
+
+    def _forget(self, trainer: Trainer) -> None:
+        data = getattr(trainer, "datamodule", None)
+        if isinstance(data, PhotoDataModule):
+            data.waiting.context = contextlib.nullcontext
 
 
 def _counters(trainer: Trainer) -> dict[str, Any]:

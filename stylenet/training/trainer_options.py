@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback
+from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
-from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.plugins import CheckpointIO, MixedPrecision, Precision
+from lightning.pytorch.plugins.io.wrapper import _WrappingCheckpointIO
 
 from stylenet.errors import InputError, argument
-from stylenet.storage import join
+from stylenet.storage import is_address, join
 from stylenet.training.averaging import AveragedWeights
 from stylenet.training.callbacks import BudgetEnd, Previews, StyleWriter
 from stylenet.training.checkpoints import BestCheckpoint, CheckpointFiles, LastCheckpoint
@@ -72,18 +75,88 @@ def check_trainer(options: Any) -> None:
         if value is not None and not value >= least:  # nan is not
             raise InputError(f"trainer.{name} is {value}: it must be {least} or more")
     precision = options.get("precision")
-    if precision is not None and not any(precision in names for names in _PRECISIONS.values()):
+    if precision is not None and not _known(precision):
         raise InputError(
             f"trainer.precision is {precision!r}: use {', '.join(_PRECISIONS)}; weights are kept in float32, as the small steps"
             " of a training are lost in 16 bits, and the loss network has no more"
         )
     strategy = options.get("strategy")
-    name = strategy if isinstance(strategy, str) else getattr(strategy, "class_path", "auto").rpartition(".")[2]
+    name = strategy if isinstance(strategy, str) else _name_of_class(strategy)
     if not isinstance(strategy, str | None) and name not in ("DDPStrategy", "SingleDeviceStrategy"):
         raise InputError(f"trainer.strategy is {name}: use {_ONE_PROCESS_OR_DDP}")
     if (isinstance(strategy, str) and strategy != "auto" and not strategy.startswith("ddp")) or "spawn" in name:
         raise InputError(
             f"trainer.strategy is {name!r}: use {_ONE_PROCESS_OR_DDP}; the networks are small, and each process has all of it"
+        )
+
+
+def _name_of_class(one: object) -> str:
+    """Return the name of the class of an object, or of one that is still to be made as the command line asks for it."""
+    return str(getattr(one, "class_path", type(one).__name__)).rpartition(".")[2]
+
+
+def _check_made(strategy: object, plugins: list[Any]) -> None:
+    """Refuse objects that do what the option of a plain name refuses."""
+    start = getattr(strategy, "_start_method", "popen")
+    if start not in ("popen", "fork"):
+        raise InputError(f"trainer.strategy starts processes by {start!r}: use {_ONE_PROCESS_OR_DDP}")
+    for plugin in [*plugins, getattr(strategy, "_precision_plugin", None)]:
+        if isinstance(plugin, Precision) and (type(plugin) not in (Precision, MixedPrecision) or not _known(plugin.precision)):
+            name = type(plugin).__name__
+            raise InputError(f"trainer.plugins has {name}: leave it out, and use trainer.precision, {', '.join(_PRECISIONS)}")
+        if isinstance(plugin, SLURMEnvironment) and plugin.auto_requeue:
+            raise InputError(
+                f"trainer.plugins has {type(plugin).__name__}, which would save in the midst of a step: give it auto_requeue"
+                f" false, and go on by {argument('ckpt_path', 'last')}"
+            )
+
+
+def _known(precision: object) -> bool:
+    return any(precision in names for names in _PRECISIONS.values())
+
+
+def _with_own_files(plugins: list[Any]) -> list[Any]:
+    """Return plugins with our way to files, inside of what wraps another one.
+
+    Raises:
+        InputError: for another way to files.
+    """
+    found = [plugin for plugin in plugins if isinstance(plugin, CheckpointIO)]
+    if not found:
+        return [*plugins, CheckpointFiles()]
+    for plugin in found:
+        inner = plugin
+        while isinstance(inner, _WrappingCheckpointIO) and inner.checkpoint_io is not None:
+            inner = inner.checkpoint_io
+        if isinstance(inner, _WrappingCheckpointIO):
+            inner.checkpoint_io = CheckpointFiles()
+        elif not isinstance(inner, CheckpointFiles):
+            raise InputError(
+                f"trainer.plugins has {type(inner).__name__}: checkpoints are written whole or not at all, by a way of their"
+                " own; leave it out"
+            )
+    return plugins
+
+
+def _in_slurm(strategy: object, plugins: list[Any]) -> bool:
+    """Return whether Lightning would find by itself that Slurm has started this process."""
+    given = any(isinstance(plugin, ClusterEnvironment) for plugin in plugins) or getattr(strategy, "cluster_environment", None)
+    return not given and not TorchElasticEnvironment.detect() and SLURMEnvironment.detect()
+
+
+def check_left_by_lightning(trainer: Trainer) -> None:
+    """Refuse to go on from a checkpoint that nobody asked for: Lightning does under Slurm, from the folder it is started in.
+
+    Raises:
+        InputError: naming the checkpoint.
+    """
+    folder = str(trainer.default_root_dir)
+    if is_address(folder) or not SLURMEnvironment.detect():
+        return
+    for path in sorted(Path(folder).glob("hpc_ckpt_*.ckpt")):
+        raise InputError(
+            f"Lightning would go on from {path} under Slurm: move it away, or go on from it by"
+            f" {argument('ckpt_path', str(path))}"
         )
 
 
@@ -105,7 +178,7 @@ def complete(options: dict[str, Any], config: Any, writer: StyleWriter) -> tuple
         writer: what writes the style at the end.
 
     Raises:
-        InputError: for a callback that no style can be learnt with.
+        InputError: for a callback, a strategy or a plugin that no style can be learnt with.
     """
     dry, bare = bool(options.get("fast_dev_run")), bool(options.get("barebones"))
     own = options.get("callbacks") or []
@@ -128,6 +201,9 @@ def complete(options: dict[str, Any], config: Any, writer: StyleWriter) -> tuple
         callbacks += [Previews(), LearningRateMonitor("step")]
     plugins = options.get("plugins") or []
     plugins = list(plugins) if isinstance(plugins, list) else [plugins]
-    if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-        added["plugins"] = [*plugins, CheckpointFiles()]
+    strategy = options.get("strategy")
+    _check_made(strategy, plugins)
+    added["plugins"] = _with_own_files(plugins)
+    if _in_slurm(strategy, plugins):  # its own handler of signals would save in the midst of a step
+        added["plugins"].append(SLURMEnvironment(auto_requeue=False))
     return added, callbacks

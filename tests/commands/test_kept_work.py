@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +18,12 @@ from test_trainer_flags import words
 from training_kit import PAINTING, make_photos
 
 from stylenet.commands.cli import main
-from stylenet.errors import RunError
+from stylenet.errors import InputError, RunError
 from stylenet.network import styles
 from stylenet.network.styles import load_style
 from stylenet.training import run as training_run
+from stylenet.training import saving
+from stylenet.training.checkpoints import LastCheckpoint
 from stylenet.training.steps import FinishedSteps
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -127,11 +130,18 @@ def test_the_style_is_there_before_it_is_measured(
 
 
 @pytest.mark.parametrize("without", ["enable_checkpointing", "barebones"])
-@pytest.mark.parametrize("run", ["run", "disk/run"])
+@pytest.mark.parametrize(("run", "error"), [("run", RunError), ("disk/run", InputError)])
 def test_a_style_that_cannot_be_written_is_kept(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], without: str, run: str
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    without: str,
+    run: str,
+    error: type[Exception],
 ) -> None:
-    """On a disk that is full at the end, in the folder of the run if that is elsewhere, else among temporary files."""
+    """On a disk that is full at the end, or in a store that refuses, in the folder of the run if that is elsewhere, else among
+    temporary files."""
     disk, spare = tmp_path / "disk", tmp_path / "spare"
     spare.mkdir()
     monkeypatch.setenv("TMPDIR", str(spare))
@@ -140,15 +150,49 @@ def test_a_style_that_cannot_be_written_is_kept(
 
     def write_elsewhere(place: Any, content: bytes) -> object:
         if disk in Path(place).parents:
-            raise RunError(f"cannot write {place}: No space left on device")
+            raise error(f"cannot write {place}: No space left on device")
         return write(place, content)
 
     monkeypatch.setattr(styles, "write", write_elsewhere)
     value = "false" if without == "enable_checkpointing" else "true"
     options = words(folder, tmp_path / run, {"max_steps": "1", without: value})
     assert main([*options, "--output", str(disk / "a.safetensors")]) == 1
-    error = capfd.readouterr().err.splitlines()[-1]
-    assert error.startswith(f"stylenet: cannot write {disk / 'a.safetensors'}: No space left on device; the style is kept as ")
+    told = capfd.readouterr().err.splitlines()[-1]
+    assert told.startswith(f"stylenet: cannot write {disk / 'a.safetensors'}: No space left on device; the style is kept as ")
     [kept] = [path for folder in (tmp_path / "run", spare) for path in folder.rglob("*.safetensors")]
-    assert error.endswith(f" {kept}")
+    assert told.endswith(f" {kept}")
     assert load_style(kept).card.training["steps"] == 1
+    assert [path for path in spare.iterdir() if not list(path.iterdir())] == []
+
+
+def test_numbers_that_are_not_finite_are_kept_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise InputError("a.safetensors is not written: first.conv.weight holds numbers that are not finite")
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(saving, "_save", refuse)
+    session: Any = SimpleNamespace(config=SimpleNamespace(output=str(tmp_path / "a.safetensors"), run=str(tmp_path / "run")))
+    with pytest.raises(InputError, match=r"not finite$"):
+        saving.save(session)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("place", "name"), [(LastCheckpoint, "on_train_end"), (styles, "write")])
+def test_a_stop_in_the_last_checkpoint_or_style(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], place: Any, name: str
+) -> None:
+    """Both are written, and nothing more is done; Ctrl-C is then as it was."""
+    done, before = getattr(place, name), signal.getsignal(signal.SIGINT)
+
+    def stopped(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        done(*arguments)
+
+    monkeypatch.setattr(place, name, stopped)
+    run = tmp_path / "run"
+    assert main(words(folder, run, {"max_steps": "1"})) == 130
+    assert capfd.readouterr().err.splitlines()[-1].endswith("a.safetensors is written, but was not measured")
+    assert load_style(run / "a.safetensors").card.training["steps"] == 1
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 1
+    assert signal.getsignal(signal.SIGINT) is before

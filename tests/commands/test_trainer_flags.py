@@ -13,11 +13,16 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer, callbacks
 from lightning.pytorch.callbacks import Timer
+from training_kit import LOSS as SHALLOW
 from training_kit import PAINTING, make_photos
 
+import stylenet
 from stylenet.commands import train
 from stylenet.commands.cli import main
-from stylenet.network.styles import load_style
+from stylenet.errors import InputError
+from stylenet.network.cards import Card
+from stylenet.network.styles import load_style, save_style
+from stylenet.network.transform_net import NetSettings, TransformNet
 
 LOSS = ["--model.loss.content_layers", '{"relu2_1": 1.0}', "--model.loss.style_layers", '{"relu1_1": 0.5, "relu2_1": 0.5}']
 SMALL = [
@@ -106,6 +111,13 @@ REFUSED = [
     ({"max_steps": "-1", "max_epochs": "0"}, "trainer.max_epochs is 0"),
     ({"limit_train_batches": "0"}, "trainer.limit_train_batches is 0"),
     ({"strategy": "ddp_spawn", "devices": "2"}, "trainer.strategy is 'ddp_spawn': use auto, ddp"),
+    ({"strategy": "DDPStrategy", "strategy.start_method": "spawn", "devices": "2"}, "starts processes by 'spawn': use auto"),
+    ({"plugins": "lightning.pytorch.plugins.DoublePrecision"}, "trainer.plugins has DoublePrecision: leave it out, and use"),
+    (
+        {"plugins": "lightning.pytorch.plugins.HalfPrecision", "plugins.precision": "16-true"},
+        "trainer.plugins has HalfPrecision: leave it out, and use trainer.precision, 32-true, bf16-mixed",
+    ),
+    ({"plugins": "lightning.pytorch.plugins.TorchCheckpointIO"}, "trainer.plugins has TorchCheckpointIO: checkpoints are"),
     ({"strategy": "fsdp"}, "trainer.strategy is 'fsdp'"),
     ({"strategy": "deepspeed"}, "trainer.strategy is 'deepspeed'"),
     ({"accelerator": "abacus"}, "abacus"),
@@ -310,3 +322,23 @@ def test_a_dry_run_writes_nothing(folder: Path, tmp_path: Path, capfd: pytest.Ca
     assert "it wrote nothing" in capfd.readouterr().out
     assert good.read_bytes() == b"a style"
     assert [path.name for path in tmp_path.iterdir()] == ["good.safetensors"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dry_run_from_python_gives_no_older_style(folder: Path, tmp_path: Path) -> None:
+    good = tmp_path / "good.safetensors"
+    save_style(TransformNet(NetSettings(width=4, residual_blocks=1)), Card("older"), good)
+    with pytest.raises(InputError, match="a dry run writes no style: leave fast_dev_run out"):
+        stylenet.train(
+            PAINTING,
+            folder,
+            good,
+            network=NetSettings(width=4, residual_blocks=1),
+            run=tmp_path / "run",
+            size=48,
+            style_size=64,
+            model={"loss": SHALLOW, "calibration_photos": 2},
+            data={"workers": 0, "val_count": 1},
+            trainer={"accelerator": "cpu", "fast_dev_run": True},
+        )
+    assert load_style(good).card.name == "older"

@@ -22,6 +22,7 @@ from foreign_nets import Numbered, randomised
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
+from training_kit import PAINTING
 
 from stylenet import recognition
 from stylenet.errors import InputError
@@ -339,25 +340,72 @@ def test_a_sparse_file_is_no_file_of_weights(tmp_path: Path, reader: str) -> Non
 
 LOADING = """
 import resource, sys
+from pathlib import Path
 from stylenet.errors import InputError
+from stylenet.losses.vgg import VGG
 from stylenet.network.styles import load_style
+from stylenet.network.transform_net import NetSettings
+from stylenet.optimization.saving import StateFile
+from stylenet.training.checkpoints import CheckpointFiles
+from stylenet.training.module import StyleTraining
+readers = {
+    "style": load_style,
+    "init": lambda path: StyleTraining(sys.argv[1], network=NetSettings(width=4, residual_blocks=1), init=path),
+    "ckpt_path": CheckpointFiles().load_checkpoint,
+    "vgg_weights": lambda path: VGG(["relu1_1"], "vgg19", path),
+    "search": lambda path: StateFile(Path(path), "job").load(),
+}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for path in sys.argv[1:]:
+for word in sys.argv[2:]:
+    reader, _, path = word.partition("=")
     try:
-        load_style(path)
+        readers[reader](path)
     except InputError:
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+        print(word, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+def checkpoint_of_views(path: Path, **parts: Any) -> None:
+    """Write what a training goes on from, with other content for some of its parts."""
+    whole: dict[str, Any] = {"state_dict": {}, "loops": {}, "optimizer_states": [], "lr_schedulers": [], "callbacks": {}}
+    torch.save({**whole, **parts}, path)
+
+
+def claim(path: Path) -> None:
+    """Write the state of a search whose header claims more bytes than follow."""
+    header = {
+        "__metadata__": {"stylenet.search": json.dumps({"job": "job", "values": {}})},
+        "picture": {"dtype": "F32", "shape": [4 * 10**9], "data_offsets": [0, 16 * 10**9]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+
+
+VIEW = torch.zeros(1).expand(4 * 10**9)
+
+# What claims 16 GB, and which readers may get it.
+LIES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "deep.safetensors": (lambda path: write(path, with_network(residual_blocks=10**9)), ["style", "init"]),
+    "views.pth": (FILES["views of stride 0"][0], ["style", "init", "vgg_weights"]),
+    "lightning.ckpt": (lambda path: checkpoint(path, {"network.last.conv.bias": VIEW}, None), ["style", "init", "ckpt_path"]),
+    "weights.ckpt": (lambda path: checkpoint_of_views(path, state_dict={"network.a": VIEW}), ["ckpt_path"]),
+    "momentum.ckpt": (lambda path: checkpoint_of_views(path, optimizer_states=[{"state": {0: (VIEW,)}}]), ["ckpt_path"]),
+    "callbacks.ckpt": (lambda path: checkpoint_of_views(path, callbacks={"Stop": {"best": VIEW}}), ["ckpt_path"]),
+    "vgg.pth": (lambda path: torch.save({"features.0.weight": VIEW}, path), ["vgg_weights"]),
+    ".a.png.search": (claim, ["search"]),
+}
+
+
 def test_lies_cost_no_memory(tmp_path: Path) -> None:
-    """Megabytes that a process grows by while it refuses the largest claims."""
-    files = [write(tmp_path / "deep.safetensors", with_network(residual_blocks=10**9)), tmp_path / "views.pth"]
-    FILES["views of stride 0"][0](files[1])
-    command = [sys.executable, "-c", LOADING, *map(str, files)]
-    grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert len(grown) == len(files)
-    assert all(int(megabytes) < 100 for megabytes in grown)
+    """Megabytes that a process grows by while it refuses the largest claims, whichever reader they come to."""
+    for name, (make, _) in LIES.items():
+        make(tmp_path / name)
+    told = [f"{reader}={tmp_path / name}" for name, (_, readers) in LIES.items() for reader in readers]
+    command = [sys.executable, "-c", LOADING, PAINTING, *told]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    grown = dict(line.rsplit(" ", 1) for line in lines)
+    assert list(grown) == told
+    assert {word: grown[word] for word in told if int(grown[word]) >= 100} == {}
 
 
 # --- a short fuzzer ---------------------------------------------------------------------------------------------------

@@ -12,17 +12,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from PIL import Image
 
 from stylenet.errors import InputError, speaking_options
 from stylenet.losses.settings import LossSettings
 from stylenet.training.averaging import AveragedWeights
-from stylenet.training.checkpoints import CheckpointFiles, check_unused, find_checkpoint, pick_run, read_checkpoint
+from stylenet.training.checkpoints import (
+    CheckpointFiles,
+    LastCheckpoint,
+    check_unused,
+    find_checkpoint,
+    pick_run,
+    read_checkpoint,
+)
+from stylenet.training.log import TrainingLog
 from stylenet.training.resuming import change_rate, compare_settings
+from stylenet.training.steps import FinishedSteps
 
 WHOLE: dict[str, Any] = {"state_dict": {}, "loops": {}, "optimizer_states": [], "lr_schedulers": []}
 
@@ -54,6 +65,40 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
         files.save_checkpoint(saved(2, 100_000), path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_full_disk_leaves_what_a_callback_would_delete(tmp_path: Path) -> None:
+    """Lightning's own callbacks delete the best checkpoint so far as soon as they have saved a better one."""
+    first, second, third = (tmp_path / f"epoch={number}.ckpt" for number in range(3))
+    files = CheckpointFiles()
+    files.save_checkpoint(saved(1), first)
+    with full_disk(100_000), pytest.warns(UserWarning, match="the training goes on"):
+        files.save_checkpoint(saved(2, 100_000), second)
+    files.remove_checkpoint(first)
+    assert read_checkpoint(first)["global_step"] == 1
+    files.save_checkpoint(saved(3), third)
+    files.remove_checkpoint(first)
+    assert [file.name for file in tmp_path.iterdir()] == [third.name]
+
+
+def test_a_save_that_was_interrupted_is_done_again(tmp_path: Path) -> None:
+    saves: list[str] = []
+
+    def save_checkpoint(path: str) -> None:
+        saves.append(path)
+        if len(saves) == 1:
+            raise KeyboardInterrupt
+
+    steps = FinishedSteps()
+    steps.whole = True
+    options = {"global_step": 3, "world_size": 1, "training": True, "fast_dev_run": 0, "save_checkpoint": save_checkpoint}
+    trainer: Any = SimpleNamespace(**options)
+    callback, module = LastCheckpoint(str(tmp_path), 3, steps), LightningModule()
+    with pytest.raises(KeyboardInterrupt):
+        callback.on_train_batch_end(trainer, module)
+    callback.on_exception(trainer, module, KeyboardInterrupt())
+    callback.on_train_end(trainer, module)  # there is nothing new
+    assert saves == [str(tmp_path / "last.ckpt")] * 2
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -98,6 +143,11 @@ def broken(part: str) -> bytes:
     return torched({**saved(1), part: found[part]})
 
 
+def lying(part: str) -> bytes:
+    """A checkpoint of a few bytes that claims gigabytes in one of its parts."""
+    return torched({**saved(1), part: {"network.a": torch.zeros(1).expand(10**9)}})
+
+
 FOREIGN = {
     "empty": (b"", "is empty"),
     "cut": (torched(saved(1))[:900], "is no checkpoint of a training, or is damaged"),
@@ -109,6 +159,12 @@ FOREIGN = {
     "of others": (torched({"model_state_dict": {}, "epoch": 3}), "holds no training to go on with: it lacks loops, "),
     "a broken weight": (broken("state_dict"), r"numbers that are not finite \(state_dict/network.a\)"),
     "a broken momentum": (broken("optimizer_states"), r"numbers that are not finite \(optimizer_states/0/state/0/momentum\)"),
+    "a view": (lying("state_dict"), "damaged: state_dict/network.a claims 4,000,000,000 bytes, and the file holds 4"),
+    "a view of a callback": (lying("callbacks"), "damaged: callbacks/network.a claims 4,000,000,000 bytes"),
+    "a view in a tuple": (
+        torched({**saved(1), "optimizer_states": ({"state": (torch.zeros(1).expand(10**9),)},)}),
+        "damaged: optimizer_states/0/state/0 claims 4,000,000,000 bytes",
+    ),
     "a tensor": (torched(torch.zeros(3)), "holds no training to go on with"),
 }
 
@@ -153,7 +209,44 @@ def test_a_training_without_a_name_has_its_own_folder(tmp_path: Path) -> None:
         assert pick_run(base, resumed=True) == tmp_path / name
 
 
-BEFORE = {"model.optimizer": "muon", "model.learning_rate": 0.002, "data.photos": "9 photos", "averaged": True, "ema": 0.9}
+def log(run: Path, content: bytes) -> None:
+    (run / "log").mkdir(parents=True)
+    (run / "log" / "events.out.tfevents.1.host").write_bytes(content)
+
+
+def test_a_log_alone_is_a_training_too(tmp_path: Path) -> None:
+    """One that was killed before its first checkpoint; not one that was refused before its first step."""
+    log(tmp_path / "a", b"..brain.Event:2..")
+    check_unused(tmp_path / "a")
+    log(tmp_path / "a-2", b"..brain.Event:2..\n\x0ftrain/objective..")
+    with pytest.raises(InputError, match=r"a-2 holds the log of a training that left no checkpoint: delete .*a-2/log, or name"):
+        check_unused(tmp_path / "a-2")
+    log(tmp_path / "b", b"train/objective")
+    assert pick_run(tmp_path / "b", resumed=False) == tmp_path / "b-2"
+    assert pick_run(tmp_path / "b", resumed=True) == tmp_path / "b"
+    (tmp_path / "b" / "checkpoints").mkdir()
+    (tmp_path / "b" / "checkpoints" / "last.ckpt").write_bytes(b"")
+    log(tmp_path / "b-2", b"train/objective")
+    assert pick_run(tmp_path / "b", resumed=True) == tmp_path / "b"  # which has something to go on from
+    assert pick_run(tmp_path / "b", resumed=False) == tmp_path / "b-3"
+
+
+def test_the_log_of_a_training_is_known(tmp_path: Path) -> None:
+    """As TensorBoard writes it."""
+    logger = TrainingLog(tmp_path, name=None, version="log")
+    logger.log_hyperparams({"data": "train"})
+    logger.save()
+    check_unused(tmp_path)
+    logger.log_metrics({"train/objective": 1.0}, 10)
+    logger.finalize("success")
+    with pytest.raises(InputError, match="holds the log of a training"):
+        check_unused(tmp_path)
+
+
+BEFORE = {
+    **{"model.optimizer": "muon", "model.learning_rate": 0.002, "data.photos": "9 photos", "data.sizes": "ab"},
+    **{"averaged": True, "ema": 0.9},
+}
 
 
 def test_what_a_training_may_change(capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,6 +274,7 @@ def test_a_loss_of_before_is_the_same(capsys: pytest.CaptureFixture[str]) -> Non
     [
         ({"model.optimizer": "adam"}, "of a training with model.optimizer muon, not adam"),
         ({"data.photos": "8 photos"}, r"on other photos \(9 photos; now 8 photos\)"),
+        ({"data.sizes": "cd"}, r"on other photos of the same names, as their sizes in bytes tell"),
         ({"averaged": False}, r"had an average of weights \(--ema\)"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import multiprocessing
@@ -765,6 +766,28 @@ def test_ctrl_c_while_processes_begin(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.undo()
     assert len(list(module(folder, workers=2).train_dataloader())) > 0
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="who sent a signal is not told")
+def test_what_a_group_is_sent_ends_no_reader(folder: Path) -> None:
+    """Terminals, schedulers and service managers send signals to all processes of a training. Its own word still ends those
+    that read photos, as where one hangs, and none is left behind."""
+    before = set(multiprocessing.active_children())
+    loader = module(folder, workers=2, batch_size=1).train_dataloader()
+    batches = iter(loader)
+    next(batches)
+    readers = [process for process in multiprocessing.active_children() if process not in before]
+    for name in ("INT", "TERM", "HUP"):
+        subprocess.run(["kill", "-s", name, *(str(process.pid) for process in readers)], check=True)
+    assert len(list(batches)) == len(loader) - 1
+    assert [process.is_alive() for process in readers] == [True, True]
+    readers[0].terminate()
+    readers[0].join(10)
+    assert readers[0].exitcode == 0
+    del batches, loader
+    gc.collect()
+    readers[1].join(10)
+    assert readers[1].exitcode == 0
 
 
 def kill_readers(folder: Path) -> None:

@@ -22,7 +22,7 @@ from stylenet.errors import InputError
 from stylenet.images import decoding
 from stylenet.storage import reading
 from stylenet.training import photos as photos_module
-from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo, survey_photos
+from stylenet.training.photos import Photo, Unreadable, find_photos, fingerprint, open_photo, sizes_of, survey_photos
 
 
 def encoded(array: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
@@ -513,3 +513,17 @@ def test_what_cannot_be_read_in_a_folder_is_counted(tmp_path: Path, monkeypatch:
     found, left_out = survey_photos(folder)
     assert names(found, tmp_path) == ["photos/a.png"]
     assert left_out == {"folder that may not be entered": 1, "link to a folder": 1, "link that leads nowhere": 2}
+
+
+def test_sizes_are_those_of_files_and_of_members(tmp_path: Path) -> None:
+    """Photos of the same names and other content differ; the same ones in an archive do not. A store is not asked."""
+    other = encoded(noise(7, 9, 1))
+    for folder, content in (("a", PNG), ("b", other)):
+        put(tmp_path / folder / "1.png", content)
+    archive = zipped(tmp_path / "c.zip", {"1.png": PNG})
+    ours, theirs, packed = (find_photos(tmp_path / name) for name in ("a", "b", "c.zip"))
+    assert fingerprint(ours) == fingerprint(theirs) == fingerprint(packed)
+    assert sizes_of(ours) == sizes_of(packed) != sizes_of(theirs)
+    assert sizes_of([*ours, Photo("s3://bucket/1.png")]) is None
+    assert sizes_of([Photo(str(tmp_path / "gone.png"))]) is None
+    assert sizes_of([Photo(str(archive), "gone.png")]) is None

@@ -24,8 +24,8 @@ SMALL = [
     *("--trainer.val_check_interval", "7", "--checkpoint_every", "3", "--name", "a"),
 ]
 
-# How a stopped training ends. SIGTERM has its own meaning again when nothing is left but to measure the result.
-CODES = {"SIGINT": [130], "SIGTERM": [130, -15], "SIGKILL": [-9]}
+# How a stopped training ends. SIGTERM and SIGHUP have their own meaning again when nothing is left but to measure the result.
+CODES = {"SIGINT": [130], "SIGTERM": [130, -15], "SIGHUP": [130, -1], "SIGKILL": [-9]}
 
 # An epoch has ten steps: of 22 photos 2 are held out, and a batch has two.
 LENGTHS = {
@@ -85,7 +85,7 @@ def stopped(base: list[str], whole: Path, place: Path, kind: str, stops: int, se
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "length", "workers"),
-    [("SIGINT", "steps", 2), ("SIGINT", "epochs", 0), ("SIGTERM", "epochs", 2), ("SIGKILL", "looks", 0)],
+    [("SIGINT", "steps", 2), ("SIGHUP", "epochs", 0), ("SIGTERM", "epochs", 2), ("SIGKILL", "looks", 0)],
 )
 def test_stopped_now_and_then(
     folder: Path, whole: dict[str, Path], tmp_path: Path, kind: str, length: str, workers: int
@@ -97,7 +97,7 @@ def test_stopped_now_and_then(
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("length", list(LENGTHS))
-@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
 def test_stopped_often(folder: Path, whole: dict[str, Path], tmp_path: Path, kind: str, length: str, workers: int) -> None:
     """Ten stops for each of eight ways to train: 80 of each kind. It takes a quarter of an hour."""
     moments = stopped(words(folder, length, workers), whole[length], tmp_path, kind, stops=10, seed=1)
@@ -107,7 +107,7 @@ def test_stopped_often(folder: Path, whole: dict[str, Path], tmp_path: Path, kin
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
 def test_an_end_that_is_given_later(folder: Path, tmp_path: Path, kind: str, workers: int) -> None:
     """A training that has no end but its stops, then one by steps: that of so many steps at once. Two chains of three stops."""
     generator, moments = random.Random(kind), collections.Counter[str]()
