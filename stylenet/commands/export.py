@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+from stylenet import storage
 from stylenet.commands.parsing import VerbParser, keywords, parse, verb_parser
 from stylenet.commands.telling import tell_result
 from stylenet.errors import InputError
@@ -42,5 +44,7 @@ def run(words: list[str]) -> int:
     output = output or f"{Path(style or 'blend').stem}.onnx"
     for difference in export_style(styles or style, output, **keywords(config)):
         tell_result(difference)
-    tell_result(f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, precision {config.precision}")
+    with storage.open_read(output) as written:
+        size = written.seek(0, io.SEEK_END)
+    tell_result(f"{output}: {size / 1e6:.1f} MB, precision {config.precision}")
     return 0

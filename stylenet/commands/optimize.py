@@ -107,7 +107,7 @@ def _plan(photos: list[str], output: str | None) -> list[Job]:
 def _optimize_several(jobs: list[Job], styles: list[str], options: dict[str, Any]) -> int:
     if options["log"] is not None:
         raise InputError("the log is that of one search: leave --log out for several photos")
-    series = optimize_series([(job.source, Path(job.outputs[0])) for job in jobs], styles, report=_summarise, **options)
+    series = optimize_series([(job.source, job.outputs[0]) for job in jobs], styles, report=_summarise, **options)
     told = [f"{series.done} of {len(jobs)} pictures in {clock(series.seconds)}"]
     told += [f"{series.skipped} were finished already"] if series.skipped else []
     tell(", ".join(told))

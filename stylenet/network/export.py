@@ -18,13 +18,13 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from stylenet.errors import InputError, RunError
-from stylenet.files import check_writable, write_atomic
+from stylenet.formats import ending
 from stylenet.modes import guest
 from stylenet.network.look_blends import check_one_body, mix_looks
 from stylenet.network.onnx_graph import INPUT, OUTPUT, SHARES, network_model
 from stylenet.network.styles import Style, as_style
 from stylenet.network.transform_net import ConvLayer, TransformNet
-from stylenet.storage import check_apart
+from stylenet.storage import check_apart, check_writable, write
 
 Format = Literal["onnx"]
 ExportPrecision = Literal["32", "16"]
@@ -86,7 +86,7 @@ def export_style(
     Args:
         style: the name of a shipped one, a file, or one that is loaded. Several that are looks on one body make one file, which
             takes their ``shares`` ``[K]`` beside the photo: 1 and zeros for one of them, anything between for a blend.
-        path: file to write, ending in ``.onnx``. It appears after the check and not before.
+        path: file to write, on this machine or in a store, ending in ``.onnx``. It appears after the check and not before.
         precision: ``32``, or ``16``: half the size, with weights and convolutions in float16. Input and output are float32
             either way, so that one program runs both. So are the normalisations: the sum of a channel's squares would overflow.
 
@@ -101,14 +101,13 @@ def export_style(
     _check_packages()
     if not isinstance(path, str | Path):
         raise InputError(f"the path to write is of type {type(path).__name__}: give a text or a Path")
-    target = Path(path)
-    if target.suffix.lower() != ".onnx":
-        raise InputError(f"cannot write {target}: its ending must be .onnx")
+    if ending(path) != ".onnx":
+        raise InputError(f"cannot write {path}: its ending must be .onnx")
     if precision not in BOUNDS:
         raise InputError(f"precision is {precision!r}: use {' or '.join(BOUNDS)}")
-    check_writable(target)
+    check_writable(path)
     several = [style] if isinstance(style, Style | str | Path) or not isinstance(style, Sequence) else list(style)
-    check_apart(target, several)
+    check_apart(path, several)
     if not several:
         raise InputError("no style to export was given")
     loaded = [as_style(one) for one in several]
@@ -119,8 +118,8 @@ def export_style(
     about = json.dumps(cards[0] if len(cards) == 1 else cards)
     content = network_model(nets, about, float16=precision == "16").SerializeToString()
     differences = _compare(nets, content, precision)
-    _check_agreement(differences, precision, target)
-    write_atomic(target, content)
+    _check_agreement(differences, precision, path)
+    write(path, content)
     return differences
 
 
@@ -213,7 +212,7 @@ def _narrow(values: Tensor) -> Tensor:
     return (values * _RESERVE).half().float() / _RESERVE
 
 
-def _check_agreement(differences: list[Difference], precision: ExportPrecision, path: Path) -> None:
+def _check_agreement(differences: list[Difference], precision: ExportPrecision, path: str | Path) -> None:
     bounds = BOUNDS[precision]
     for difference in differences:
         if difference.maximum <= bounds.maximum and difference.mean <= bounds.mean:

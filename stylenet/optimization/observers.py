@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stylenet import storage
 from stylenet.devices import versions
 from stylenet.durations import clock
-from stylenet.errors import RunError
+from stylenet.errors import InputError, RunError
 from stylenet.files import write_atomic
 from stylenet.images.picture import write_image
 from stylenet.optimization.engine import Iterate, Observer, Result
@@ -47,12 +48,12 @@ class Extra:
 
     @contextlib.contextmanager
     def tried(self) -> Iterator[None]:
-        """Tell a disk that is full, or a place that has gone, where it is met inside of the ``with``."""
+        """Tell a disk that is full, a place that has gone, or a store that refuses, where it is met inside of the ``with``."""
         try:
             yield
-        except (OSError, RunError) as error:
+        except (OSError, InputError, RunError) as error:
             self.lost = True
-            reason = str(error) if isinstance(error, RunError) else error.strerror or str(error)
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             _logger.warning("%s is given up, and the search goes on without: %s", self.what, reason)
 
     def observing(self, observer: Observer) -> Observer:
@@ -97,26 +98,26 @@ class SearchLine(ProgressLine):
         self.show(line, iterate.seconds / max(iterate.seconds + iterate.remaining, 1e-9))
 
 
-def snapshots_of(output: Path) -> list[Path]:
-    """Return the files beside an output whose place pictures on the way to it may take."""
-    if not output.parent.is_dir():
+def snapshots_of(output: str | Path) -> list[Path]:
+    """Return the files beside an output whose place pictures on the way to it may take; none are looked for in a store."""
+    target = Path(output)
+    if is_address(output) or not target.parent.is_dir():
         return []
-    name = re.compile(rf"{re.escape(output.stem)}_\d{{5,}}{re.escape(output.suffix)}")
-    return [path for path in output.parent.iterdir() if name.fullmatch(path.name)]
+    name = re.compile(rf"{re.escape(target.stem)}_\d{{5,}}{re.escape(target.suffix)}")
+    return [path for path in target.parent.iterdir() if name.fullmatch(path.name)]
 
 
 class Snapshots:
     """Writes the picture so far, every so many steps, beside the output: ``photo_00010.png``, ``photo_00020.png``, ..."""
 
-    def __init__(self, output: Path, every: int, **write: Any) -> None:
+    def __init__(self, output: str | Path, every: int, **write: Any) -> None:
         self.output, self.every, self.write = output, every, write
         self.count = 0
 
     def __call__(self, iterate: Iterate) -> None:
         self.count += 1
         if self.count % self.every == 0:
-            name = f"{self.output.stem}_{self.count:05d}{self.output.suffix}"
-            write_image(iterate.picture(), self.output.with_name(name), **self.write)
+            write_image(iterate.picture(), storage.marked(self.output, f"_{self.count:05d}"), **self.write)
 
 
 # What a log folder has beside the files of TensorBoard.

@@ -36,7 +36,7 @@ from stylenet.optimization.observers import LOG_FILES, Extra, RunLog, Snapshots,
 from stylenet.optimization.saving import state_path
 from stylenet.optimization.settings import SEARCH_LOSS, OptimizeSettings
 from stylenet.optimization.writing import panel_path, write_panel, write_result
-from stylenet.storage import check_apart
+from stylenet.storage import check_apart, is_address
 
 # Starts that need no file: these words win over files and styles of the same name.
 _KEYWORDS = ("content", "uniform", "normal", "style")
@@ -108,7 +108,7 @@ def optimize(
         painting: the same; or a list of several.
         loss: what is minimised; :data:`~stylenet.optimization.settings.SEARCH_LOSS` by default.
         settings: how it is searched for.
-        output: file to write; its ending picks the format. None writes nothing.
+        output: file to write, on this machine or in a store; its ending picks the format. None writes nothing.
         size: of the result, such as 512 (longest side) or ``full``; instead of the settings' own, which is 512.
         steps: at each scale, or a list from coarse to fine; instead of the settings' own.
         budget: ``60s``, ``5m``: ends in time; instead of the settings' own.
@@ -129,7 +129,7 @@ def optimize(
         allow_huge: accept pictures of more than 89 million pixels.
         vgg: a loss network to use instead of the one that ``loss`` names, so that many calls load it once.
         resume: go on with the search for this output that was killed, to the step. Its state is kept in a hidden file beside
-            the output, from its first minute until it ends.
+            the output, from its first minute until it ends; in a store there is none.
         started: ``time.monotonic()`` from which a budget counts; now by default.
 
     Returns:
@@ -147,7 +147,9 @@ def optimize(
     settings = replace(settings or OptimizeSettings(), **{name: value for name, value in changes.items() if value is not None})
     loss = loss or SEARCH_LOSS
     loss = loss if style_weight is None else replace(loss, style_weight=style_weight)
-    target = None if output is None else Path(output)
+    target = output if output is None or is_address(output) else Path(output)
+    if resume and target is not None and is_address(target):
+        raise InputError(f"{target} lies in a store, where no state of a search is kept: leave {argument('resume')} out")
     several = cast(Sequence[PictureLike], painting if isinstance(painting, list | tuple) else [painting])
     read = [photo, *several, init, settings.init, loss.vgg_weights]
     _check(target, read, quality, bits, save_every, panel)
@@ -199,7 +201,7 @@ def optimize(
             observe=together(observers),
             started=started,
             vgg=vgg,
-            state=None if target is None else state_path(target),
+            state=state_path(target) if isinstance(target, Path) else None,
             resume=resume,
         )
     except Interrupted as error:
@@ -207,7 +209,7 @@ def optimize(
     return finished(found)
 
 
-def _check(target: Path | None, sources: Sequence[object], quality: int, bits: int, save_every: int, panel: bool) -> None:
+def _check(target: str | Path | None, sources: Sequence[object], quality: int, bits: int, save_every: int, panel: bool) -> None:
     """Fail for options that cannot be met, before work begins."""
     if target is not None:
         check_output(target, bits, sources)

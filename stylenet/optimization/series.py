@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stylenet import storage
 from stylenet.errors import UNREADABLE, Interrupted, why_unreadable
 from stylenet.losses.settings import LossSettings
 from stylenet.optimization.observers import SearchLine
@@ -36,11 +37,11 @@ class Series:
 
 
 def optimize_series(
-    jobs: Sequence[tuple[str, Path]],
+    jobs: Sequence[tuple[str, str]],
     styles: Sequence[str],
     loss: LossSettings,
     settings: OptimizeSettings,
-    report: Callable[[Path, OptimizeResult], None],
+    report: Callable[[str, OptimizeResult], None],
     resume: bool = False,
     **options: Any,
 ) -> Series:
@@ -54,17 +55,19 @@ def optimize_series(
         loss: what is minimised.
         settings: how it is searched for.
         report: is told of every picture that was written.
-        resume: pass over pictures that are finished, and go on with the search that was killed.
+        resume: pass over pictures that are finished, and go on with the search that was killed; in a store, where no state of
+            it is kept, begin that one anew.
         options: of :func:`~stylenet.optimization.rendering.optimize`.
     """
     began, series, line = time.monotonic(), Series(), SearchLine()
     for number, (source, output) in enumerate(jobs, 1):
-        if resume and output.is_file() and not state_path(output).exists():
+        if resume and _is_finished(output):
             series.skipped += 1
             continue
         line.prefix = f"{number}/{len(jobs)} {Path(source).name}  "
+        goes_on = resume and not storage.is_address(output)
         try:
-            result = optimize(source, styles, loss, settings, output=output, resume=resume, observe=line, **options)
+            result = optimize(source, styles, loss, settings, output=output, resume=goes_on, observe=line, **options)
         except Interrupted as interrupted:
             result = interrupted.result
         except UNREADABLE as error:
@@ -81,3 +84,10 @@ def optimize_series(
     line.close()
     series.seconds = time.monotonic() - began
     return series
+
+
+def _is_finished(output: str) -> bool:
+    """Return whether a picture is there, and no search for it was stopped."""
+    if storage.is_address(output):
+        return storage.exists(output)
+    return Path(output).is_file() and not state_path(Path(output)).exists()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stylenet.storage.listing import walk as walk
     from stylenet.storage.places import is_address as is_address
     from stylenet.storage.places import join as join
+    from stylenet.storage.places import marked as marked
     from stylenet.storage.places import name_of as name_of
     from stylenet.storage.places import parent_of as parent_of
     from stylenet.storage.reading import exists as exists
@@ -43,6 +44,7 @@ __all__ = [
     "is_folder",
     "join",
     "list_names",
+    "marked",
     "member_size",
     "members",
     "name_of",
@@ -60,7 +62,7 @@ __getattr__ = exporter(
     {
         "archives": ["is_archive", "member_size", "members", "open_member"],
         "listing": ["list_names", "walk"],
-        "places": ["is_address", "join", "name_of", "parent_of"],
+        "places": ["is_address", "join", "marked", "name_of", "parent_of"],
         "reading": ["exists", "fetched", "is_folder", "open_read", "read"],
         "writing": ["check_apart", "check_writable", "copy", "delete", "replacing", "write"],
     },

@@ -50,6 +50,12 @@ def name_of(place: Place) -> str:
     return PurePosixPath(_path(place)).name if is_address(place) else Path(place).name
 
 
+def marked(place: Place, mark: str) -> str:
+    """Return a place beside another one, whose name has a mark before its ending: ``out/cat_00010.png``."""
+    name = PurePosixPath(name_of(place))
+    return join(parent_of(place), f"{name.stem}{mark}{name.suffix}")
+
+
 def parent_of(place: Place) -> str:
     """Return the place above another one; that of a bucket or host is the same."""
     if not is_address(place):
