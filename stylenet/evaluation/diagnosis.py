@@ -27,6 +27,11 @@ _EXTRAS = {
     "export": ("onnx", "onnxruntime"),
     "heif": ("pillow_heif",),
     "web": ("gradio",),
+    "s3": ("s3fs",),
+    "gcs": ("gcsfs",),
+    "azure": ("adlfs",),
+    "hf": ("huggingface_hub",),
+    "ray": ("ray",),
 }
 
 # Memory that a photo of a megapixel and the libraries take.

@@ -101,7 +101,7 @@ class SearchLine(ProgressLine):
 def snapshots_of(output: str | Path) -> list[Path]:
     """Return the files beside an output whose place pictures on the way to it may take; none are looked for in a store."""
     target = Path(output)
-    if is_address(output) or not target.parent.is_dir():
+    if storage.is_address(output) or not target.parent.is_dir():
         return []
     name = re.compile(rf"{re.escape(target.stem)}_\d{{5,}}{re.escape(target.suffix)}")
     return [path for path in target.parent.iterdir() if name.fullmatch(path.name)]

@@ -24,6 +24,9 @@ DRIVERS = {
     "memory": "",
 }
 
+# The extra of stylenet that brings a driver.
+EXTRAS = {"s3fs": "s3", "gcsfs": "gcs", "adlfs": "azure", "huggingface_hub": "hf"}
+
 # Web servers, whose files are read in other ways: see :mod:`stylenet.storage.downloading`.
 _WEB = ("http", "https")
 
@@ -86,7 +89,8 @@ def file_system(address: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         if isinstance(error, ImportError):
             package = DRIVERS[scheme]
-            raise InputError(f"{scheme}:// needs the package {package}: pip install {package}") from error
+            wanted = f"'stylenet[{EXTRAS[package]}]'" if package in EXTRAS else package
+            raise InputError(f"{scheme}:// needs the package {package}: pip install {wanted}") from error
         raise InputError(f"{address} is no address that can be used ({error})") from error
     if scheme in ("s3", "s3a"):
         system.retries = 1  # its client tries again

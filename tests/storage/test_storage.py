@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 import threading
+import tomllib
 import zipfile
 from pathlib import Path
 
 import fsspec
 import pytest
 import torch
+from documents_kit import ROOT
 from store_kit import Store
 
 from stylenet import storage
@@ -35,6 +37,26 @@ from stylenet.storage.ranges import RangedFile
 )
 def test_parts_of_names(place: str, name: str, parent: str, child: str) -> None:
     assert (storage.name_of(place), storage.parent_of(place), storage.join(place, "x")) == (name, parent, child)
+
+
+@pytest.mark.parametrize(
+    ("place", "beside"),
+    [
+        ("s3://b/a/1.tar.jpg", "s3://b/a/1.tar_2.jpg"),
+        ("s3://b/1", "s3://b/1_2"),
+        ("a/1.jpg", "a/1_2.jpg"),
+        (Path("1.jpg"), "1_2.jpg"),
+    ],
+)
+def test_a_mark_in_a_name(place: str | Path, beside: str) -> None:
+    assert storage.marked(place, "_2") == beside
+
+
+def test_each_driver_has_an_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(stores.DRIVERS.values()) - {"", "aiohttp"} == stores.EXTRAS.keys()
+    for package, extra in stores.EXTRAS.items():
+        assert [wanted.partition(">=")[0] for wanted in extras[extra]] == [package]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +283,7 @@ def test_a_store_that_has_gone(kind: str, bucket: str, store: Store, monkeypatch
         ("s3://{bucket}/gone.jpg", "s3://.*/gone.jpg does not exist"),
         ("s3://nobucket-of-this-name/a.jpg", "there is no such bucket"),
         ("ftp://h/a.jpg", r"only http and https addresses, those of stores \(s3://,"),
-        ("gs://b/a.jpg", "gs:// needs the package gcsfs: pip install gcsfs"),
+        ("gs://b/a.jpg", r"gs:// needs the package gcsfs: pip install 'stylenet\[gcs\]'"),
         ("file:///etc/hostname", "only http and https addresses"),
         ("zip://a.jpg::s3://{bucket}/gone.zip", "gone.zip does not exist"),
     ],
