@@ -166,7 +166,7 @@ def stylize(
         size: size rule of the picture before styling: ``full``, ``1024``, ``short:400``, ...
         finish: strength, colours, mask, scale.
         device: ``auto``, ``cpu``, ``cuda``, ...
-        precision: ``auto``, ``32`` or ``bf16``.
+        precision: ``auto`` (bf16 or fp16 where the device gains from it), ``32``, ``bf16`` or ``fp16``.
         tile: rows of the picture at a time, ``0`` for all, ``auto`` for what memory allows.
         allow_huge: accept more than 89 million pixels.
         quality: quality of JPEG, WebP and AVIF.

@@ -56,8 +56,7 @@ class VideoResult:
         scenes: number of scenes that were told apart.
         notes: what a person should know: what was left out or changed.
         stopped: ``done``; ``damaged``, if not all of the video could be read; ``observer``, by what watched; or
-            ``interrupted``, by Ctrl-C. What was finished
-            is in the output whichever it is.
+            ``interrupted``, by Ctrl-C. What was finished is in the output whichever it is.
         message: why it is not ``done``, in one line.
     """
 

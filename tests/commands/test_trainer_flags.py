@@ -142,7 +142,7 @@ REFUSED = [
 # Tried elsewhere, and why not here.
 ELSEWHERE = {
     "fast_dev_run": "test_a_dry_run_writes_nothing",
-    "num_nodes": "needs a second machine",
+    "num_nodes": "tests/training/test_nodes.py starts the processes of two nodes",
 }
 
 
