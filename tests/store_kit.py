@@ -36,12 +36,14 @@ class Store:
         kinds: how they fail: ``busy`` (refused with 503), ``cut`` (no answer), ``half`` (an answer that breaks off).
         stalls: how many of the next requests are never answered.
         requests: methods of all requests so far, counted.
+        granted: method and path of all requests so far that the server has carried out, counted.
     """
 
     def __init__(self) -> None:
         self.port = free_port()
         self.share, self.stalls, self.kinds = 0.0, 0, ["busy", "cut", "half"]
-        self.requests, self.faults = Counter[str](), Counter[str]()
+        self.requests, self.faults, self.granted = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+        self.counting = threading.Lock()
         self.random = random.Random(0)
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -72,8 +74,17 @@ class Store:
     def healthy(self) -> None:
         """Let the way be without faults, and the counts begin anew."""
         self.share, self.stalls, self.kinds = 0.0, 0, ["busy", "cut", "half"]
-        self.requests.clear()
-        self.faults.clear()
+        for counts in (self.requests, self.faults, self.granted):
+            counts.clear()
+
+    def repeated(self, method: str, folder: str) -> int:
+        """Return how many requests for photos below a folder came after another one for the same photo."""
+        root = f"/{folder.removeprefix('s3://')}/"
+        with self.counting:
+            found = [path for kind, path in self.granted if kind == method]
+            counts = [self.granted[method, path] for path in found if path.startswith(root) and path.endswith(".png")]
+        assert counts
+        return sum(counts) - len(counts)
 
     def stop(self) -> None:
         """End both."""
@@ -114,6 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
         upstream.request(self.command, self.path, body, headers)
         answer = upstream.getresponse()
         content = answer.read()
+        if answer.status < 300:
+            with store.counting:
+                store.granted[self.command, self.path.partition("?")[0]] += 1
         self._answer(answer.status, dict(answer.getheaders()), content, half=fault == "half")
         upstream.close()
 

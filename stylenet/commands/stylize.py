@@ -60,14 +60,15 @@ def run(words: list[str]) -> int:
         summary = stylize_files(styles=styles, **options, observe_share=PictureLine(), observe_picture=BatchLine())
     except Interrupted as interrupted:
         summary = interrupted.result
-    return _tell(summary, config.output)
+    return _tell(summary, config.output, config.resume)
 
 
-def _tell(summary: Summary, output: str) -> int:
+def _tell(summary: Summary, output: str, resumed: bool) -> int:
     if summary.jobs == 1 and summary.failures:
         raise (RunError if summary.broke else InputError)(summary.failures[0][1])
     told = [f"{output}: {summary.done} of {summary.jobs} styled in {clock(summary.seconds)}"]
-    told += [f"{summary.skipped} were there already (--overwrite styles them again)"] if summary.skipped else []
+    again = "--overwrite without --resume" if resumed else "--overwrite"
+    told += [f"{summary.skipped} were there already ({again} styles them again)"] if summary.skipped else []
     for note in summary.notes:
         tell(note)
     tell(", ".join(told))

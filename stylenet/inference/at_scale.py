@@ -38,7 +38,7 @@ class Scale:
         shard: ``3/100`` for the third of a hundred shares of the photos: one for each task of a Slurm array or a Kubernetes
             job, each with the same command but for this number.
         resume: go on where a run with the same photos, output and shard was stopped, by the notes that it kept beside the
-            results.
+            results. What is finished by the notes is not styled again, whether or not results are to be overwritten.
     """
 
     engine: Engine = "auto"
@@ -68,7 +68,15 @@ class Scale:
     @property
     def wanted(self) -> bool:
         """Return whether this is more than a folder on one device."""
-        return self.by_ray or self.resume or self.shard is not None
+        return bool(self.asked)
+
+    @property
+    def asked(self) -> str:
+        """Return the arguments that ask for more than a folder on one device, for a message; empty if none does."""
+        several = None if self.devices in ("auto", 1) else self.devices
+        given: dict[str, object] = {"engine": "ray" if self.engine == "ray" else None, "devices": several}
+        given |= {"address": self.address, "shard": self.shard, "resume": self.resume or None}
+        return " and ".join(argument(name, value) for name, value in given.items() if value is not None)
 
 
 def jobs_at_scale(
@@ -85,7 +93,7 @@ def jobs_at_scale(
         InputError: for streams, or a place that cannot be written.
     """
     if STREAM in (*inputs, output):
-        raise InputError(f"stdin and stdout need {argument('devices', 1)}, and neither shards nor notes to resume from")
+        raise InputError(f"stdin and stdout are for one photo, which one device styles: leave out {scale.asked}")
     jobs = stream_jobs(inputs, output, styles, scale.share, left_out)
     first = next(jobs, None)
     if first is None:  # a small set may have no photo for a shard

@@ -20,25 +20,24 @@ from typing import Any
 
 import torch
 
-from stylenet.devices import Precision, processor_cores
-from stylenet.errors import InputError, Interrupted, RunError, argument
-from stylenet.images.masks import load_mask
+from stylenet.devices import processor_cores
+from stylenet.errors import InputError, Interrupted, RunError, argument, one_line
 from stylenet.images.picture import Picture
 from stylenet.inference.at_scale import Observe, Scale, add
 from stylenet.inference.batch import style_jobs
 from stylenet.inference.blocks import Block, cut
-from stylenet.inference.file_rules import Files
-from stylenet.inference.finish import Finish
 from stylenet.inference.folders import Job
+from stylenet.inference.lanes import count_lanes
 from stylenet.inference.manifest import Manifest
+from stylenet.inference.recipe import Recipe
 from stylenet.inference.stylizer import Stylizer
 from stylenet.inference.summary import Summary
-from stylenet.network.styles import Style, as_style
-from stylenet.network.tiling import Tile
 
-# Photos of a task, tasks that a worker has in hand at once (one is styled while the other reads or writes), and tasks that are
-# handed out for each worker.
-_TASK, _AT_ONCE, _HANDED_OUT = 8, 2, 3
+# Photos of a task at least, for each core of a worker that has several, and on a GPU, where so many of one size are a group.
+_TASK, _TASK_A_CORE, _TASK_ON_GPU = 8, 4, 16
+
+# Tasks that a worker has in hand at once (one is styled while the other reads or writes), and that are handed out for each.
+_AT_ONCE, _HANDED_OUT = 2, 3
 
 # How Ray is started, where a person says nothing else: nothing is sent to anybody, and what goes wrong is told by exceptions.
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
@@ -50,31 +49,11 @@ _PATIENCE = 10.0
 _TRIES = 5
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """The parts that a worker makes its stylizers from; all of it can travel to another machine.
-
-    Attributes:
-        styles: loaded, on the processor.
-        finish: how they are laid on the picture.
-        outside: style for where the mask is black.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        precision: see :class:`~stylenet.inference.Stylizer`.
-        tile: see :class:`~stylenet.inference.Stylizer`.
-        files: how pictures are read and written.
-    """
-
-    styles: tuple[Style, ...]
-    finish: Finish
-    outside: Style | None
-    device: str
-    precision: Precision
-    tile: Tile
-    files: Files
-
-
 class Worker:
     """A process that holds the styles.
+
+    A worker with several cores styles photos beside each other, one on each core, and so takes one task after the other: two
+    would share the cores. Other workers read and write one task while they style another.
 
     Args:
         recipe: what to make them from.
@@ -84,13 +63,15 @@ class Worker:
     def __init__(self, recipe: Recipe, threads: int) -> None:
         torch.set_num_threads(threads)
         self.files = recipe.files
-        turn = threading.Lock()
-        options = (recipe.outside, recipe.device, recipe.precision, recipe.tile)
-        self.stylizers = [_InTurn(Stylizer(style, recipe.finish, *options), turn) for style in recipe.styles]
+        turn, stylizers = threading.Lock(), recipe.stylizers()
+        beside = count_lanes(stylizers) > 1
+        self.stylizers: Sequence[Any] = stylizers if beside else [_InTurn(stylizer, turn) for stylizer in stylizers]
+        self.turn: contextlib.AbstractContextManager[object] = turn if beside else contextlib.nullcontext()
 
     def style(self, jobs: Sequence[Job]) -> Summary:
         """Style some pictures and write the results."""
-        return style_jobs(jobs, self.stylizers, self.files)  # type: ignore[arg-type]  # what it needs is to be called
+        with self.turn:
+            return style_jobs(jobs, self.stylizers, self.files)
 
 
 class _InTurn:
@@ -102,6 +83,14 @@ class _InTurn:
     def __call__(self, picture: Picture) -> Picture:
         with self.turn:
             return self.stylizer(picture)
+
+
+@dataclass(frozen=True)
+class _Crew:
+    """Workers, and how many photos each is handed at a time."""
+
+    workers: Sequence[Any]
+    photos: int = _TASK
 
 
 @dataclass
@@ -143,7 +132,7 @@ def style_by_ray(
     summary, started = Summary(), time.monotonic()
     with _started(scale) as ray, manifest:
         shared = ray.put(recipe)  # held until the end: a worker that is started anew needs it
-        run = _Run(ray, _workers(ray, shared, recipe.device, scale), manifest, summary)
+        run = _Run(ray, _crew(ray, shared, recipe.device, scale), manifest, summary)
         try:
             for _ in run.through(cut(jobs)):
                 summary.seconds = time.monotonic() - started
@@ -152,6 +141,10 @@ def style_by_ray(
         except KeyboardInterrupt as error:
             summary.message, summary.interrupted = "interrupted", True
             raise Interrupted(summary.message, summary) from error
+        except ray.exceptions.RayError as error:  # a cluster that is lost, or a fault of the program: no photo is to blame
+            reason = one_line(getattr(error, "cause", None) or error, 300)
+            advice = f"the same work with {argument('resume', True)} goes on"
+            summary.message, summary.broke = f"Ray gave up: {reason}; {advice}", True
         finally:
             summary.seconds = time.monotonic() - started
     return summary
@@ -160,9 +153,9 @@ def style_by_ray(
 class _Run:
     """Tasks under way."""
 
-    def __init__(self, ray: Any, workers: Sequence[Any], manifest: Manifest, summary: Summary) -> None:
-        self.ray, self.manifest, self.summary = ray, manifest, summary
-        self.free = deque(worker for _ in range(_HANDED_OUT) for worker in workers)
+    def __init__(self, ray: Any, crew: _Crew, manifest: Manifest, summary: Summary) -> None:
+        self.ray, self.manifest, self.summary, self.photos = ray, manifest, summary, crew.photos
+        self.free = deque(worker for _ in range(_HANDED_OUT) for worker in crew.workers)
         self.under_way: dict[Any, tuple[_Task, Any]] = {}
         self.again: deque[_Task] = deque()
         self.suspects: deque[_Task] = deque()
@@ -194,7 +187,7 @@ class _Run:
             left = self.manifest.left(block)
             add(self.summary, Summary(), len(block.jobs) - len(left))
             opened = _Open(block, len(left))
-            yield from (_Task(left[place : place + _TASK], opened) for place in range(0, len(left), _TASK))
+            yield from (_Task(left[place : place + self.photos], opened) for place in range(0, len(left), self.photos))
 
     def _settle(self, task: _Task, done: Any) -> None:
         """Take note of what came of a task.
@@ -204,7 +197,7 @@ class _Run:
         """
         try:
             part = self.ray.get(done)
-        except self.ray.exceptions.RayActorError as error:
+        except (self.ray.exceptions.RayActorError, self.ray.exceptions.OutOfMemoryError) as error:
             if getattr(error, "actor_init_failed", False):
                 raise RunError(f"no worker can be started: {error}") from error
             if len(task.jobs) > 1:
@@ -271,7 +264,7 @@ def _check_answers(address: str) -> None:
         raise InputError(f"nobody answers at {argument('address', address)}: {error.strerror or error}") from error
 
 
-def _workers(ray: Any, recipe: Any, device: str, scale: Scale) -> list[Any]:
+def _crew(ray: Any, recipe: Any, device: str, scale: Scale) -> _Crew:
     """Start the workers, which Ray starts anew when they die."""
     resources = ray.cluster_resources()
     on_gpu = device.startswith("cuda") or (device == "auto" and resources.get("GPU", 0) >= 1)
@@ -283,25 +276,6 @@ def _workers(ray: Any, recipe: Any, device: str, scale: Scale) -> list[Any]:
     threads = max(1, int(resources.get("CPU", 1)) // count)
     options = {"num_gpus": 1} if on_gpu else {"num_cpus": min(threads, 1 if scale.address else threads)}
     actor = ray.remote(Worker).options(max_restarts=-1, max_task_retries=_TRIES, max_concurrency=_AT_ONCE, **options)
-    return [actor.remote(recipe, options.get("num_cpus", threads)) for _ in range(count)]
-
-
-def recipe_of(
-    styles: Sequence[Style | str],
-    finish: Finish | None,
-    outside: str | None,
-    device: str,
-    precision: Precision,
-    tile: Tile,
-    files: Files,
-) -> Recipe:
-    """Return a recipe whose styles and mask are read here, as the workers may not have their files.
-
-    Raises:
-        InputError: for a style or mask that cannot be read.
-    """
-    finish = finish or Finish()
-    if finish.mask is not None:
-        finish = replace(finish, mask=load_mask(finish.mask)[0, 0])
-    loaded = tuple(as_style(style) for style in styles)
-    return Recipe(loaded, finish, None if outside is None else as_style(outside), device, precision, tile, files)
+    cores = options.get("num_cpus", threads)
+    photos = _TASK_ON_GPU if on_gpu else max(_TASK, _TASK_A_CORE * cores)
+    return _Crew([actor.remote(recipe, cores) for _ in range(count)], photos)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from stylenet.devices import Precision
-from stylenet.errors import InputError, Interrupted, argument
+from stylenet.errors import InputError, Interrupted
 from stylenet.formats import tell_left_out
 from stylenet.inference.at_scale import Observe, Scale, jobs_at_scale, style_blocks
 from stylenet.inference.batch import stylize_many
@@ -15,6 +16,7 @@ from stylenet.inference.file_rules import Files
 from stylenet.inference.finish import Finish
 from stylenet.inference.folders import STREAM, Job, names_several, plan_jobs
 from stylenet.inference.manifest import Manifest
+from stylenet.inference.recipe import recipe_of
 from stylenet.inference.sheets import contact_sheet_of
 from stylenet.inference.stylizer import Stylizer
 from stylenet.inference.summary import Summary
@@ -22,7 +24,7 @@ from stylenet.modes import guest
 from stylenet.network.look_blends import choose_styles, parse_blend
 from stylenet.network.styles import Style
 from stylenet.network.tiling import Tile
-from stylenet.storage import check_apart
+from stylenet.storage import check_apart, is_address
 
 
 @guest
@@ -55,7 +57,7 @@ def stylize_files(
         sheet: write one labelled contact sheet of all results instead.
         outside: style for where the mask is black, instead of the photo itself.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
-        precision: ``auto`` (bf16 where the device gains from it), ``32`` or ``bf16``.
+        precision: ``auto`` (bf16 or fp16 where the device gains from it), ``32``, ``bf16`` or ``fp16``.
         tile: rows of the picture worked on at a time, ``0`` for all, ``auto`` for what memory allows. The result is the same.
         observe_share: is told the share of a single picture that is done, 0..1, where it is taken in strips.
         observe_picture: is told the state and the number of pictures after each of several; 0 where that is not known.
@@ -73,12 +75,14 @@ def stylize_files(
     if scale.by_ray and ":" in device:
         kind = device.partition(":")[0]
         raise InputError(f"device {device!r} is a single one, and devices is {scale.devices}: take {kind!r}, or 1 device")
+    if scale.wanted and sheet:
+        raise InputError(f"a sheet is one picture of few photos, made by one device: leave out {scale.asked}")
     if scale.wanted and (len(inputs) > 1 or names_several(inputs[0]) or STREAM in (*inputs, output)):
-        if sheet:
-            raise InputError(f"a sheet is one picture of few photos, made by one device: leave out {argument('devices')}")
         options = (outside, device, precision, tile)
         read = _read_beside(styles, finish, outside)
         return _style_at_scale(inputs, chosen, output, finish, files, scale, options, observe_picture, read)
+    if scale.wanted and (is_address(inputs[0]) or Path(inputs[0]).exists()):  # what is not there is told of below
+        raise InputError(f"{inputs[0]} is one photo, which one device styles: leave out {scale.asked}")
     names = [name for name, _ in chosen]
     left_out: Counter[str] = Counter()
     jobs = plan_jobs(inputs, output, names, sheet=sheet, left_out=left_out)
@@ -132,15 +136,14 @@ def _style_at_scale(
     names = [name for name, _ in chosen]
     left_out: Counter[str] = Counter()
     jobs = _kept_apart(jobs_at_scale(inputs, output, names, scale, files, left_out), read)
-    work = f"{names} {finish} size {files.size} quality {files.quality} bits {files.bits}"
-    manifest = Manifest(output, scale.share, scale.resume, work)
+    recipe = recipe_of([style for _, style in chosen], finish, *options, files)
+    stylizers = [] if scale.by_ray else recipe.stylizers()
+    manifest = Manifest(output, scale.share, scale.resume, recipe.work)
     if scale.by_ray:
-        from stylenet.inference.ray_engine import recipe_of, style_by_ray
+        from stylenet.inference.ray_engine import style_by_ray
 
-        recipe = recipe_of([style for _, style in chosen], finish, *options, files)
         summary = style_by_ray(jobs, recipe, scale, manifest, observe)
     else:
-        stylizers = [Stylizer(style, finish, *options) for _, style in chosen]
         summary = style_blocks(jobs, stylizers, files, manifest, observe)
     notes = [tell_left_out(left_out, summary.tried)] if left_out else []
     return replace(summary, jobs=summary.tried, notes=[*summary.notes, *notes])

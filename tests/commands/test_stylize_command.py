@@ -203,7 +203,13 @@ def test_a_style_that_is_none(here: Path, content: bytes | str, message: str, ca
         ("photos/a.png -s waves.safetensors -o out.png --tile -4", "tile is -4"),
         ("photos/a.png -s waves.safetensors -o out.png --mask gone.png", "gone.png does not exist"),
         ("photos/a.png -s waves.safetensors -o out.png --keep_colors all", "keep_colors"),
-        ("- photos/a.png -s waves.safetensors -o out --devices 2", "--devices 1"),
+        ("- photos/a.png -s waves.safetensors -o out --devices 2", "one photo, which one device styles: leave out --devices 2"),
+        (
+            "photos -s waves.safetensors -o out.png --sheet --shard 2/3",
+            "a sheet is one picture of few photos, made by one device",
+        ),
+        ("photos -s waves.safetensors -o out.png --sheet --shard 2/3", ": leave out --shard 2/3"),
+        ("gone.jpg -s waves.safetensors -o out.png --shard 2/3", "gone.jpg does not exist"),
     ],
 )
 def test_wrong_words(here: Path, words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,9 +279,51 @@ def test_a_place_that_cannot_be_written(here: Path, devices: str) -> None:
     assert {name for name in files(here / "out") if ".stylenet" not in name} == {"a.png", "b.jpg", "deep"}
 
 
-def test_more_devices_than_pictures(here: Path) -> None:
-    assert stylize(*["photos/a.png", "-s", "waves.safetensors", "-o", "out.png", "--devices", "4", "--device", "cpu"]) == 0
-    assert (here / "out.png").exists()
+@pytest.mark.parametrize(
+    "asked", ["--engine ray", "--devices 4", "--address auto", "--shard 2/3", "--resume", "--shard 1/3 and --resume"]
+)
+def test_one_photo_is_not_shared(here: Path, asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each task of an array would style it."""
+    words = ["photos/a.png", "-s", "waves.safetensors", "-o", "out.png", *asked.replace("and", "").split()]
+    assert stylize(*words) == 2
+    told = capsys.readouterr().err
+    assert told.strip().endswith(f"photos/a.png is one photo, which one device styles: leave out {asked}")
+    assert not (here / "out.png").exists()
+    assert stylize("photos/a.png", "-s", "waves.safetensors", "-o", "out.png", "--engine", "here", "--devices", "1") == 0
+
+
+def told_by(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    capsys.readouterr()
+    return stylize(*words), capsys.readouterr().err
+
+
+def test_what_notes_call_finished_is_not_styled_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not by overwriting either, but by a run that does not go on from them."""
+    words = ["photos", "-s", "waves.safetensors", "-o", "out"]
+    assert "4 of 4 styled" in told_by([*words, "--resume"], capsys)[1]
+    told = told_by([*words, "--resume", "--overwrite"], capsys)[1]
+    assert "0 of 4 styled" in told
+    assert "4 were there already (--overwrite without --resume styles them again)" in told
+    told = told_by([*words, "--shard", "1/1"], capsys)[1]
+    assert "4 were there already (--overwrite styles them again)" in told
+    assert "4 of 4 styled" in told_by([*words, "--shard", "1/1", "--overwrite"], capsys)[1]
+
+
+def test_notes_know_what_was_done(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another style outside the mask, or one that was trained anew, is other work; a file of another name is not."""
+    words = ["photos", "-o", "out", "--resume", "--mask", "photos/a.png"]
+    assert told_by([*words, "-s", "waves.safetensors", "--outside", "stars.safetensors"], capsys)[0] == 0
+    (here / "copy.safetensors").write_bytes((here / "stars.safetensors").read_bytes())
+    code, told = told_by([*words, "-s", "waves.safetensors", "--outside", "copy.safetensors"], capsys)
+    assert (code, "4 were there already" in told) == (0, True)
+    for more in ([], ["--outside", "waves.safetensors"]):
+        code, told = told_by([*words, "-s", "waves.safetensors", *more], capsys)
+        assert code == 2
+        assert "was of another style or other settings" in told
+    (here / "waves.safetensors").write_bytes((here / "stars.safetensors").read_bytes())
+    code, told = told_by([*words, "-s", "waves.safetensors", "--outside", "stars.safetensors"], capsys)
+    assert code == 2
+    assert "was of another style or other settings" in told
 
 
 @pytest.mark.parametrize("wrong", ["--size big", "--mask gone.png", "--tile -4", "--quality 500", "--feather 3", "--devices 0"])

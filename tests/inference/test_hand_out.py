@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -17,13 +18,22 @@ from stylenet.inference.file_rules import Files
 from stylenet.inference.finish import Finish
 from stylenet.inference.folders import Job
 from stylenet.inference.manifest import Manifest
-from stylenet.inference.ray_engine import Recipe, style_by_ray
+from stylenet.inference.ray_engine import style_by_ray
+from stylenet.inference.recipe import Recipe
 from stylenet.inference.summary import Summary
 
 JOBS = [Job(f"in/{number:04d}.jpg", (f"out/{number:04d}.jpg",)) for number in range(500)]
 
 
-class ActorDied(Exception):
+class RayFailed(Exception):
+    """Stands for ``ray.exceptions.RayError``."""
+
+
+class OutOfMemory(RayFailed):
+    """Stands for ``ray.exceptions.OutOfMemoryError``."""
+
+
+class ActorDied(RayFailed):
     """Stands for ``ray.exceptions.RayActorError``."""
 
     def __init__(self, at_start: bool = False) -> None:
@@ -37,7 +47,7 @@ Answer = Callable[[tuple[Job, ...]], Summary]
 class PlainRay:
     """Workers that answer at once; the task that was handed out last is done first."""
 
-    exceptions = SimpleNamespace(RayActorError=ActorDied)
+    exceptions = SimpleNamespace(RayError=RayFailed, RayActorError=ActorDied, OutOfMemoryError=OutOfMemory)
 
     def __init__(self, answer: Answer) -> None:
         self.answer, self.most_open = answer, 0
@@ -69,7 +79,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
     def with_answer(answer: Answer, resume: bool = False, jobs: Iterator[Job] | None = None) -> tuple[Summary, PlainRay]:
         ray = PlainRay(answer)
         monkeypatch.setattr(ray_engine, "_started", lambda scale: _Context(ray))
-        monkeypatch.setattr(ray_engine, "_workers", lambda *_: ray.workers(2))
+        monkeypatch.setattr(ray_engine, "_crew", lambda *_: ray_engine._Crew(ray.workers(2)))
         recipe = Recipe((), Finish(), None, "cpu", "32", "auto", Files())
         manifest = Manifest(str(tmp_path / "out"), Shard(), resume)
         return style_by_ray(iter(JOBS) if jobs is None else jobs, recipe, Scale(engine="ray"), manifest), ray
@@ -129,10 +139,31 @@ def test_the_listing_waits_for_the_work(run: Any) -> None:
     assert max(ahead) <= 6 * 16 + 128
 
 
-def test_a_photo_that_kills_its_worker_is_the_only_one_that_fails(run: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("resources", "scale", "cores", "photos"),
+    [
+        ({"CPU": 2}, Scale(engine="ray"), 2, 8),
+        ({"CPU": 2}, Scale(devices=2), 1, 8),
+        ({"CPU": 32}, Scale(devices=2), 16, 64),  # a core each, and some for those that are done first
+        ({"CPU": 64}, Scale(address="auto"), 1, 8),
+        ({"CPU": 32, "GPU": 4}, Scale(engine="ray"), 8, 16),  # a full group
+    ],
+)
+def test_how_many_photos_a_worker_is_handed(resources: dict[str, float], scale: Scale, cores: int, photos: int) -> None:
+    ray = MagicMock()
+    ray.cluster_resources.return_value = resources
+    start = ray.remote.return_value.options.return_value.remote
+    crew = ray_engine._crew(ray, "recipe", "auto", scale)
+    assert crew.photos == photos
+    assert len(crew.workers) == start.call_count
+    start.assert_called_with("recipe", cores)
+
+
+@pytest.mark.parametrize("death", [ActorDied, OutOfMemory])
+def test_a_photo_that_kills_its_worker_is_the_only_one_that_fails(run: Any, tmp_path: Path, death: type[Exception]) -> None:
     def answer(jobs: tuple[Job, ...]) -> Summary:
         if any(job.source == "in/0123.jpg" for job in jobs):
-            raise ActorDied
+            raise death
         return good(jobs)
 
     summary, _ = run(answer)
@@ -172,6 +203,25 @@ def test_workers_that_cannot_be_made(run: Any) -> None:
 
     with pytest.raises(RunError, match="no worker can be started: it died"):
         run(answer)
+
+
+def test_what_else_goes_wrong_in_ray_is_one_line(run: Any, tmp_path: Path) -> None:
+    """As where a machine is lost, or the program is wrong: what is done is kept, and no photo is blamed."""
+    count = 0
+
+    def answer(jobs: tuple[Job, ...]) -> Summary:
+        nonlocal count
+        count += 1
+        if count > 20:
+            raise RayFailed("the object store\nis gone")
+        return good(jobs)
+
+    summary, _ = run(answer)
+    assert summary.message == "Ray gave up: the object store is gone; the same work with resume=True goes on"
+    assert summary.broke
+    assert not summary.failures
+    assert summary.done > 100
+    assert 0 < len(left(tmp_path)) < 500
 
 
 def test_failures_are_noted_and_tried_again(run: Any, tmp_path: Path) -> None:

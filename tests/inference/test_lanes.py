@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ from PIL import Image
 
 from stylenet.cores import start_lanes
 from stylenet.errors import Interrupted
-from stylenet.inference import Files, Stylizer, lanes, plan_jobs, stylize_many
+from stylenet.inference import Files, Finish, Stylizer, lanes, plan_jobs, stylize_many
+from stylenet.inference.ray_engine import Worker
+from stylenet.inference.recipe import Recipe
 from stylenet.inference.summary import Summary
 from stylenet.network.cards import Card
 from stylenet.network.styles import Style
@@ -79,6 +83,35 @@ def test_the_same_results(photos: Path, stylizer: Stylizer, tmp_path: Path, monk
     for path in (tmp_path / "one_by_one").iterdir():
         ours, theirs = (np.asarray(Image.open(folder / path.name)).astype(int) for folder in (path.parent, tmp_path / "beside"))
         assert np.abs(ours - theirs).max() <= 1
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_worker_of_ray_styles_as_many_photos_at_once_as_it_has_cores(
+    cores: int, photos: Path, stylizer: Stylizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it has two tasks in hand."""
+    call, lock = Stylizer.__call__, threading.Lock()
+    now, most = [0], [0]
+
+    def counted(self: Stylizer, picture: object) -> object:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.05)
+        result = call(self, picture)  # type: ignore[call-overload]
+        with lock:
+            now[0] -= 1
+        return result
+
+    monkeypatch.setattr(Stylizer, "__call__", counted)
+    monkeypatch.setattr(lanes, "free_main_memory", lambda: 8_000_000_000)
+    worker = Worker(Recipe((stylizer.style,), Finish(), None, "cpu", "32", "auto", Files()), cores)
+    jobs = plan_jobs([str(photos)], str(tmp_path / "out"), ["tiny"])
+    with ThreadPoolExecutor(2) as tasks:
+        parts = list(tasks.map(worker.style, [jobs[:5], jobs[5:]]))
+    assert [part.done for part in parts] == [4, 4]
+    assert most == [cores]
 
 
 @pytest.mark.usefixtures("two_threads")
