@@ -213,7 +213,8 @@ def _check(target: str | Path | None, sources: Sequence[object], quality: int, b
     """Fail for options that cannot be met, before work begins."""
     if target is not None:
         check_output(target, bits, sources)
-        for beside in [*([panel_path(target)] if panel else []), *(snapshots_of(target) if save_every else [])]:
+        panels: list[str | Path] = [panel_path(target)] if panel else []
+        for beside in [*panels, *(snapshots_of(target) if save_every else [])]:
             check_apart(beside, sources)
     elif save_every or panel:
         raise InputError("save_every and panel write files beside the output: give one")
