@@ -30,18 +30,19 @@ SETTINGS = OptimizeSettings(device="cpu", precision="32", steps=2, size=32, scal
 PHOTO, PAINTING = noise(24, 32, 0), noise(24, 32, 1)
 
 
-def size(place: str) -> tuple[int, int]:
-    return Image.open(io.BytesIO(storage.read(place))).size
+def pixels(place: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(storage.read(place)))).astype(int)
 
 
 def test_a_search(bucket: str, tmp_path: Path) -> None:
     """The pictures on the way and the panel lie beside the result, which has the pixels of one on this machine."""
     for output in (f"{bucket}/out/a.png", str(tmp_path / "out/a.png")):
+        torch.manual_seed(0)  # for the weights of the loss network
         optimize(PHOTO, PAINTING, LOSS, SETTINGS, output=output, save_every=1, panel=True)
     names = ["a.png", "a_00001.png", "a_00002.png", "a_panel.png"]
     assert list(storage.walk(f"{bucket}/out")) == names == sorted(path.name for path in (tmp_path / "out").iterdir())
     for name in names:
-        assert storage.read(f"{bucket}/out/{name}") == (tmp_path / "out" / name).read_bytes()
+        assert np.abs(pixels(f"{bucket}/out/{name}") - pixels(str(tmp_path / "out" / name))).max() <= 1
 
 
 def test_no_state_of_a_search_is_kept_in_a_store(bucket: str) -> None:
@@ -65,7 +66,7 @@ def test_several_searches_pass_over_what_is_there(bucket: str, tmp_path: Path) -
     assert run(jobs[:1]) == (1, 0)
     assert run(jobs) == (1, 1)
     assert told == [output for _, output in jobs]
-    assert size(jobs[1][1]) == (32, 24)
+    assert pixels(jobs[1][1]).shape == (24, 32, 3)
 
 
 def test_what_a_store_refuses_in_the_end_is_kept(bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
