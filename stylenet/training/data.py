@@ -145,7 +145,7 @@ class FixedKeys(KeySampler, SequentialSampler):
 
 @dataclass
 class Waiting:
-    """What is entered while a batch is waited for. A training that listens for signals has its own, from its first step on."""
+    """Names what is entered while a batch is waited for: nothing, until a training that listens for signals puts its own there."""
 
     context: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
