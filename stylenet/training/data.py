@@ -145,7 +145,7 @@ class FixedKeys(KeySampler, SequentialSampler):
 
 @dataclass
 class Waiting:
-    """Names what is entered while a batch is waited for: nothing, until a training that listens for signals puts its own there."""
+    """Names what is entered while a batch is waited for: nothing, until a training that listens for signals has its own."""
 
     context: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
