@@ -134,6 +134,7 @@ def test_nothing_is_left_of_a_command(script: str, tmp_path: Path, benchmark: An
 
         def interrupt() -> None:
             wait_for(pid.is_file)
+            time.sleep(0.5)  # until the main thread waits
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
         threading.Thread(target=interrupt).start()
@@ -288,6 +289,7 @@ def test_ctrl_c_waits_for_the_checkpoint(tmp_path: Path, benchmark: Any, monkeyp
 
     def interrupt() -> None:
         wait_for(started.is_file)
+        time.sleep(0.5)  # until the main thread waits
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
