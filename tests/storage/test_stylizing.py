@@ -284,7 +284,8 @@ def test_workers_that_are_killed(times: int, world: str, store: Store, ray: None
     assert len(results(world)) == 20 + 15 * times - len(broken)
 
 
-@pytest.mark.parametrize("last", ["here", pytest.param("ray", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("last", ["here", "ray"])
 def test_a_driver_that_is_stopped_and_one_that_is_killed(last: str, world: str, store: Store, ray: None) -> None:
     """By Ctrl-C, which a terminal sends to the whole group, then by SIGKILL: each time no worker is left and nothing is
     half-written, and the last run does the rest."""
@@ -321,6 +322,28 @@ def test_a_driver_that_is_stopped_and_one_that_is_killed(last: str, world: str, 
         assert stylize(f"{world}/in", "-s", "waves.safetensors", "-o", f"{world}/out", "--resume") == 0
     assert store.repeated("PUT", f"{world}/out/more") <= 2 * 2 * WRITERS  # two workers, stopped twice
     check_same(world, most=1)
+
+
+def test_ctrl_c_on_ray(world: str, ray: None) -> None:
+    """As a terminal sends it, to the whole group: one line, no worker is left, and the rest is done by the next run."""
+    for number in range(20, 120):
+        storage.write(f"{world}/in/more/{number:03d}.png", photo(number, (240, 320)))
+    process = by_ray(world, "--resume", start_new_session=True)
+    while not any(name.endswith(".png") for name in storage.walk(f"{world}/out")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    written = [name for name in storage.walk(f"{world}/out") if name.endswith(".png")]
+    for name in written:
+        pixels(f"{world}/out/{name}")
+    assert 0 < len(written) < 120
+    assert stylize(f"{world}/in", "-s", "waves.safetensors", "-o", f"{world}/out", "--shard", "1/1", "--resume") == 0
+    assert sum(name.endswith(".png") for name in storage.walk(f"{world}/out")) == 120
 
 
 def test_without_ray_it_is_said_what_to_install(
