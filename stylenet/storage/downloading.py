@@ -46,7 +46,7 @@ class WholeError(InputError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server gave.
+    """The answer of a web server.
 
     Attributes:
         data: the bytes that were asked for.
