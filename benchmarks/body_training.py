@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -19,11 +18,11 @@ import sys
 import time
 import zipfile
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bounded import kill_session
 from gpu_task import environment
 from machine import setting
 
@@ -217,8 +216,7 @@ def _train(words: list[str]) -> int:
         process.send_signal(signal.SIGINT)
         return process.wait()
     finally:
-        with suppress(ProcessLookupError, PermissionError):  # nothing is left
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_session(process)
 
 
 def _outcome(folder: Path, code: int, past: Past) -> dict[str, Any]:

@@ -40,6 +40,11 @@ def run_bounded(
         except subprocess.TimeoutExpired:
             return None
         finally:
-            with suppress(ProcessLookupError, PermissionError):  # nothing is left
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_session(process)
             process.wait()
+
+
+def kill_session(leader: subprocess.Popen[bytes]) -> None:
+    """End whatever is left of the session that a process leads, or led, by SIGKILL."""
+    with suppress(ProcessLookupError, PermissionError):  # nothing is left
+        os.killpg(leader.pid, signal.SIGKILL)

@@ -6,9 +6,9 @@
 
 Each check is a process of its own with its share of the time, so that one that fails or hangs costs the others nothing. One
 whose packages are missing is left out, which the record says. After each of them ``gpu_check.json`` and ``gpu_check.md`` in the
-folder are whole. Without a GPU the checks run on the processor at
-tiny sizes, which tests this program and measures nothing worth keeping. ``--photos`` gives real photos to train on and to
-compare by; else the photos of scikit-image are taken where it is installed, else the project's own style pictures.
+folder are whole. Without a GPU the checks run on the processor at tiny sizes, which tests this program and measures nothing
+worth keeping. ``--photos`` gives real photos to train on and to compare by; else the photos of scikit-image are taken where it
+is installed, else the project's own style pictures.
 
 ``--train_body`` trains the body of all looks instead (``body_training.py``), from a pack that ``--make_pack`` made.
 """

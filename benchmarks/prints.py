@@ -14,15 +14,12 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from machine import SECONDS_BY_SIZE, plot, record_name, setting, write_record
-from sizes import enlarged
+from sizes import enlarged, run_python
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -72,19 +69,9 @@ print(json.dumps(ends))
 def _measure(photo: Path, tile: str, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Return the seconds of the run and of one of its steps, and the peak of memory in GB."""
     words = [str(photo), str(arguments.painting), str(folder / "out.png"), tile, str(arguments.steps), arguments.device]
-    began = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-c", SEARCH, *words], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    told = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{arguments.steps} steps of {photo.name} with tiles of {tile} failed: see above")
+    told, seconds, peak = run_python("-c", SEARCH, *words)
     steps = [late - early for early, late in itertools.pairwise(json.loads(told))]
-    return {
-        "seconds": time.monotonic() - began,
-        "step_seconds": statistics.median(steps),
-        "peak_gb": usage.ru_maxrss * 1024 / 1e9,
-    }
+    return {"seconds": seconds, "step_seconds": statistics.median(steps), "peak_gb": peak}
 
 
 def _tell(row: dict[str, Any]) -> None:

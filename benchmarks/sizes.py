@@ -79,14 +79,22 @@ def draw(path: Path, record: dict[str, Any]) -> None:
 
 def run_command(*words: str) -> tuple[float, float]:
     """Return seconds and peak memory in GB of one command."""
+    _, seconds, peak = run_python("-m", "stylenet", *words)
+    return seconds, peak
+
+
+def run_python(*words: str) -> tuple[str, float, float]:
+    """Return what a program in Python prints, its seconds, and its peak of memory in GB."""
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "stylenet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    told = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(told)
-    return time.perf_counter() - began, usage.ru_maxrss * 1024 / 1e9
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=errors)
+        assert process.stdout is not None
+        told = process.stdout.read().decode()
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            errors.seek(0)
+            raise SystemExit(errors.read().decode())
+    return told, time.perf_counter() - began, usage.ru_maxrss * 1024 / 1e9
 
 
 if __name__ == "__main__":

@@ -32,11 +32,9 @@ from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.network.looks import wear_look
 from stylenet.network.styles import load_looks, load_style
 
-SEARCHES: dict[str, dict[str, Any]] = {
-    "one scale": SEARCH,
-    "coarse to fine": {**SEARCH, "scales": 3, "steps": [100, 50, 200]},
-    "coarse to fine from the nearest look": {**SEARCH, "scales": 3, "steps": [100, 50, 200]},
-}
+COARSE_TO_FINE: dict[str, Any] = {**SEARCH, "scales": 3, "steps": [100, 50, 200]}
+NEAREST = "coarse to fine from the nearest look"
+SEARCHES: dict[str, dict[str, Any]] = {"one scale": SEARCH, "coarse to fine": COARSE_TO_FINE, NEAREST: COARSE_TO_FINE}
 BODY = "body_standard"
 # The side of the photo that looks are tried on.
 SMALL = 64
@@ -66,12 +64,12 @@ def _measure(photo: str, painting: str, side: int, steps: int) -> dict[str, Any]
         began = time.perf_counter()
         start, look = paint_by_nearest_look(content, style)
         choice = time.perf_counter() - began
-        ours = {}
-        for name, search in SEARCHES.items():
-            near = name.endswith("look")
-            ours[name] = search_until(content, style, theirs, rival, search, start if near else None)
-            for row in ours[name]["reached"].values():
-                row["seconds"] += choice if near else 0.0
+        starts = {NEAREST: start}
+        ours = {
+            name: search_until(content, style, theirs, rival, search, starts.get(name)) for name, search in SEARCHES.items()
+        }
+        for row in ours[NEAREST]["reached"].values():
+            row["seconds"] += choice
         rival.close()
     reached = {name: found["reached"].get("saved") for name, found in ours.items()}
     return {

@@ -55,9 +55,11 @@ class RunError(RuntimeError):
 UNREADABLE = (InputError, RunError, MemoryError)
 
 
-def why_unreadable(error: BaseException) -> str:
-    """Return the reason why one picture of many is left out; a ``MemoryError`` has no words of its own."""
-    return one_line(error) or ("not enough memory to read it" if isinstance(error, MemoryError) else type(error).__name__)
+def why_unreadable(error: BaseException, name: str = "") -> str:
+    """Return the reason why one picture of many is left out, with its name before it where the reason has it not; a
+    ``MemoryError`` has no words of its own."""
+    reason = one_line(error) or ("not enough memory to read it" if isinstance(error, MemoryError) else type(error).__name__)
+    return reason if name in reason else f"{name}: {reason}"
 
 
 class Interrupted(KeyboardInterrupt):

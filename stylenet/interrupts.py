@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# What asks for a stop: Ctrl-C, a scheduler or a service manager, and a terminal that was closed. Windows lacks the last.
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 @contextmanager
 def uninterrupted(insisting: bool = False) -> Iterator[None]:
@@ -24,9 +27,8 @@ def uninterrupted(insisting: bool = False) -> Iterator[None]:
         return
     pending: list[int] = []
     holding = True
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     # What is ignored stays so, as in a background job.
-    handlers = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    handlers = {number: handler for number in STOPS if callable(handler := signal.getsignal(number))}
 
     def hold(number: int, frame: FrameType | None) -> None:
         if holding and not (insisting and pending and number == signal.SIGINT):

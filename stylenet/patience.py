@@ -15,6 +15,12 @@ import urllib.request
 from types import TracebackType
 from typing import Any
 
+# So many bytes have to come in the time that is waited.
+LEAST = 1 << 16
+
+# What is told of a connection that was given up.
+SLOW = "the server timed out: it sends nothing, or next to nothing"
+
 
 class Patience:
     """Opens addresses, and cuts their connections where nothing is renewed for so many seconds. Used as a context.
@@ -35,7 +41,17 @@ class Patience:
 
     def renew(self) -> None:
         """Begin to wait anew."""
-        self.deadline = time.monotonic() + self.seconds
+        self.deadline, self._missing = time.monotonic() + self.seconds, LEAST
+
+    def came(self, size: int) -> None:
+        """Take note of bytes that came; with enough of them the wait begins anew."""
+        self._missing -= size
+        if self._missing <= 0:
+            self.renew()
+
+    def timed_out(self, error: Exception) -> bool:
+        """Return whether an error says that too little came in time."""
+        return self.over or isinstance(getattr(error, "reason", error), TimeoutError)
 
     def open(self, request: urllib.request.Request) -> Any:
         """Return the answer to a request, by http and https alone.

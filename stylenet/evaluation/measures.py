@@ -166,8 +166,7 @@ def _readable(photos: Sequence[Photo], count: int, tell: Callable[[str], None]) 
             try:
                 read_image(photo_source(candidate))
             except UNREADABLE as error:
-                reason = why_unreadable(error)
-                failed[candidate] = reason if str(candidate) in reason else f"{candidate}: {reason}"
+                failed[candidate] = why_unreadable(error, str(candidate))
                 tell(f"left out: {failed[candidate]}")
                 continue
             chosen.append(candidate)

@@ -24,7 +24,8 @@ from stylenet.modes import guest
 from stylenet.network.look_blends import choose_styles, parse_blend
 from stylenet.network.styles import Style
 from stylenet.network.tiling import Tile
-from stylenet.storage import check_apart, is_address
+from stylenet.storage import check_apart_from, is_address
+from stylenet.storage.places import Place
 
 
 @guest
@@ -77,18 +78,17 @@ def stylize_files(
         raise InputError(f"device {device!r} is a single one, and devices is {scale.devices}: take {kind!r}, or 1 device")
     if scale.wanted and sheet:
         raise InputError(f"a sheet is one picture of few photos, made by one device: leave out {scale.asked}")
+    check = check_apart_from(_read_beside(styles, finish, outside))
     if scale.wanted and (len(inputs) > 1 or names_several(inputs[0]) or STREAM in (*inputs, output)):
         options = (outside, device, precision, tile)
-        read = _read_beside(styles, finish, outside)
-        return _style_at_scale(inputs, chosen, output, finish, files, scale, options, observe_picture, read)
+        return _style_at_scale(inputs, chosen, output, finish, files, scale, options, observe_picture, check)
     if scale.wanted and (is_address(inputs[0]) or Path(inputs[0]).exists()):  # what is not there is told of below
         raise InputError(f"{inputs[0]} is one photo, which one device styles: leave out {scale.asked}")
     names = [name for name, _ in chosen]
     left_out: Counter[str] = Counter()
     jobs = plan_jobs(inputs, output, names, sheet=sheet, left_out=left_out)
-    read = _read_beside(styles, finish, outside)
     for result in [output] if sheet else [result for job in jobs for result in job.outputs]:
-        check_apart(result, read)
+        check(result)
     alone = len(jobs) == 1
     stylizers = [
         Stylizer(style, finish, outside, device, precision, tile, observe=observe_share if alone else None)
@@ -110,12 +110,12 @@ def _read_beside(styles: Sequence[str], finish: Finish | None, outside: str | No
     return [*(parse_blend(styles) or styles), outside, None if finish is None else finish.mask]
 
 
-def _kept_apart(jobs: Iterator[Job], read: Sequence[object]) -> Iterator[Job]:
+def _kept_apart(jobs: Iterator[Job], check: Callable[[Place], None]) -> Iterator[Job]:
     """Yield jobs as they come; one whose result would take the place of what is read beside the photos fails by itself."""
     for job in jobs:
         try:
             for result in job.outputs:
-                check_apart(result, read)
+                check(result)
         except InputError as error:
             job = replace(job, trouble=str(error))  # noqa: PLW2901
         yield job
@@ -130,12 +130,12 @@ def _style_at_scale(
     scale: Scale,
     options: tuple[str | None, str, Precision, Tile],
     observe: Observe | None,
-    read: Sequence[object],
+    check: Callable[[Place], None],
 ) -> Summary:
     """Style a set that may be of any size."""
     names = [name for name, _ in chosen]
     left_out: Counter[str] = Counter()
-    jobs = _kept_apart(jobs_at_scale(inputs, output, names, scale, files, left_out), read)
+    jobs = _kept_apart(jobs_at_scale(inputs, output, names, scale, files, left_out), check)
     recipe = recipe_of([style for _, style in chosen], finish, *options, files)
     stylizers = [] if scale.by_ray else recipe.stylizers()
     manifest = Manifest(output, scale.share, scale.resume, recipe.work)

@@ -11,15 +11,12 @@ from pathlib import Path
 
 from stylenet.errors import InputError
 from stylenet.files import replacing
-from stylenet.patience import Patience
+from stylenet.patience import SLOW, Patience
 
 # Bytes of the largest weights that are known, VGG-19's, and some more.
 _LARGEST = 700_000_000
 
-# So many bytes have to come in the time that a server may be silent.
-_LEAST = 1 << 16
 _CHUNK = 1 << 18
-_SLOW = "the server timed out: it sends nothing, or next to nothing"
 
 # The beginning of the SHA-256 of a file stands in its name, as in vgg19-dcbb9e9d.pth.
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[^.]*$")
@@ -54,7 +51,7 @@ def download(url: str, target: Path, silence: float) -> None:
 
 def _chunks(url: str, silence: float) -> Iterator[bytes]:
     """Yield a body as it comes, without an error of the network's own: one of the disk is another matter."""
-    done, enough = 0, _LEAST
+    done = 0
     with Patience(silence) as patience:
         try:
             request = urllib.request.Request(url, headers={"User-Agent": "stylenet"})
@@ -64,14 +61,11 @@ def _chunks(url: str, silence: float) -> Iterator[bytes]:
                     done += len(chunk)
                     if done + (response.length or 0) > _LARGEST:
                         raise InputError(f"it is larger than {_LARGEST // 1_000_000} MB")
-                    if done >= enough:
-                        patience.renew()
-                        enough = done + _LEAST
+                    patience.came(len(chunk))
                     yield chunk
                 if patience.over or response.length:
-                    raise InputError(_SLOW if patience.over else "the connection was closed before its end")
+                    raise InputError(SLOW if patience.over else "the connection was closed before its end")
         except (OSError, http.client.HTTPException, ValueError) as error:  # the last for nonsense as the length of a chunk
             if isinstance(error, InputError):
                 raise
-            timed_out = patience.over or isinstance(getattr(error, "reason", error), TimeoutError)
-            raise InputError(_SLOW if timed_out else str(error) or type(error).__name__) from error
+            raise InputError(SLOW if patience.timed_out(error) else str(error) or type(error).__name__) from error

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stylenet.storage.reading import open_read as open_read
     from stylenet.storage.reading import read as read
     from stylenet.storage.writing import check_apart as check_apart
+    from stylenet.storage.writing import check_apart_from as check_apart_from
     from stylenet.storage.writing import check_writable as check_writable
     from stylenet.storage.writing import copy as copy
     from stylenet.storage.writing import delete as delete
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_apart",
+    "check_apart_from",
     "check_writable",
     "copy",
     "delete",
@@ -64,6 +66,6 @@ __getattr__ = exporter(
         "listing": ["list_names", "walk"],
         "places": ["is_address", "join", "marked", "name_of", "parent_of"],
         "reading": ["exists", "fetched", "is_folder", "open_read", "read"],
-        "writing": ["check_apart", "check_writable", "copy", "delete", "replacing", "write"],
+        "writing": ["check_apart", "check_apart_from", "check_writable", "copy", "delete", "replacing", "write"],
     },
 )

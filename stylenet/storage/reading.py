@@ -99,7 +99,7 @@ def _is_on_web(address: str) -> bool:
     except MissingError:
         return False
     except WholeError:  # it has one, and would give no parts
-        return True
+        pass
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from stylenet import files
@@ -123,9 +123,18 @@ def check_apart(place: Place, sources: Iterable[object]) -> None:
     Raises:
         InputError: naming the file.
     """
-    places = [source for source in sources if isinstance(source, str | os.PathLike)]
-    if any(leads_to(source) == leads_to(place) for source in places):
-        raise InputError(f"{place} is what the result is made from, and would be overwritten by it: name another output")
+    check_apart_from(sources)(place)
+
+
+def check_apart_from(sources: Iterable[object]) -> Callable[[Place], None]:
+    """Return :func:`check_apart` for the results of the same sources, which are looked for once."""
+    read = {leads_to(source) for source in sources if isinstance(source, str | os.PathLike)}
+
+    def check(place: Place) -> None:
+        if read and leads_to(place) in read:
+            raise InputError(f"{place} is what the result is made from, and would be overwritten by it: name another output")
+
+    return check
 
 
 def check_folder(place: Place) -> None:

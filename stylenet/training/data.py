@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sequential
 from stylenet.devices import processor_cores
 from stylenet.errors import InputError, RunError, argument
 from stylenet.formats import tell_left_out
-from stylenet.interrupts import uninterrupted
+from stylenet.interrupts import STOPS, uninterrupted
 from stylenet.training.notes import say
 from stylenet.training.photos import Photo, Unreadable, fingerprint, open_photo, sizes_of, survey_photos
 
@@ -418,25 +418,20 @@ def pick_workers(processes: int) -> int:
     return max(1, min(8, processor_cores() // (2 * processes)))
 
 
-# What a terminal, a scheduler or a service manager sends to all processes of a training. The one that trains decides.
-_STOPS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
-
-
 def _begin_worker(_: int) -> None:
-    """Leave it to the process that trains when this one ends.
+    """Leave it to the process that trains when this one ends: a stop may be sent to all processes of a training.
 
     SIGTERM is obeyed where it comes from that process, as torch sends it to a worker that hangs, and Python to those that are
     left when it ends. Only a thread that waits for the signal learns who sent it.
     """
     torch.set_num_threads(1)
     from_parent: set[signal.Signals] = {signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else set()  # not on macOS
-    ignored = _STOPS - {signal.SIGTERM}
-    for number in ignored:
+    for number in set(STOPS) - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
     if from_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS - from_parent)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, set(STOPS) - from_parent)
 
 
 def _end_with_parent() -> None:
@@ -453,7 +448,7 @@ def _interrupts_wait() -> Iterator[None]:
         if not hasattr(signal, "pthread_sigmask"):  # Windows
             yield
             return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             yield
         finally:

@@ -20,16 +20,15 @@ from typing import IO
 
 from stylenet.durations import clock
 from stylenet.errors import InputError, RunError, argument
-from stylenet.patience import Patience
+from stylenet.patience import LEAST, SLOW, Patience
 from stylenet.progress import ProgressLine
 
 _logger = logging.getLogger(__name__)
 
-# So many bytes have to come in so many seconds; the beginning of an answer is given as long.
-LEAST, TIMEOUT = 1 << 16, 30.0
+# Seconds in which the beginning of an answer has to come, and then each so many bytes more.
+TIMEOUT = 30.0
 PAUSES = (1.0, 5.0, 20.0, 60.0)  # seconds before each further attempt; an attempt that brought so much starts the row anew
 _CHUNK = 1 << 18
-_SLOW = "the server timed out: it sends nothing, or next to nothing"
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -173,15 +172,12 @@ def _attempt(archive: Archive, part: Path, progress: Progress) -> None:
             file.truncate(done)
             progress.begin("downloading", done)
             patience.renew()
-            enough = done + LEAST
             while done < archive.size:
                 chunk = _read(response, min(_CHUNK, archive.size - done), patience)
                 file.write(chunk)
                 done += len(chunk)
                 progress(done)
-                if done >= enough:
-                    patience.renew()
-                    enough = done + LEAST
+                patience.came(len(chunk))
 
 
 def _request(archive: Archive, begin: int, patience: Patience) -> http.client.HTTPResponse:
@@ -228,14 +224,14 @@ def _read(response: http.client.HTTPResponse, most: int, patience: Patience) -> 
     except (OSError, http.client.HTTPException, ValueError) as error:  # the last for nonsense as the length of a chunk
         raise _BrokenOff(_reason(error, patience)) from error
     if not chunk:
-        raise _BrokenOff(_SLOW if patience.over else "the connection was closed")
+        raise _BrokenOff(SLOW if patience.over else "the connection was closed")
     return chunk
 
 
 def _reason(error: Exception, patience: Patience) -> str:
     """Return the reason in one line: it may quote what the server sent."""
-    if patience.over or isinstance(getattr(error, "reason", error), TimeoutError):
-        return _SLOW
+    if patience.timed_out(error):
+        return SLOW
     return " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
 
 

@@ -42,22 +42,24 @@ def save(session: Session) -> None:
 def _keep(session: Session) -> str:
     """Keep a style that could not be written in the folder of the run, or else among temporary files; say where."""
     output, run = str(session.config.output), str(session.config.run)
-    places = [run] if leads_to(run) != leads_to(parent_of(output)) else []
-    spare = ""
-    with suppress(OSError):
-        spare = tempfile.mkdtemp(prefix="stylenet-kept-", dir=scratch_folder())
-        places.append(spare)
-    found = ""
-    for place in places:
-        kept = join(place, name_of(output))
-        with suppress(RunError, InputError):
-            if not found and not exists(kept):
-                _save(session, kept)
-                found = kept
-    if spare:
-        with suppress(OSError):  # it holds the style
-            Path(spare).rmdir()
-    return f"; the style is kept as {found}" if found else ""
+    kept = _keep_in(run, session) if leads_to(run) != leads_to(parent_of(output)) else ""
+    if not kept:
+        with suppress(OSError):
+            spare = tempfile.mkdtemp(prefix="stylenet-kept-", dir=scratch_folder())
+            kept = _keep_in(spare, session)
+            if not kept:
+                Path(spare).rmdir()
+    return f"; the style is kept as {kept}" if kept else ""
+
+
+def _keep_in(folder: str, session: Session) -> str:
+    """Keep a style in a folder; return its place, or nothing where it cannot be kept there."""
+    place = join(folder, name_of(str(session.config.output)))
+    with suppress(RunError, InputError):
+        if not exists(place):
+            _save(session, place)
+            return place
+    return ""
 
 
 def _checkpoint_of(run: str) -> str:

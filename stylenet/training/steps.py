@@ -12,14 +12,12 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from stylenet.interrupts import STOPS
 from stylenet.training.data import PhotoDataModule
 
 # What is written when a stop is asked for: in the midst of the training, and where nothing is left but to write its result.
 _NOTE = b"\nstopping after this step (again: at once)\n"
 _NOTE_AT_THE_END = b"\nstopping when the style is written (again: at once)\n"
-
-# What asks for a stop: Ctrl-C, a scheduler or a service manager, and a terminal that was closed.
-_STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class FinishedSteps(Callback):
@@ -86,7 +84,7 @@ class FinishedSteps(Callback):
     def _listen(self) -> None:
         """Listen for signals. Lightning puts back what was there before, whichever way the training ends."""
         if threading.current_thread() is threading.main_thread():
-            for number in _STOPS:
+            for number in STOPS:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as for jobs in the background of a shell, and by nohup
                     signal.signal(number, self._note)
 

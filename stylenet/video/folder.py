@@ -41,16 +41,12 @@ class PictureFolder(Video):
             try:
                 picture = read_image(str(self.path / name))
             except UNREADABLE as error:
-                self.losses.append(_named(name, why_unreadable(error)))
+                self.losses.append(why_unreadable(error, name))
                 continue
             yield Frame(picture, index, 1)
 
     def close(self) -> None:
         """Do nothing, as pictures are opened one by one."""
-
-
-def _named(name: str, reason: str) -> str:
-    return reason if name in reason else f"{name}: {reason}"
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -177,8 +177,7 @@ class Painter:
                         styled = stylizer(picture)
                     archive.write(stylenet.write_image(styled, part), part.name)
                 except UNREADABLE as error:
-                    reason = why_unreadable(error)
-                    failures.append(reason if photo.name in reason else f"{photo.name}: {reason}")
+                    failures.append(why_unreadable(error, photo.name))
                 part.unlink(missing_ok=True)
                 yield index + 1
             if failures:

@@ -149,8 +149,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """Yield a folder for what is uploaded and made; it is deleted at the end, by SIGTERM too, and what a
-    server that was killed has left at the next start."""
+    """Yield a folder for what is uploaded and made; it is deleted at the end, by SIGTERM too, and what a server that was
+    killed has left at the next start."""
     if threading.current_thread() is threading.main_thread():
         # The program then ends as by an exception. uvicorn raises the signal again when it has ended.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
