@@ -13,6 +13,7 @@ from stylenet.losses.targets import Losses, Targets
 from stylenet.losses.vgg import INPUT_SPACES
 from stylenet.optimization.lbfgs import CompactLBFGS
 from stylenet.optimization.saving import SearchState, pack_optimizer, unpack_optimizer
+from stylenet.optimization.scratch import set_aside
 from stylenet.optimization.settings import OptimizeSettings
 from stylenet.optimization.tiled_loss import TiledLoss
 from stylenet.optimization.variables import Pixels, Spectrum
@@ -179,9 +180,9 @@ class Descent:
         """Go on from what :meth:`save` returned, in a descent with the same settings."""
         values = self.variables.values
         values.copy_(state.tensors["values"])
-        self.best = state.tensors["best"].to(values.device, copy=True)
+        self.best = state.tensors["best"].to(values.device)
         if isinstance(self.variables, Spectrum):
-            self.variables.start = state.tensors["start"].to(values.device, copy=True)
+            self.variables.start = state.tensors["start"].to(values.device)
         if state.values["total"] is not None:
             parts = {name: values.new_tensor(value) for name, value in state.values["parts"].items()}
             self.best_losses = Losses(values.new_tensor(state.values["total"]), parts)
@@ -218,7 +219,7 @@ class Descent:
 
     def _keep(self, picture: Tensor, losses: Losses) -> None:
         if self.best_losses is None or losses.total < self.best_losses.total:
-            self.best, self.best_losses = picture, losses
+            self.best, self.best_losses = set_aside(picture), losses
 
 
 def _enlarged_moments(carried: dict[str, Tensor], values: Tensor) -> dict[str, Tensor]:

@@ -30,6 +30,7 @@ from stylenet.modes import guest
 from stylenet.optimization.descent import Descent, NotFinite
 from stylenet.optimization.planning import Clock, check_search, pick_tile, plan_scales, short_of_memory, style_dimensions
 from stylenet.optimization.saving import SearchState, StateFile, fingerprint
+from stylenet.optimization.scratch import set_aside
 from stylenet.optimization.settings import SEARCH_LOSS, OptimizeSettings
 from stylenet.optimization.tiled_loss import TiledLoss
 from stylenet.optimization.tiles import plan_tiles
@@ -198,7 +199,9 @@ class _Search:
                     result.stopped = "budget"
                     break
                 if saved is None:
-                    result.picture = self._enlarged(index) if index else resample(result.picture, height, width)
+                    picture = self._enlarged(index) if index else resample(result.picture, height, width)
+                    result.picture = set_aside(picture)
+                    del picture  # of a print, a gigabyte
                 carried = self._descend(index, carried, saved)
                 saved = None
                 if result.stopped == "observer":

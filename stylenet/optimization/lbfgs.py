@@ -20,9 +20,9 @@ _LEAST_CURVATURE = 1e-10
 class CompactLBFGS(torch.optim.Optimizer):
     """The steps of ``torch.optim.LBFGS`` with ``max_iter=1`` and no line search, in a fraction of its memory.
 
-    The vectors of curvature pairs are kept in float16 with a scale for each, in a temporary file where they are large. Beside
-    them there are two vectors as large as the variables, where torch has five. Nocedal & Wright, Numerical Optimization (2006),
-    algorithm 7.4, with pairs as they are stored, so that rounding does not break the secant equation.
+    The vectors of curvature pairs are kept in float16 with a scale for each. Beside them there are two vectors as large as the
+    variables, where torch has five. All of them lie in temporary files where they are large. Nocedal & Wright, Numerical
+    Optimization (2006), algorithm 7.4, with pairs as they are stored, so that rounding does not break the secant equation.
 
     Args:
         values: the one tensor of variables, contiguous, float32.
@@ -49,7 +49,8 @@ class CompactLBFGS(torch.optim.Optimizer):
         if "moved" in state:
             self._remember(gradient)
         else:
-            state["gradient"], state["moved"] = torch.empty_like(gradient), torch.empty_like(gradient)
+            for name in ("gradient", "moved"):
+                state[name] = new_tensor(gradient.shape, gradient.dtype, gradient.device)
             rate *= min(1.0, 1.0 / max(float(gradient.abs().sum()), torch.finfo(torch.float32).tiny))
         direction: Tensor = state["moved"]
         self._find_direction(gradient, direction)

@@ -11,6 +11,7 @@ import torch
 from stylenet.devices import check_memory, free_memory
 from stylenet.images.sizes import SizeRule
 from stylenet.losses.vgg import VGG
+from stylenet.optimization.scratch import stays_in_memory
 
 # Below this many steps a scale is not worth starting: the picture of the scale before is enlarged instead.
 _FEWEST_STEPS = 4
@@ -126,8 +127,14 @@ _TILE_BYTES = 1.5e9
 
 # Bytes for a pixel that a search takes the room of beside activations: the picture, its variables in both domains, gradients,
 # directions, the latest curvature pairs, and what the system keeps for them. 255 were measured between 0.2 and 0.7 megapixels,
-# in float32, where pairs are few; in a control group that had 285 free for each of 2048 x 2048 pixels a search was killed.
+# in float32, where pairs are few.
 _SEARCH = 300
+
+# The same where pictures and vectors that a step does not work on lie in files: 116 were measured between 1 and 4 megapixels.
+_SEARCH_IN_FILES = 130
+
+# Bytes of a pixel in float32.
+_PIXEL = 12
 
 
 # Strides of the loss network a side of the smallest tile.
@@ -143,7 +150,9 @@ def check_search(vgg: VGG, height: int, width: int, device: torch.device) -> Non
     if device.type == "cpu":
         window = _SMALLEST_TILE * vgg.stride + 2 * vgg.reach
         activations = 2 * vgg.activation_bytes(min(height, window), min(width, window))
-        check_memory(f"{width} x {height} pixels", height * width * _SEARCH + activations)
+        pixels = height * width
+        each = _SEARCH if stays_in_memory(pixels * _PIXEL) else _SEARCH_IN_FILES
+        check_memory(f"{width} x {height} pixels", pixels * each + activations)
 
 
 def pick_tile(vgg: VGG, height: int, width: int, device: torch.device) -> int:

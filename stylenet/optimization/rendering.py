@@ -34,6 +34,7 @@ from stylenet.network.styles import Style
 from stylenet.optimization.engine import Iterate, Observer, Result, Stopped, optimize_pixels
 from stylenet.optimization.observers import LOG_FILES, Extra, RunLog, Snapshots, snapshots_of, together
 from stylenet.optimization.saving import state_path
+from stylenet.optimization.scratch import set_aside
 from stylenet.optimization.settings import SEARCH_LOSS, OptimizeSettings
 from stylenet.optimization.writing import panel_path, write_panel, write_result
 from stylenet.storage import check_apart, is_address
@@ -157,7 +158,7 @@ def optimize(
         for name in LOG_FILES:
             check_apart(Path(log, name), read)
     photo = _read(photo, "the photo", settings.size, settings.upscale, allow_huge)
-    photo = replace(photo, pixels=photo.filled())
+    photo = replace(photo, pixels=set_aside(photo.filled()))
     paintings = [_read(one, "the painting", "full", False, allow_huge).visible() for one in several]
     first = _first_picture(photo, init, settings, keep_colors, allow_huge)
     if settings.scales == "auto" and _starts_trained(init, settings):

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from stylenet.errors import InputError, argument
 from stylenet.files import replacing
+from stylenet.optimization.scratch import new_tensor
 
 # Seconds between two states, and the largest share of the time that writing them may take.
 _SECONDS, _SHARE = 60.0, 0.05
@@ -82,7 +83,7 @@ class StateFile:
                 about = json.loads((opened.metadata() or {})[_KEY])
                 job, values = about["job"], about["values"]
                 if job == self.job:
-                    return SearchState({name: opened.get_tensor(name) for name in opened.keys()}, values)  # noqa: SIM118
+                    return SearchState({name: _copied(opened.get_tensor(name)) for name in opened.keys()}, values)  # noqa: SIM118
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self.path} is damaged: delete it, or leave {argument('resume')} out to start anew") from error
         raise InputError(
@@ -92,6 +93,12 @@ class StateFile:
     def remove(self) -> None:
         """Delete the file, if there is one: the search has ended."""
         self.path.unlink(missing_ok=True)
+
+
+def _copied(stored: Tensor) -> Tensor:
+    """Return a copy where tensors usually lie in memory: from odd addresses, as in a file, some processors add up in another
+    order, and a search would not go on to the bit."""
+    return new_tensor(stored.shape, stored.dtype).copy_(stored)
 
 
 def state_path(output: Path) -> Path:

@@ -31,9 +31,26 @@ def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | 
         RunError: if the disk has no room for it.
     """
     size = math.prod(shape) * dtype.itemsize
-    if torch.device(device).type != "cpu" or _fits(size):
-        return torch.empty(*shape, dtype=dtype, device=device)
+    if stays_in_memory(size, device):
+        return torch.empty(tuple(shape), dtype=dtype, device=device)
     return torch.frombuffer(_mapping(size), dtype=dtype).view(*shape)
+
+
+def set_aside(tensor: Tensor) -> Tensor:
+    """Return a tensor that is needed later: itself if it is small or on a GPU, else a copy in a temporary file, by the rule of
+    :func:`new_tensor`.
+
+    Raises:
+        RunError: if the disk has no room for it.
+    """
+    if stays_in_memory(tensor.nbytes, tensor.device):
+        return tensor
+    return new_tensor(tensor.shape, tensor.dtype).copy_(tensor)
+
+
+def stays_in_memory(size: int, device: torch.device | str = "cpu") -> bool:
+    """Return whether a tensor of so many bytes is kept in memory, as all are that are not on the processor."""
+    return torch.device(device).type != "cpu" or _fits(size)
 
 
 def _fits(size: int) -> bool:

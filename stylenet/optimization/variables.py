@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stylenet.losses.vgg import InputSpace
+from stylenet.optimization.scratch import new_tensor, set_aside
 
 Parametrisation = Literal["pixels", "input_space", "spectrum"]
 
@@ -21,7 +22,7 @@ class Pixels(nn.Module):
     def __init__(self, picture: Tensor, space: InputSpace | None = None) -> None:
         super().__init__()
         self.space = space or InputSpace(1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-        self.values = nn.Parameter(self.space.preprocess(picture).contiguous())
+        self.values = nn.Parameter(set_aside(self.space.preprocess(picture).contiguous()))
 
     def forward(self) -> Tensor:
         """Return the picture ``[1, 3, H, W]``, about 0..1."""
@@ -54,19 +55,19 @@ class Spectrum(nn.Module):
         gain = self.corner / (self.corner**2 + down**2 + across**2).sqrt()
         self.gain = gain / gain.min()
         # Bytes' units give L-BFGS a sensible first step.
-        self.values = nn.Parameter(torch.zeros_like(picture, memory_format=torch.contiguous_format))
+        self.values = nn.Parameter(new_tensor(picture.shape, picture.dtype, picture.device).zero_())
 
     def forward(self) -> Tensor:
         """Return the picture ``[1, 3, H, W]``, about 0..1."""
         # Channel by channel: the transforms of a print take as much memory as ten pictures.
-        changes = [
-            torch.fft.irfft2(torch.fft.rfft2(channel) * self.gain, s=self.values.shape[-2:])
-            for channel in self.values.unbind(dim=1)
+        channels = [
+            start.add(torch.fft.irfft2(torch.fft.rfft2(change) * self.gain, s=change.shape[-2:]), alpha=1 / 255)
+            for start, change in zip(self.start.unbind(dim=1), self.values.unbind(dim=1), strict=True)
         ]
-        return self.start.add(torch.stack(changes, dim=1), alpha=1 / 255)
+        return torch.stack(channels, dim=1)
 
     @torch.no_grad()
     def clamp(self) -> None:
         """Move every pixel into 0..1, by starting afresh from the clamped picture."""
         picture = self()
-        self.start = picture.clamp(0, 1).sub_(picture).add_(self.start)
+        self.start = set_aside(picture.clamp(0, 1).sub_(picture).add_(self.start))
