@@ -18,6 +18,7 @@ from stylenet.images.picture import read_image
 from stylenet.losses.vgg import VGG
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
+from stylenet.optimization import scratch
 from stylenet.optimization.planning import check_search
 
 
@@ -80,11 +81,20 @@ def test_a_search(verb: str, free: list[int], tmp_path: Path, capsys: pytest.Cap
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 
-def test_a_search_that_was_killed(free: list[int]) -> None:
-    """At 2048 pixels in a control group of 1.5 GB, of which 1.21 were free; in one of 2 GB it ended."""
+def test_a_search_in_files(free: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search at 2048 pixels was refused where 1.21 GB were free, before more of it lay in files."""
+    monkeypatch.setattr(scratch, "free_main_memory", lambda: free[0])
     network = VGG(["relu1_1", "relu2_1"], weights="random")
-    free[0] = 1_210_000_000
-    with pytest.raises(RunError, match=r"2048 x 2048 pixels need 1\.26 GB of memory or more, and 1\.21 GB are free"):
+    free[0] = 500_000_000
+    with pytest.raises(RunError, match=r"2048 x 2048 pixels need 0\.63 GB of memory or more, and 0\.50 GB are free"):
         check_search(network, 2048, 2048, torch.device("cpu"))
-    free[0] += 500_000_000
+    free[0] = 1_210_000_000
     check_search(network, 2048, 2048, torch.device("cpu"))
+
+
+def test_a_search_in_memory(free: list[int]) -> None:
+    """Pictures that do not go to files need more for each pixel."""
+    network = VGG(["relu1_1", "relu2_1"], weights="random")
+    free[0] = 250_000_000
+    with pytest.raises(RunError, match=r"1024 x 1024 pixels need 0\.31 GB of memory or more, and 0\.25 GB are free"):
+        check_search(network, 1024, 1024, torch.device("cpu"))

@@ -1,0 +1,81 @@
+"""What a step of a large search does not work on lies in files, and changes nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from stylenet.losses.settings import LossSettings
+from stylenet.losses.vgg import VGG
+from stylenet.optimization import descent, scratch
+from stylenet.optimization.engine import optimize_pixels
+from stylenet.optimization.planning import _SEARCH_IN_FILES
+from stylenet.optimization.settings import OptimizeSettings
+
+LOSS = LossSettings(vgg_weights="random", content_layers={"relu2_2": 1.0}, style_layers={"relu1_1": 1.0}, style_distance="gram")
+HERE = OptimizeSettings(device="cpu", precision="32", steps=4, scales=2, plateau=0.0, tile=32)
+
+
+@pytest.mark.parametrize("changes", [{}, {"variables": "pixels"}, {"optimizer": "adam", "learning_rate": 1.0}], ids=str)
+def test_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]) -> None:
+    monkeypatch.setattr(descent, "_PAIR_BYTES", 0)
+    torch.manual_seed(0)
+    picture, style = torch.rand(1, 3, 130, 142), torch.rand(1, 3, 40, 36)
+    network = VGG(["relu1_1", "relu2_2"], weights="random")
+    settings = replace(HERE, **changes)  # type: ignore[arg-type]
+    in_memory = optimize_pixels(picture, [style], LOSS, settings, vgg=network)
+    for name in ("IN_MEMORY", "_SMALL"):
+        monkeypatch.setattr(scratch, name, 0)
+    made: list[int] = []
+    monkeypatch.setattr(scratch, "_mapping", lambda size, make=scratch._mapping: made.append(size) or make(size))
+    in_files = optimize_pixels(picture, [style], LOSS, settings, vgg=network)
+    assert made.count(picture.nbytes) >= 6  # start, variables, and a better picture at each step
+    assert torch.equal(in_files.picture, in_memory.picture)
+    assert in_files.objective == in_memory.objective
+
+
+# Its own process, as a peak counts from the start of one. Files do not count as anonymous memory.
+PROGRAM = """
+import sys, threading, torch
+from stylenet.losses.settings import LossSettings
+from stylenet.optimization import descent, scratch
+from stylenet.optimization.engine import optimize_pixels
+from stylenet.optimization.settings import OptimizeSettings
+
+scratch.IN_MEMORY = scratch._SMALL = descent._PAIR_BYTES = 0
+ended, peak = threading.Event(), 0
+
+def watch():
+    global peak
+    while not ended.wait(0.002):
+        with open("/proc/self/status") as status:
+            anonymous = next(line for line in status if line.startswith("RssAnon"))
+        peak = max(peak, 1024 * int(anonymous.split()[1]))
+
+loss = LossSettings(
+    vgg_weights="random", content_layers={"relu1_1": 1.0}, style_layers={"relu1_1": 1.0}, style_distance="gram"
+)
+side = int(sys.argv[1])
+picture = scratch.set_aside(torch.rand(1, 3, side, side))
+settings = OptimizeSettings(device="cpu", precision="32", steps=2, scales=1, plateau=0.0, tile=128)
+watcher = threading.Thread(target=watch)
+watcher.start()
+optimize_pixels(picture, [torch.rand(1, 3, 64, 64)], loss, settings)
+ended.set()
+watcher.join()
+print(peak)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_for_each_pixel() -> None:
+    """The least that a search is refused for must suffice."""
+    peaks = {}
+    for side in (512, 1024):
+        words = [sys.executable, "-c", PROGRAM, str(side)]
+        peaks[side] = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    assert (peaks[1024] - peaks[512]) / (1024**2 - 512**2) < _SEARCH_IN_FILES
