@@ -20,6 +20,7 @@ from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.optimization import scratch
 from stylenet.optimization.planning import check_search
+from stylenet.optimization.settings import OptimizeSettings
 
 
 @pytest.fixture
@@ -87,9 +88,14 @@ def test_a_search_in_files(free: list[int], monkeypatch: pytest.MonkeyPatch) -> 
     network = VGG(["relu1_1", "relu2_1"], weights="random")
     free[0] = 500_000_000
     with pytest.raises(RunError, match=r"2048 x 2048 pixels need 0\.63 GB of memory or more, and 0\.50 GB are free"):
-        check_search(network, 2048, 2048, torch.device("cpu"))
+        check_search(network, 2048, 2048, torch.device("cpu"), OptimizeSettings())
     free[0] = 1_210_000_000
-    check_search(network, 2048, 2048, torch.device("cpu"))
+    check_search(network, 2048, 2048, torch.device("cpu"), OptimizeSettings())
+    with pytest.raises(RunError, match=r"2048 x 2048 pixels need 2\.2\d GB"):  # its curvature pairs lie in memory
+        check_search(network, 2048, 2048, torch.device("cpu"), OptimizeSettings(line_search=True))
+    free[0] = 650_000_000
+    with pytest.raises(RunError, match=r"2048 x 2048 pixels need 0\.73 GB"):
+        check_search(network, 2048, 2048, torch.device("cpu"), OptimizeSettings(optimizer="adam"))
 
 
 def test_a_search_in_memory(free: list[int]) -> None:
@@ -97,4 +103,4 @@ def test_a_search_in_memory(free: list[int]) -> None:
     network = VGG(["relu1_1", "relu2_1"], weights="random")
     free[0] = 250_000_000
     with pytest.raises(RunError, match=r"1024 x 1024 pixels need 0\.31 GB of memory or more, and 0\.25 GB are free"):
-        check_search(network, 1024, 1024, torch.device("cpu"))
+        check_search(network, 1024, 1024, torch.device("cpu"), OptimizeSettings())

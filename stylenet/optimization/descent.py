@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -70,6 +73,7 @@ class Descent:
         carried: dict[str, Tensor] | None = None,
     ) -> None:
         self.loss, self.targets, self.settings, self.memory_format = loss, targets, settings, memory_format
+        self.rate = settings.learning_rate
         self.best = picture
         self.best_losses: Losses | None = None
         self.notes: list[str] = []
@@ -86,7 +90,7 @@ class Descent:
             NotFinite: naming what broke; :attr:`best` is then the picture to keep.
         """
         self._evaluated.clear()
-        self.optimizer.param_groups[0]["lr"] = self.settings.learning_rate * self._stride()
+        self.optimizer.param_groups[0]["lr"] = self.rate * self._stride()
         self.optimizer.step(self._closure)  # type: ignore[arg-type]
         if self.settings.clamp:
             self.variables.clamp()
@@ -117,10 +121,8 @@ class Descent:
 
     def _stride(self) -> float:
         """Return a factor of the optimiser's next step. Recipes that move pixels keep the first step of their sources."""
-        first = self.best_losses is None
-        if first and self.settings.optimizer == "lbfgs" and self.settings.variables == "spectrum":
-            return _FIRST_STEP * self.variables.values.numel()
-        return 1.0
+        first = self.best_losses is None and not isinstance(self.optimizer, torch.optim.Adam)
+        return _FIRST_STEP * self.variables.values.numel() if first and self.settings.variables == "spectrum" else 1.0
 
     def _make_variables(self, picture: Tensor) -> Pixels | Spectrum:
         if self.settings.variables == "spectrum":
@@ -129,39 +131,54 @@ class Descent:
         return Pixels(picture, space if self.settings.variables == "input_space" else None)
 
     def _make_optimizer(self, carried: dict[str, Tensor]) -> torch.optim.Optimizer:
-        values, rate = self.variables.values, self.settings.learning_rate
-        if self.settings.optimizer == "lbfgs":
-            try:
-                return self._make_lbfgs()
-            except RunError as error:
-                rate = _ADAM_RATES[self.settings.variables]
-                self.notes.append(f"{error}; until then Adam takes the place of L-BFGS, with a rate of {rate}")
-        optimizer = torch.optim.Adam([values], lr=rate)
+        if self.settings.optimizer == "adam":
+            return self._make_adam(carried)
+        try:
+            return self._make_compact_lbfgs() if self._pairs_are_large() else self._make_lbfgs()
+        except RunError as error:
+            optimizer = self._make_adam(carried)
+            self.notes.append(f"{error}; until then Adam takes the place of L-BFGS, with a rate of {self.rate}")
+            return optimizer
+
+    def _make_adam(self, carried: dict[str, Tensor]) -> torch.optim.Optimizer:
+        values = self.variables.values
+        if self.settings.optimizer != "adam":  # in the place of L-BFGS, whose rate is a factor
+            self.rate = _ADAM_RATES[self.settings.variables]
+        optimizer = torch.optim.Adam([values], lr=self.rate)
         if carried:
             optimizer.state[values] = _enlarged_moments(carried, values)
         return optimizer
 
-    def _make_lbfgs(self) -> torch.optim.Optimizer:
-        """Return torch's own, or one whose pairs lie in 16 bits and, where they are large, in a file.
+    def _pair_bytes(self) -> int:
+        values = self.variables.values
+        return 2 * self.settings.history * values.numel() * values.element_size()
+
+    def _pairs_are_large(self) -> bool:
+        free = free_memory(self.variables.values.device)
+        return not self.settings.line_search and self._pair_bytes() > min(free / 8, _PAIR_BYTES)
+
+    def _make_compact_lbfgs(self) -> torch.optim.Optimizer:
+        """Return an L-BFGS whose pairs lie in 16 bits and, where they are large, in a file.
 
         Raises:
             RunError: if there is no room for them.
         """
-        values, settings = self.variables.values, self.settings
-        pairs = 2 * settings.history * values.numel() * values.element_size()
-        if not settings.line_search and pairs > min(free_memory(values.device) / 8, _PAIR_BYTES):
-            self.notes.append(f"the {settings.history} curvature pairs of L-BFGS are kept in 16 bits: {pairs / 2e9:.1f} GB")
-            return CompactLBFGS(values, settings.learning_rate, settings.history)
+        history, gigabytes = self.settings.history, self._pair_bytes() / 2e9
+        optimizer = CompactLBFGS(self.variables.values, self.rate, history)
+        self.notes.append(f"the {history} curvature pairs of L-BFGS are kept in 16 bits: {gigabytes:.1f} GB")
+        return optimizer
+
+    def _make_lbfgs(self) -> torch.optim.Optimizer:
         return torch.optim.LBFGS(
-            [values],
-            lr=settings.learning_rate,
+            [self.variables.values],
+            lr=self.rate,
             max_iter=1,
             max_eval=25,
-            history_size=settings.history,
+            history_size=self.settings.history,
             # Steps end by count, budget or plateau: torch's absolute tolerances would end calibrated losses at once.
             tolerance_grad=0,
             tolerance_change=0,
-            line_search_fn="strong_wolfe" if settings.line_search else None,
+            line_search_fn="strong_wolfe" if self.settings.line_search else None,
         )
 
     def save(self) -> SearchState:
@@ -173,7 +190,8 @@ class Descent:
         best = self.best_losses
         parts = None if best is None else {name: float(value) for name, value in best.parts.items()}
         total = None if best is None else float(best.total)
-        return SearchState(tensors, {"optimizer": numbers, "total": total, "parts": parts})
+        kind = type(self.optimizer).__name__
+        return SearchState(tensors, {"kind": kind, "optimizer": numbers, "total": total, "parts": parts})
 
     @torch.no_grad()
     def restore(self, state: SearchState) -> None:
@@ -186,6 +204,13 @@ class Descent:
         if state.values["total"] is not None:
             parts = {name: values.new_tensor(value) for name, value in state.values["parts"].items()}
             self.best_losses = Losses(values.new_tensor(state.values["total"]), parts)
+        if state.values["kind"] != type(self.optimizer).__name__:  # memory was another when the search began
+            makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
+                "LBFGS": self._make_lbfgs,
+                "CompactLBFGS": self._make_compact_lbfgs,
+                "Adam": partial(self._make_adam, {}),
+            }
+            self.optimizer = makers[state.values["kind"]]()
         packed = unpack_optimizer(state.tensors, state.values["optimizer"], values.device)
         if isinstance(self.optimizer, CompactLBFGS):
             self.optimizer.restore(packed)

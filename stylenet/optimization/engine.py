@@ -28,7 +28,15 @@ from stylenet.losses.terms import Grams, moved
 from stylenet.losses.vgg import VGG
 from stylenet.modes import guest
 from stylenet.optimization.descent import Descent, NotFinite
-from stylenet.optimization.planning import Clock, check_search, pick_tile, plan_scales, short_of_memory, style_dimensions
+from stylenet.optimization.planning import (
+    Clock,
+    check_search,
+    count_scales,
+    pick_tile,
+    plan_scales,
+    short_of_memory,
+    style_dimensions,
+)
 from stylenet.optimization.saving import SearchState, StateFile, fingerprint
 from stylenet.optimization.scratch import set_aside
 from stylenet.optimization.settings import SEARCH_LOSS, OptimizeSettings
@@ -180,8 +188,9 @@ class _Search:
         # The network alone computes in a shorter type; Gram matrices, losses and pixels are float32.
         self.loss.vgg.convolutions.to(dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.plan = plan_scales(content.shape[-2], content.shape[-1], settings.scales)
-        check_search(self.loss.vgg, *self.plan[-1], self.device)
-        self.steps = [settings.steps_at(index) for index in range(len(self.plan))]
+        check_search(self.loss.vgg, *self.plan[-1], self.device, settings)
+        wanted = count_scales(content.shape[-2], content.shape[-1], settings.scales)
+        self.steps = [settings.steps_at(index) for index in range(wanted - len(self.plan), wanted)]
         self.clock = Clock(self.plan, self.steps, self.started, parse_seconds(settings.budget))
         self.result = Result(self.content, notes=self.loss.conversion_note(self.content))
 
@@ -301,6 +310,7 @@ class _Search:
         objectives: list[float] = []
         if saved is not None:
             descent.restore(saved)
+            saved.tensors.clear()  # of a print, gigabytes that the descent has taken over
             objectives = list(saved.values["objectives"])
         begun, done = time.monotonic(), len(objectives)
         self.result.stopped = "steps"

@@ -36,7 +36,16 @@ class CompactLBFGS(torch.optim.Optimizer):
         self.values, self.history = values, history_size
         # Rows 2 i and 2 i + 1 are the step and the change of the gradient of pair i.
         self.pairs = new_tensor((2 * history_size, values.numel()), dtype, values.device)
-        self.state[values] = {"pairs": self.pairs, "order": [], "scales": [1.0] * (2 * history_size), "products": {}}
+        state: dict[str, Any] = {
+            "pairs": self.pairs,
+            "steps": 0,
+            "order": [],
+            "scales": [1.0] * (2 * history_size),
+            "products": {},
+        }
+        for name in ("gradient", "moved"):
+            state[name] = new_tensor((values.numel(),), values.dtype, values.device)
+        self.state[values] = state
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override]
@@ -46,12 +55,12 @@ class CompactLBFGS(torch.optim.Optimizer):
         assert self.values.grad is not None
         gradient, state = self.values.grad.reshape(-1), self.state[self.values]
         rate = float(self.param_groups[0]["lr"])
-        if "moved" in state:
+        if state["steps"]:
             self._remember(gradient)
         else:
-            for name in ("gradient", "moved"):
-                state[name] = new_tensor(gradient.shape, gradient.dtype, gradient.device)
-            rate *= min(1.0, 1.0 / max(float(gradient.abs().sum()), torch.finfo(torch.float32).tiny))
+            total = sum(float(gradient[part].abs().sum()) for part in _parts(gradient.numel()))
+            rate *= min(1.0, 1.0 / max(total, torch.finfo(torch.float32).tiny))
+        state["steps"] += 1
         direction: Tensor = state["moved"]
         self._find_direction(gradient, direction)
         if _dot(direction, gradient) >= 0:  # rounding has spoilt the curvature
@@ -71,7 +80,8 @@ class CompactLBFGS(torch.optim.Optimizer):
         # What is in a slot is lost even if its new pair is of no use.
         state["order"] = order = [one for one in order if one != slot]
         for row, vector in ((2 * slot, state["moved"]), (2 * slot + 1, change)):
-            scale = max(float(vector.abs().max()), torch.finfo(torch.float32).tiny)
+            largest = max(float(vector[part].abs().max()) for part in _parts(vector.numel()))
+            scale = max(largest, torch.finfo(torch.float32).tiny)
             state["scales"][row] = scale
             for part in _parts(vector.numel()):
                 self.pairs[row, part] = (vector[part] / scale).to(self.pairs.dtype)
@@ -113,9 +123,9 @@ class CompactLBFGS(torch.optim.Optimizer):
             vector[part].add_(self.pairs[row, part].float(), alpha=scaled)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from the ``state`` of another optimiser of the same size."""
-        self.pairs.copy_(state["pairs"])
-        self.state[self.values] = {**state, "pairs": self.pairs}
+        """Go on from the ``state`` of another optimiser of the same size, whose tensors are taken over."""
+        self.pairs = state["pairs"]
+        self.state[self.values] = dict(state)
 
 
 def _parts(length: int) -> Iterator[slice]:

@@ -12,6 +12,7 @@ from stylenet.devices import check_memory, free_memory
 from stylenet.images.sizes import SizeRule
 from stylenet.losses.vgg import VGG
 from stylenet.optimization.scratch import stays_in_memory
+from stylenet.optimization.settings import OptimizeSettings
 
 # Below this many steps a scale is not worth starting: the picture of the scale before is enlarged instead.
 _FEWEST_STEPS = 4
@@ -22,10 +23,15 @@ _LAST_LOOK = 0.4
 
 def plan_scales(height: int, width: int, scales: Literal["auto"] | int) -> list[tuple[int, int]]:
     """Return heights and widths from coarse to fine, each half of the next; ``auto`` starts at 192 pixels or less."""
-    count = scales if scales != "auto" else max(math.ceil(math.log2(max(height, width) / 192)), 0) + 1
+    count = count_scales(height, width, scales)
     plan = [(max(round(height / 2**i), 1), max(round(width / 2**i), 1)) for i in reversed(range(count))]
     # VGG's fifth block needs 16 pixels a side; below 64 there is nothing to plan.
     return [size for size in plan[:-1] if min(size) >= 64] + plan[-1:]
+
+
+def count_scales(height: int, width: int, scales: Literal["auto"] | int) -> int:
+    """Return how many scales are wanted; those too small for the loss network are left out of the plan."""
+    return scales if scales != "auto" else max(math.ceil(math.log2(max(height, width) / 192)), 0) + 1
 
 
 def style_dimensions(rule: str | int, content: tuple[int, int], style: tuple[int, int], upscale: bool) -> tuple[int, int]:
@@ -142,7 +148,7 @@ _PIXEL = 12
 _SMALLEST_TILE = 4
 
 
-def check_search(vgg: VGG, height: int, width: int, device: torch.device) -> None:
+def check_search(vgg: VGG, height: int, width: int, device: torch.device, settings: OptimizeSettings) -> None:
     """Fail for a picture that no memory is there for, not even in the smallest tiles.
 
     Raises:
@@ -151,9 +157,14 @@ def check_search(vgg: VGG, height: int, width: int, device: torch.device) -> Non
     if device.type == "cpu":
         window = _SMALLEST_TILE * vgg.stride + 2 * vgg.reach
         activations = 2 * vgg.activation_bytes(min(height, window), min(width, window))
-        pixels = height * width
-        each = _SEARCH if stays_in_memory(pixels * _PIXEL) else _SEARCH_IN_FILES
-        check_memory(f"{width} x {height} pixels", pixels * each + activations)
+        check_memory(f"{width} x {height} pixels", height * width * _bytes_each(height * width, settings) + activations)
+
+
+def _bytes_each(pixels: int, settings: OptimizeSettings) -> int:
+    """Return the bytes that each pixel of a picture takes in memory, beside activations."""
+    pairs = 2 * settings.history * _PIXEL if settings.line_search else 0  # torch's L-BFGS alone searches along lines
+    moments = 2 * _PIXEL if settings.optimizer == "adam" else 0
+    return pairs + moments + (_SEARCH if pairs or stays_in_memory(pixels * _PIXEL) else _SEARCH_IN_FILES)
 
 
 def pick_tile(vgg: VGG, height: int, width: int, device: torch.device) -> int:

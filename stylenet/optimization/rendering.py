@@ -161,6 +161,7 @@ def optimize(
     photo = replace(photo, pixels=set_aside(photo.filled()))
     paintings = [_read(one, "the painting", "full", False, allow_huge).visible() for one in several]
     first = _first_picture(photo, init, settings, keep_colors, allow_huge)
+    first = first if first is None else set_aside(first)
     if settings.scales == "auto" and _starts_trained(init, settings):
         # A coarser scale would only blur strokes that are in place already.
         settings = replace(settings, scales=1)
@@ -193,7 +194,7 @@ def optimize(
 
     try:
         found = optimize_pixels(
-            _grey(photo.pixels) if keep_colors == "luminance" else photo.pixels,
+            set_aside(_grey(photo.pixels)) if keep_colors == "luminance" else photo.pixels,
             [_recoloured(one.pixels, photo.pixels, keep_colors) for one in paintings],
             loss,
             settings,

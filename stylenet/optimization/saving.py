@@ -30,7 +30,8 @@ _NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", to
 # Bytes that are handed to the system at once.
 _PART = 2**24
 
-_KEY = "stylenet.search"
+# The key of the header, and the format of what is kept: a state of another one is not gone on from.
+_KEY, _FORMAT = "stylenet.search", 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +72,12 @@ class StateFile:
         self.cost = self.saved - began
 
     def load(self) -> SearchState | None:
-        """Return the state, or None where there is no file.
+        """Return the state, or None where there is no file, or an empty one, which says that a search is not finished.
 
         Raises:
             InputError: for a file that is damaged, or of another search.
         """
-        if not self.path.is_file():
+        if not self.path.is_file() or not self.path.stat().st_size:
             return None
         try:
             with safe_open(self.path, "pt") as opened:
@@ -107,8 +108,8 @@ def state_path(output: Path) -> Path:
 
 
 def fingerprint(settings: Mapping[str, Any], pictures: list[Tensor]) -> str:
-    """Return a number in hexadecimal that only the same settings and the same pictures have."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    """Return a number in hexadecimal that only the same settings and pictures have, for one format of the file."""
+    digest = hashlib.sha256(json.dumps({**settings, "format": _FORMAT}, sort_keys=True, default=str).encode())
     for picture in pictures:
         digest.update(str(tuple(picture.shape)).encode())
         digest.update(picture.detach().cpu().contiguous().numpy().data)

@@ -21,8 +21,8 @@ IN_MEMORY, _SMALL = 2**30, 2**24
 
 
 def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
-    """Return an empty tensor, which lies in an unnamed temporary file if it is on the processor, and large or more
-    than a thirty-second of the memory that is free: a step works on some twenty tensors of the size of the picture.
+    """Return an empty tensor. On the processor it lies in an unnamed temporary file if it has more than 1 GiB, or more than
+    16 MiB and a thirty-second of the free memory: a step works on some twenty tensors of the size of the picture.
 
     The file is gone with the tensor. Pages that were not used lately count against no limit: the system drops them when memory
     gets scarce, and reads them again.
@@ -38,14 +38,14 @@ def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | 
 
 def set_aside(tensor: Tensor) -> Tensor:
     """Return a tensor that is needed later: itself if it is small or on a GPU, else a copy in a temporary file, by the rule of
-    :func:`new_tensor`.
-
-    Raises:
-        RunError: if the disk has no room for it.
+    :func:`new_tensor`. A tensor that the disk has no room for stays in memory.
     """
     if stays_in_memory(tensor.nbytes, tensor.device):
         return tensor
-    return new_tensor(tensor.shape, tensor.dtype).copy_(tensor)
+    try:
+        return new_tensor(tensor.shape, tensor.dtype).copy_(tensor)
+    except RunError:
+        return tensor
 
 
 def stays_in_memory(size: int, device: torch.device | str = "cpu") -> bool:

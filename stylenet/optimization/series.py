@@ -76,6 +76,8 @@ def optimize_series(
         line.close()
         series.done += 1
         report(output, result)
+        if result.stopped in ("interrupted", "broken") and not storage.is_address(output):
+            state_path(Path(output)).touch()  # without a state the same words with `resume` begin it anew
         if result.stopped == "broken":
             series.failures.append((source, result.message))
         if result.stopped == "interrupted":

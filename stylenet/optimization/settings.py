@@ -45,7 +45,7 @@ class OptimizeSettings:
         plateau: a scale ends early when 10 steps lower the objective by less than this share; 0 never.
         budget: seconds, or ``90s``, ``5m``: ends in time, with the scales planned to fit.
         tile: pixels a side of the tiles that a large picture is worked out in, with the result of the whole; 0 for the whole at
-            once; ``auto`` for what fits into half of the free memory.
+            once; ``auto`` for the whole where half of the free memory holds it, else for tiles of a quarter or 1.5 GB.
         seed: seed of the noise.
         precision: ``auto``, ``32`` or ``bf16``, of the convolutions; all else is float32.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...

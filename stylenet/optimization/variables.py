@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stylenet.losses.vgg import InputSpace
-from stylenet.optimization.scratch import new_tensor, set_aside
+from stylenet.optimization.scratch import set_aside
 
 Parametrisation = Literal["pixels", "input_space", "spectrum"]
 
@@ -55,7 +55,7 @@ class Spectrum(nn.Module):
         gain = self.corner / (self.corner**2 + down**2 + across**2).sqrt()
         self.gain = gain / gain.min()
         # Bytes' units give L-BFGS a sensible first step.
-        self.values = nn.Parameter(new_tensor(picture.shape, picture.dtype, picture.device).zero_())
+        self.values = nn.Parameter(set_aside(torch.zeros_like(picture, memory_format=torch.contiguous_format)))
 
     def forward(self) -> Tensor:
         """Return the picture ``[1, 3, H, W]``, about 0..1."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Literal
 
 import pytest
+import reference
 import torch
 
+from stylenet.errors import RunError
 from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import VGG
 from stylenet.optimization import descent, scratch
@@ -20,8 +23,13 @@ LOSS = LossSettings(vgg_weights="random", content_layers={"relu2_2": 1.0}, style
 HERE = OptimizeSettings(device="cpu", precision="32", steps=4, scales=2, plateau=0.0, tile=32)
 
 
-@pytest.mark.parametrize("changes", [{}, {"variables": "pixels"}, {"optimizer": "adam", "learning_rate": 1.0}], ids=str)
-def test_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [({}, 12), ({"variables": "pixels"}, 9), ({"optimizer": "adam", "learning_rate": 1.0}, 7)],
+    ids=["spectrum", "pixels", "adam"],
+)
+def test_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], count: int) -> None:
+    """So many tensors of the picture's size lie in files: start, variables, what L-BFGS has, and the pictures of steps."""
     monkeypatch.setattr(descent, "_PAIR_BYTES", 0)
     torch.manual_seed(0)
     picture, style = torch.rand(1, 3, 130, 142), torch.rand(1, 3, 40, 36)
@@ -33,19 +41,60 @@ def test_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch, changes: dict[s
     made: list[int] = []
     monkeypatch.setattr(scratch, "_mapping", lambda size, make=scratch._mapping: made.append(size) or make(size))
     in_files = optimize_pixels(picture, [style], LOSS, settings, vgg=network)
-    assert made.count(picture.nbytes) >= 6  # start, variables, and a better picture at each step
+    assert made.count(picture.nbytes) == count
     assert torch.equal(in_files.picture, in_memory.picture)
     assert in_files.objective == in_memory.objective
+
+
+@pytest.mark.parametrize(("variables", "rate"), [("spectrum", 1.0), ("pixels", 0.005)])
+def test_adam_where_the_disk_is_full(
+    monkeypatch: pytest.MonkeyPatch, variables: Literal["spectrum", "pixels"], rate: float
+) -> None:
+    """Adam takes the place of L-BFGS with the rate that is told, from its first step on."""
+
+    def refuse(*_: object) -> None:
+        raise RunError("no room")
+
+    monkeypatch.setattr(descent, "_PAIR_BYTES", 0)
+    monkeypatch.setattr(descent, "CompactLBFGS", refuse)
+    torch.manual_seed(0)
+    picture, style = reference.photo("chelsea", 64, 64), reference.photo("coffee", 40, 36)
+    rates: list[float] = []
+    step = torch.optim.Adam.step
+    note = lambda self, closure: rates.append(self.param_groups[0]["lr"]) or step(self, closure)  # noqa: E731
+    monkeypatch.setattr(torch.optim.Adam, "step", note)
+    settings = replace(HERE, variables=variables, scales=1)
+    told: list[float] = []
+    observe = lambda iterate: told.append(iterate.objective)  # noqa: E731
+    found = optimize_pixels(
+        picture, [style], LOSS, settings, vgg=VGG(["relu1_1", "relu2_2"], weights="random"), observe=observe
+    )
+    assert rates == [rate] * 4
+    assert f"Adam takes the place of L-BFGS, with a rate of {rate}" in " ".join(found.notes)
+    assert found.objective < told[0]
+
+
+def test_a_tensor_that_the_disk_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(size: int) -> None:
+        raise RunError("no room")
+
+    for name in ("IN_MEMORY", "_SMALL"):
+        monkeypatch.setattr(scratch, name, 0)
+    monkeypatch.setattr(scratch, "_mapping", refuse)
+    tensor = torch.rand(3, 4)
+    assert scratch.set_aside(tensor) is tensor
 
 
 # Its own process, as a peak counts from the start of one. Files do not count as anonymous memory.
 PROGRAM = """
 import sys, threading, torch
+from stylenet.devices import keep_freed_memory
 from stylenet.losses.settings import LossSettings
 from stylenet.optimization import descent, scratch
 from stylenet.optimization.engine import optimize_pixels
 from stylenet.optimization.settings import OptimizeSettings
 
+keep_freed_memory()  # as the command does
 scratch.IN_MEMORY = scratch._SMALL = descent._PAIR_BYTES = 0
 ended, peak = threading.Event(), 0
 
@@ -73,7 +122,7 @@ print(peak)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_for_each_pixel() -> None:
-    """The least that a search is refused for must suffice."""
+    """A search that is let through must not need more than was asked for."""
     peaks = {}
     for side in (512, 1024):
         words = [sys.executable, "-c", PROGRAM, str(side)]

@@ -280,6 +280,15 @@ def test_plan_scales(height: int, width: int, scales: str | int, plan: list[tupl
     assert plan_scales(height, width, scales) == plan
 
 
+def test_steps_of_a_panorama(network: VGG) -> None:
+    """Its coarsest scale is left out, and with it the first number of the list."""
+    seen: list[tuple[int, int]] = []
+    settings = OptimizeSettings(device="cpu", precision="32", steps=[3, 2, 1], scales=3, plateau=0.0)
+    note = lambda iterate: seen.append((iterate.width, iterate.steps))  # noqa: E731
+    optimize_pixels(torch.rand(1, 3, 128, 320), [STYLE], LOSS, settings, vgg=network, observe=note)
+    assert seen == [(160, 2), (160, 2), (320, 1)]
+
+
 @pytest.mark.parametrize(
     ("rule", "upscale", "expected"),
     [

@@ -77,6 +77,23 @@ SEARCHES: list[tuple[dict[str, Any], int]] = [
 
 
 @pytest.mark.usefixtures("each_step")
+@pytest.mark.parametrize("pair_bytes", [(0, 2**40), (2**40, 0)], ids=["compact at first", "compact later"])
+def test_memory_that_is_another_now(
+    network: VGG, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair_bytes: tuple[int, int]
+) -> None:
+    """The optimiser is picked by free memory; a search that goes on keeps the one that it began with."""
+    settings, state = replace(HERE, scales=1), tmp_path / "state"
+    monkeypatch.setattr(descent_module, "_PAIR_BYTES", pair_bytes[0])
+    monkeypatch.setattr(descent_module, "free_memory", lambda device: 2**50)
+    whole = search(network, settings)
+    with pytest.raises(Killed):
+        search(network, settings, observe=kill_at(3), state=state)
+    monkeypatch.setattr(descent_module, "_PAIR_BYTES", pair_bytes[1])
+    resumed = search(network, settings, state=state, resume=True)
+    assert torch.equal(resumed.picture, whole.picture)
+
+
+@pytest.mark.usefixtures("each_step")
 @pytest.mark.parametrize(
     ("changes", "kill"),
     [

@@ -58,14 +58,19 @@ def test_finished_pictures_are_passed_over(capsys: pytest.CaptureFixture[str], m
     assert Path("out/chelsea.png").read_bytes() != b"finished"
 
 
-def test_interrupt_ends_the_series(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_ends_the_series(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(self: object, iterate: Iterate) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(observers.SearchLine, "__call__", interrupt)
     assert main(["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK]) == 130
-    assert [path.name for path in Path("out").iterdir()] == ["chelsea.png"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [".chelsea.png.search", "chelsea.png"]
     assert "the same words with --resume go on" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    words = ["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK, "--resume"]
+    assert main(words) == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["astronaut.png", "chelsea.png"]
 
 
 @pytest.mark.parametrize(
