@@ -208,9 +208,7 @@ class _Search:
                     result.stopped = "budget"
                     break
                 if saved is None:
-                    picture = self._enlarged(index) if index else resample(result.picture, height, width)
-                    result.picture = set_aside(picture)
-                    del picture  # of a print, a gigabyte
+                    result.picture = set_aside(self._enlarged(index) if index else resample(result.picture, height, width))
                 carried = self._descend(index, carried, saved)
                 saved = None
                 if result.stopped == "observer":

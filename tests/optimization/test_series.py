@@ -63,13 +63,13 @@ def test_interrupt_ends_the_series(folder: Path, capsys: pytest.CaptureFixture[s
         raise KeyboardInterrupt
 
     monkeypatch.setattr(observers.SearchLine, "__call__", interrupt)
-    assert main(["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK]) == 130
+    words = ["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK]
+    assert main(words) == 130
     assert sorted(path.name for path in Path("out").iterdir()) == [".chelsea.png.search", "chelsea.png"]
     assert "the same words with --resume go on" in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.chdir(folder)
-    words = ["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK, "--resume"]
-    assert main(words) == 0
+    assert main([*words, "--resume"]) == 0
     assert sorted(path.name for path in Path("out").iterdir()) == ["astronaut.png", "chelsea.png"]
 
 
