@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,11 +61,12 @@ class Forked:
         """Sends the signal to the whole group, as terminals, schedulers and service managers do, from a timer that runs while
         this process computes."""
         start = FinishedSteps.on_train_start
+        send = _sender(SIGNALS[self.kind])
 
         def strike(number: int, frame: FrameType | None) -> None:
             moment = _moment(frame)
             print(f"<{self.kind} during {moment}>")
-            _send_to_group(SIGNALS[self.kind])
+            send()
 
         def on_train_start(callback: FinishedSteps, *arguments: Any) -> None:
             start(callback, *arguments)
@@ -89,14 +90,27 @@ class Forked:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def _send_to_group(number: int) -> None:
-    """Send a signal from a process that is not the training itself, whose word those that read photos obey."""
+def _sender(number: int) -> Callable[[], None]:
+    """Return what sends a signal to this process group, from a process that is not the training itself, whose word those that
+    read photos obey.
+
+    That process begins here and waits: the timer may fall into a fork, where Python waits for ever if it forks once more.
+    """
+    reading, writing = os.pipe()
     sender = os.fork()
     if sender == 0:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {number} - {signal.SIGKILL})
-        os.killpg(0, number)
+        signal.pthread_sigmask(signal.SIG_BLOCK, set(SIGNALS.values()) - {signal.SIGKILL})
+        os.close(writing)
+        if os.read(reading, 1):  # nothing comes where the training ended before
+            os.killpg(0, number)
         os._exit(0)
-    os.waitpid(sender, 0)
+    os.close(reading)
+
+    def send() -> None:
+        os.write(writing, b"x")
+        os.waitpid(sender, 0)
+
+    return send
 
 
 def _moment(frame: FrameType | None) -> str:
