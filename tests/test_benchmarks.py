@@ -114,8 +114,10 @@ def test_time_to_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     record = run(monkeypatch, tmp_path / "out", "time_to_objective", *words)
     assert [row["pair"] for row in record["rows"]] == ["woodcut, brush_strokes", "brush_strokes, woodcut"]
     for row in record["rows"]:  # in four steps theirs has hardly begun
-        assert row["seconds"].keys() == record["searches"].keys()
-        assert all(row["pastiche"] > 0 and seconds > 0 for seconds in row["seconds"].values())
+        assert row["searches"].keys() == record["searches"].keys()
+        for found in row["searches"].values():
+            assert all(reached["seconds"] > 0 for reached in found["reached"].values())
+            assert found["best"] <= row["objective"]["objective"]
 
 
 @pytest.mark.long
