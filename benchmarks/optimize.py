@@ -34,6 +34,7 @@ from typing import Any
 import torch
 from baseline import Search
 from machine import convolutions, plot, record_name, setting, synchronise, write_record
+from PIL import Image
 from torch import Tensor
 
 from stylenet.commands.recipes import load_recipe
@@ -54,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         content, style = write_pair(arguments.content, arguments.style, arguments.pixels, Path(folder))
         print(f"{arguments.pixels} pixels", flush=True)
-        rival = Rival(content, style, arguments.pixels)
+        rival = Rival(content, style)
         rates = _rates(content, style, arguments.repeats, rival)
         theirs = rival_search(arguments.steps, rival)
         ours = search_until(content, style, theirs, rival)
@@ -93,10 +94,10 @@ def write_pair(photo_path: str | None, style_path: str | None, pixels: int, fold
 class Rival:
     """A process of its own for pastiche, which works only while it is asked to."""
 
-    def __init__(self, content: str, style: str, pixels: int) -> None:
+    def __init__(self, content: str, style: str) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, content, style, pixels), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, content, style), daemon=True)
         self._process.start()
         theirs.close()  # a process that dies then ends the pipe
 
@@ -111,7 +112,7 @@ class Rival:
         self._process.terminate()
 
 
-def _serve(pipe: Connection, content: str, style: str, pixels: int) -> None:
+def _serve(pipe: Connection, content: str, style: str) -> None:
     from pastiche.pastiche import PasticheArtist
 
     artist: Any = None
@@ -119,7 +120,9 @@ def _serve(pipe: Connection, content: str, style: str, pixels: int) -> None:
         command, value = pipe.recv()
         started = time.perf_counter()
         if command == "begin":
-            artist = PasticheArtist(content, [style], size_pixels=pixels, device=str(pick_device()))
+            # Its own rule would make the painting a pixel smaller, and softer, where the two areas are not quite the same.
+            sizes = {"size": _height_and_width(content), "style_size": _height_and_width(style)}
+            artist = PasticheArtist(content, [style], device=str(pick_device()), **sizes)
         elif command == "draw":
             for _ in range(value):
                 artist.draw()
@@ -129,6 +132,11 @@ def _serve(pipe: Connection, content: str, style: str, pixels: int) -> None:
             pipe.send(_judged(artist, value, clamped=command == "saved"))
         else:
             pipe.send((seconds, artist.loss))
+
+
+def _height_and_width(path: str) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.height, image.width
 
 
 def _rates(content: str, style: str, repeats: int, rival: Rival) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _measure(photo: str, painting: str, side: int, steps: int, searches: list[st
     """Return the seconds of pastiche, and those of each search to a picture as good."""
     with tempfile.TemporaryDirectory() as folder:
         content, style = write_pair(photo, painting, side**2, Path(folder))
-        rival = Rival(content, style, side**2)
+        rival = Rival(content, style)
         theirs = rival_search(steps, rival)
         found = {name: _searched(name, content, style, theirs, rival) for name in searches}
         rival.close()
