@@ -245,7 +245,8 @@ def search_until(
                 reached.setdefault(name, {**row, "judged": judged})
         return len(reached) < len(goals)  # False ends the search
 
-    result = optimize_pixels(photo, [painting], loss, replace(settings, size="full"), init=start, observe=observe)
+    settings = replace(settings, size="full", style_size="full")  # the very pixels that pastiche sees
+    result = optimize_pixels(photo, [painting], loss, settings, init=start, observe=observe)
     return {"trace": trace, "reached": reached, "judged": rival.ask("judge", result.picture.cpu())}
 
 
