@@ -205,6 +205,8 @@ class Descent:
             parts = {name: values.new_tensor(value) for name, value in state.values["parts"].items()}
             self.best_losses = Losses(values.new_tensor(state.values["total"]), parts)
         if state.values["kind"] != type(self.optimizer).__name__:  # memory was another when the search began
+            self.notes.clear()
+            self.rate = self.settings.learning_rate
             makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
                 "LBFGS": self._make_lbfgs,
                 "CompactLBFGS": self._make_compact_lbfgs,

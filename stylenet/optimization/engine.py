@@ -56,6 +56,7 @@ class Iterate:
     Attributes:
         scale, scales: which of how many, from 1.
         step, steps: within the scale; steps is what is planned.
+        taken: steps at all scales, with those before a search that goes on was stopped.
         width, height: width and height of this scale.
         objective: the weighted sum, before this step's update.
         parts: weighted terms by name.
@@ -69,6 +70,7 @@ class Iterate:
     scales: int
     step: int
     steps: int
+    taken: int
     width: int
     height: int
     objective: float
@@ -117,6 +119,7 @@ def optimize_pixels(
     started: float | None = None,
     vgg: VGG | None = None,
     state: Path | None = None,
+    keep_state: bool = False,
     resume: bool = False,
 ) -> Result:
     """Search for the picture that has the content of one picture and the style of others.
@@ -133,6 +136,7 @@ def optimize_pixels(
         vgg: a network to use instead of the one that ``loss`` names.
         state: file that keeps all that the search needs to go on after it was killed. It is written every minute, or less
             often where that would cost more than a twentieth of the time, and deleted when the search has ended.
+        keep_state: leave it to the caller to delete that file, once the result is where it should be.
         resume: go on from that file, if it is there: to the step, as if nothing had happened.
 
     Returns:
@@ -153,7 +157,10 @@ def optimize_pixels(
         pictures = [content, *([] if init is None else [init]), *_tensors(styles)]
         keeper = StateFile(state, fingerprint(told, pictures))
     search = _Search(content, styles, loss, settings, style_shares, observe, started, vgg, keeper)
-    return search.run(init, keeper.load() if keeper and resume else None)
+    result = search.run(init, keeper.load() if keeper and resume else None)
+    if keeper is not None and not keep_state:
+        keeper.remove()
+    return result
 
 
 def _tensors(styles: Sequence[Tensor | Grams]) -> list[Tensor]:
@@ -218,8 +225,6 @@ class _Search:
             raise Interrupted(result.message, self._finished()) from error
         except NotFinite as error:
             result.stopped, result.message = "broken", str(error)
-        if self.keeper is not None:
-            self.keeper.remove()
         return self._finished()
 
     def _finished(self) -> Result:
@@ -283,10 +288,8 @@ class _Search:
         """Return the loss of a scale: whole, recomputing blocks, or tile by tile, as memory allows."""
         height, width = self.plan[index]
         vgg, tile = self.loss.vgg, self.settings.tile
-        if saved is not None:
-            tile = saved.values["tile"]  # other tiles round otherwise
-        if tile == "auto":
-            tile = pick_tile(vgg, height, width, self.device)
+        if tile == "auto":  # those of a search that was stopped, as others round otherwise
+            tile = pick_tile(vgg, height, width, self.device) if saved is None else saved.values["tile"]
         vgg.checkpointing = not tile and short_of_memory(vgg, height, width, self.device)
         if not tile:
             return self.loss
@@ -303,13 +306,13 @@ class _Search:
         loss = self._loss_at(index, saved)
         layout = torch.contiguous_format if isinstance(loss, TiledLoss) else self.memory_format
         descent = Descent(loss, self._targets(index, loss), self.result.picture, self.settings, layout, carried)
-        for note in descent.notes:
-            self._note(note)
         objectives: list[float] = []
         if saved is not None:
             descent.restore(saved)
             saved.tensors.clear()  # of a print, gigabytes that the descent has taken over
             objectives = list(saved.values["objectives"])
+        for note in descent.notes:
+            self._note(note)
         begun, done = time.monotonic(), len(objectives)
         self.result.stopped = "steps"
         try:
@@ -373,6 +376,7 @@ class _Search:
             scales=len(self.plan),
             step=step,
             steps=self.steps[index],
+            taken=self.result.steps,
             width=width,
             height=height,
             objective=float(losses.total),

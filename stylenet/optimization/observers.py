@@ -112,12 +112,10 @@ class Snapshots:
 
     def __init__(self, output: str | Path, every: int, **write: Any) -> None:
         self.output, self.every, self.write = output, every, write
-        self.count = 0
 
     def __call__(self, iterate: Iterate) -> None:
-        self.count += 1
-        if self.count % self.every == 0:
-            write_image(iterate.picture(), storage.marked(self.output, f"_{self.count:05d}"), **self.write)
+        if iterate.taken % self.every == 0:
+            write_image(iterate.picture(), storage.marked(self.output, f"_{iterate.taken:05d}"), **self.write)
 
 
 # What a log folder has beside the files of TensorBoard.
@@ -125,7 +123,10 @@ LOG_FILES = ("trace.json", "loss.png")
 
 
 class RunLog:
-    """A folder with TensorBoard scalars and pictures, ``trace.json`` (settings, versions, every step) and ``loss.png``."""
+    """A folder with TensorBoard scalars and pictures, ``trace.json`` (settings, versions, every step) and ``loss.png``.
+
+    A search that goes on keeps the rows of its steps before, where Ctrl-C let them be written.
+    """
 
     def __init__(self, folder: Path, about: Mapping[str, Any], pictures_every: int = 20) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -136,7 +137,9 @@ class RunLog:
         self.rows: list[dict[str, Any]] = []
 
     def __call__(self, iterate: Iterate) -> None:
-        count = len(self.rows) + 1
+        count = iterate.taken
+        if not self.rows and count > 1:
+            self.rows = self._rows_before(count)
         self.rows.append(
             {
                 "step": count,
@@ -155,12 +158,18 @@ class RunLog:
         if (count - 1) % self.pictures_every == 0:
             self.writer.add_image("picture", iterate.picture()[0].clamp(0, 1), count)
 
+    def _rows_before(self, count: int) -> list[dict[str, Any]]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            trace = json.loads((self.folder / LOG_FILES[0]).read_bytes())
+            return [row for row in trace["trace"] if row["step"] < count]
+        return []
+
     def _scalar(self, name: str, value: float, count: int) -> None:
         self.writer.add_scalar(name, value, count)
 
     def close(self, result: Result) -> None:
         """Write the last picture, the trace and the plot."""
-        self.writer.add_image("picture", result.picture[0].clamp(0, 1), len(self.rows))
+        self.writer.add_image("picture", result.picture[0].clamp(0, 1), result.steps)
         self.writer.close()
         trace = {
             **self.about,

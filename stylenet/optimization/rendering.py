@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
@@ -44,6 +44,8 @@ _KEYWORDS = ("content", "uniform", "normal", "style")
 
 # Endings of trained styles, and of the checkpoints that are read as such.
 _STYLE_FILES = (".safetensors", ".pth", ".pt", ".model", ".ckpt", ".t7")
+
+_Settings = TypeVar("_Settings", OptimizeSettings, LossSettings)
 
 
 @dataclass(eq=False)
@@ -143,11 +145,9 @@ def optimize(
         RunError: if writing fails.
     """
     init = os.fspath(init) if isinstance(init, os.PathLike) else init
-    changes: dict[str, Any] = {"size": size, "steps": steps, "budget": budget, "device": device}
-    changes["init"] = init if isinstance(init, str) else None
-    settings = replace(settings or OptimizeSettings(), **{name: value for name, value in changes.items() if value is not None})
-    loss = loss or SEARCH_LOSS
-    loss = loss if style_weight is None else replace(loss, style_weight=style_weight)
+    word = init if isinstance(init, str) else None
+    settings = _changed(settings or OptimizeSettings(), size=size, steps=steps, budget=budget, device=device, init=word)
+    loss = _changed(loss or SEARCH_LOSS, style_weight=style_weight)
     target = output if output is None or is_address(output) else Path(output)
     if resume and target is not None and is_address(target):
         raise InputError(f"{target} lies in a store, where no state of a search is kept: leave {argument('resume')} out")
@@ -161,7 +161,6 @@ def optimize(
     photo = replace(photo, pixels=set_aside(photo.filled()))
     paintings = [_read(one, "the painting", "full", False, allow_huge).visible() for one in several]
     first = _first_picture(photo, init, settings, keep_colors, allow_huge)
-    first = first if first is None else set_aside(first)
     if settings.scales == "auto" and _starts_trained(init, settings):
         # A coarser scale would only blur strokes that are in place already.
         settings = replace(settings, scales=1)
@@ -204,11 +203,20 @@ def optimize(
             started=started,
             vgg=vgg,
             state=state_path(target) if isinstance(target, Path) else None,
+            keep_state=True,
             resume=resume,
         )
     except Interrupted as error:
         raise Interrupted(str(error), finished(error.result)) from error
-    return finished(found)
+    result = finished(found)
+    if isinstance(target, Path):  # not before the picture is written
+        state_path(target).unlink(missing_ok=True)
+    return result
+
+
+def _changed(settings: _Settings, **changes: Any) -> _Settings:
+    """Return settings with the changes that are not None."""
+    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
 
 
 def _check(target: str | Path | None, sources: Sequence[object], quality: int, bits: int, save_every: int, panel: bool) -> None:
@@ -293,7 +301,7 @@ def _first_picture(
         first = _styled(photo, settings.init, settings, keep_colors)
     else:
         first = _read_init(settings.init, allow_huge)
-    return _grey(first) if keep_colors == "luminance" else first
+    return set_aside(_grey(first) if keep_colors == "luminance" else first)
 
 
 def _starts_trained(init: object, settings: OptimizeSettings) -> bool:

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from stylenet import storage
 from stylenet.errors import InputError, argument
 from stylenet.files import replacing
 from stylenet.optimization.scratch import new_tensor
@@ -102,9 +103,14 @@ def _copied(stored: Tensor) -> Tensor:
     return new_tensor(stored.shape, stored.dtype).copy_(stored)
 
 
-def state_path(output: Path) -> Path:
+def state_place(output: str | Path) -> str:
     """Return where the state of a search lies: beside its output, hidden."""
-    return output.with_name(f".{output.name}.search")
+    return storage.join(storage.parent_of(output), f".{storage.name_of(output)}.search")
+
+
+def state_path(output: Path) -> Path:
+    """Return :func:`state_place` of an output on this machine, as a path."""
+    return Path(state_place(output))
 
 
 def fingerprint(settings: Mapping[str, Any], pictures: list[Tensor]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from stylenet import storage
-from stylenet.errors import UNREADABLE, Interrupted, why_unreadable
+from stylenet.errors import UNREADABLE, InputError, Interrupted, RunError, why_unreadable
 from stylenet.losses.settings import LossSettings
 from stylenet.optimization.observers import SearchLine
 from stylenet.optimization.rendering import OptimizeResult, optimize
-from stylenet.optimization.saving import state_path
+from stylenet.optimization.saving import state_place
 from stylenet.optimization.settings import OptimizeSettings
 
 
@@ -55,41 +56,74 @@ def optimize_series(
         loss: what is minimised.
         settings: how it is searched for.
         report: is told of every picture that was written.
-        resume: pass over pictures that are finished, and go on with the search that was killed; in a store, where no state of
-            it is kept, begin that one anew.
+        resume: pass over pictures that are finished, and go on with the search that was stopped; in a store, where no state
+            of it is kept, begin that one anew.
         options: of :func:`~stylenet.optimization.rendering.optimize`.
     """
     began, series, line = time.monotonic(), Series(), SearchLine()
     for number, (source, output) in enumerate(jobs, 1):
-        if resume and _is_finished(output):
-            series.skipped += 1
-            continue
         line.prefix = f"{number}/{len(jobs)} {Path(source).name}  "
-        goes_on = resume and not storage.is_address(output)
         try:
-            result = optimize(source, styles, loss, settings, output=output, resume=goes_on, observe=line, **options)
-        except Interrupted as interrupted:
-            result = interrupted.result
+            if resume and _is_finished(output):
+                series.skipped += 1
+                continue
+            goes_on = resume and not storage.is_address(output)
+            result = _search(source, output, styles, loss, settings, observe=line, resume=goes_on, **options)
         except UNREADABLE as error:
             series.failures.append((source, why_unreadable(error)))
+            if _came_of_interrupt(error):
+                series.interrupted = True
+                break
             continue
-        line.close()
+        finally:
+            line.close()
         series.done += 1
         report(output, result)
-        if result.stopped in ("interrupted", "broken") and not storage.is_address(output):
-            state_path(Path(output)).touch()  # without a state the same words with `resume` begin it anew
         if result.stopped == "broken":
             series.failures.append((source, result.message))
         if result.stopped == "interrupted":
             series.interrupted = True
             break
-    line.close()
     series.seconds = time.monotonic() - began
     return series
 
 
+def _search(source: str, output: str, *arguments: Any, **options: Any) -> OptimizeResult:
+    """Search one picture, with a mark beside it as long as it is not finished."""
+    if storage.exists(output):  # of another call: until its successor is written it is not what is asked for
+        _mark(output, unfinished=True)
+    try:
+        result = optimize(source, *arguments, output=output, **options)
+    except Interrupted as interrupted:
+        result = interrupted.result
+    _mark(output, unfinished=result.stopped in ("interrupted", "broken"))
+    return result
+
+
+def _came_of_interrupt(error: BaseException | None) -> bool:
+    """Return whether an error arose while a search that Ctrl-C had ended was being finished."""
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__context__
+    return error is not None
+
+
+def _mark(output: str, unfinished: bool) -> None:
+    """Say beside a picture that its search was stopped, or no longer say so.
+
+    On a disk the state of the search says it, or an empty file in its place, from which `resume` begins anew.
+    """
+    place = state_place(output)
+    if not storage.is_address(place):
+        if unfinished:
+            with contextlib.suppress(OSError):  # where nothing can be written the search says so
+                Path(place).touch()
+    elif unfinished:
+        storage.write(place, b"the search for this picture was stopped")
+    else:
+        with contextlib.suppress(InputError, RunError):  # who may write may not be allowed to delete
+            storage.delete(place)
+
+
 def _is_finished(output: str) -> bool:
     """Return whether a picture is there, and no search for it was stopped."""
-    if storage.is_address(output):
-        return storage.exists(output)
-    return Path(output).is_file() and not state_path(Path(output)).exists()
+    return storage.exists(output) and not storage.exists(state_place(output))

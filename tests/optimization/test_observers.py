@@ -26,6 +26,7 @@ ITERATE = Iterate(
     scales=2,
     step=1,
     steps=50,
+    taken=1,
     width=64,
     height=48,
     objective=10.0,
@@ -86,7 +87,7 @@ def test_snapshots(tmp_path: Path) -> None:
     observe = Snapshots(tmp_path / "out.png", 3)
     for step in range(1, 8):
         shade = torch.full((1, 3, 8, 6), step / 10)
-        observe(replace(ITERATE, step=step, picture=lambda shade=shade: shade))
+        observe(replace(ITERATE, taken=step, picture=lambda shade=shade: shade))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out_00003.png", "out_00006.png"]
     for step in (3, 6):
         assert np.asarray(Image.open(tmp_path / f"out_{step:05d}.png"))[0, 0, 0] == round(25.5 * step)
@@ -106,7 +107,7 @@ def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def test_run_log(tmp_path: Path, every: int, shown: list[int]) -> None:
     log = RunLog(tmp_path / "log", {"loss": {"style_weight": 3}}, pictures_every=every)
     for step in range(1, 5):
-        log(replace(ITERATE, scale=1 + step // 3, step=step, objective=10.0 / step))
+        log(replace(ITERATE, scale=1 + step // 3, taken=step, objective=10.0 / step))
     log.close(Result(ITERATE.picture(), 2.0, PARTS, 4, 3.21, "plateau", notes=["a note"]))
     trace = json.loads((tmp_path / "log" / "trace.json").read_text())
     assert [row["objective"] for row in trace["trace"]] == [10.0, 5.0, 10 / 3, 2.5]
@@ -121,6 +122,21 @@ def test_run_log(tmp_path: Path, every: int, shown: list[int]) -> None:
     assert seen["objective"] == [(step, pytest.approx(10.0 / step)) for step in range(1, 5)]
     assert seen["tv"] == [(step, 2.0) for step in range(1, 5)]
     assert sorted({step for step, _ in seen["image picture"]}) == shown
+
+
+def test_the_log_of_a_search_that_goes_on(tmp_path: Path) -> None:
+    """Steps of before stay, but for those that were taken after the state was saved; what is no log is passed over."""
+    for first, last in ((1, 4), (3, 6)):
+        log = RunLog(tmp_path, {})
+        for step in range(first, last + 1):
+            log(replace(ITERATE, taken=step, objective=10.0 * first + step))
+        log.close(Result(ITERATE.picture(), 2.0, PARTS, last))
+    trace = json.loads((tmp_path / "trace.json").read_text())["trace"]
+    assert [(row["step"], row["objective"]) for row in trace] == [(1, 11), (2, 12), (3, 33), (4, 34), (5, 35), (6, 36)]
+    (tmp_path / "trace.json").write_text('{"trace": [1]}')
+    log = RunLog(tmp_path, {})
+    log(replace(ITERATE, taken=3))
+    assert [row["step"] for row in log.rows] == [3]
 
 
 def test_run_log_of_nothing_is_still_json(tmp_path: Path) -> None:

@@ -19,11 +19,11 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, RunError
 from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import VGG
 from stylenet.optimization import descent as descent_module
-from stylenet.optimization import saving
+from stylenet.optimization import rendering, saving
 from stylenet.optimization.engine import Iterate, Result, optimize_pixels
 from stylenet.optimization.saving import SearchState, StateFile, state_path
 from stylenet.optimization.settings import OptimizeSettings
@@ -139,6 +139,37 @@ def test_what_does_not_fit_is_said(network: VGG, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is damaged: delete it, or leave resume out"):
         search(network, HERE, state=state, resume=True)
     assert search(network, HERE, state=state).steps == 10
+
+
+@pytest.mark.usefixtures("each_step")
+def test_tiles_by_hand(network: VGG, tmp_path: Path) -> None:
+    """Who was killed for want of memory goes on with smaller tiles; without a word those of before are kept."""
+    state = tmp_path / "state"
+    for before, after, told in ((0, 32, "tiles of at most 32"), (64, "auto", "tiles of at most 64"), (32, 0, "")):
+        with pytest.raises(Killed):
+            search(network, replace(HERE, tile=before, scales=1), observe=kill_at(3), state=state)
+        notes = " ".join(search(network, replace(HERE, tile=after, scales=1), state=state, resume=True).notes)
+        assert "goes on from step 3" in notes
+        assert told in notes
+        assert ("tiles" in notes) == bool(told)
+
+
+@pytest.mark.usefixtures("each_step")
+def test_a_picture_that_could_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state goes when the picture is where it should be, not before."""
+
+    def refuse(*_: object) -> None:
+        raise RunError("the disk is full")
+
+    output, loss = tmp_path / "out.png", LossSettings(vgg_weights="random")
+    monkeypatch.setattr(rendering, "write_result", refuse)
+    with pytest.raises(RunError, match="the disk is full"):
+        rendering.optimize(CONTENT, STYLE, loss, HERE, size=64, output=output)
+    assert state_path(output).stat().st_size
+    monkeypatch.undo()
+    result = rendering.optimize(CONTENT, STYLE, loss, HERE, size=64, output=output, resume=True)
+    assert any("goes on from step" in note for note in result.notes)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
 def test_time_spent_before_counts(network: VGG, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,11 @@ import pytest
 import reference
 from PIL import Image
 
+from stylenet import storage
 from stylenet.commands.cli import main
+from stylenet.errors import RunError
 from stylenet.losses.settings import LossSettings
-from stylenet.optimization import observers, saving
+from stylenet.optimization import observers, rendering, saving, series
 from stylenet.optimization.engine import Iterate
 from stylenet.optimization.rendering import optimize
 from stylenet.optimization.settings import OptimizeSettings
@@ -58,19 +60,63 @@ def test_finished_pictures_are_passed_over(capsys: pytest.CaptureFixture[str], m
     assert Path("out/chelsea.png").read_bytes() != b"finished"
 
 
-def test_interrupt_ends_the_series(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("output", ["out", "memory://series"])
+def test_interrupt_ends_the_series(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
     def interrupt(self: object, iterate: Iterate) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(observers.SearchLine, "__call__", interrupt)
-    words = ["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK]
+    words = ["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", output, *QUICK]
     assert main(words) == 130
-    assert sorted(path.name for path in Path("out").iterdir()) == [".chelsea.png.search", "chelsea.png"]
+    assert sorted(storage.list_names(output)) == [".chelsea.png.search", "chelsea.png"]
     assert "the same words with --resume go on" in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.chdir(folder)
     assert main([*words, "--resume"]) == 0
-    assert sorted(path.name for path in Path("out").iterdir()) == ["astronaut.png", "chelsea.png"]
+    assert sorted(storage.list_names(output)) == ["astronaut.png", "chelsea.png"]
+    assert "2 of 2 pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["out", "memory://killed"])
+def test_an_older_picture_is_not_taken_for_that_of_a_killed_search(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    words = ["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", output, *QUICK]
+    assert main(words) == 0
+    older = storage.read(f"{output}/chelsea.png")
+
+    def die(*_: object, **__: object) -> None:
+        raise SystemExit(9)
+
+    monkeypatch.setattr(series, "optimize", die)
+    assert main([*words, "--seed", "1", "--init", "uniform"]) == 9
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    capsys.readouterr()
+    assert main([*words, "--seed", "1", "--init", "uniform", "--resume"]) == 0
+    assert "1 of 2 pictures" in capsys.readouterr().err
+    assert storage.read(f"{output}/chelsea.png") != older
+    assert sorted(storage.list_names(output)) == ["astronaut.png", "chelsea.png"]
+
+
+def test_ctrl_c_ends_the_series_also_where_the_picture_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: object, iterate: Iterate) -> None:
+        raise KeyboardInterrupt
+
+    def refuse(*_: object) -> None:
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr(observers.SearchLine, "__call__", interrupt)
+    monkeypatch.setattr(rendering, "write_result", refuse)
+    words = ["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK]
+    assert main(words) == 130
+    told = capsys.readouterr().err
+    assert told.count("the disk is full") == 1
+    assert "astronaut" not in told
 
 
 @pytest.mark.parametrize(
