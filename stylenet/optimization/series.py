@@ -126,4 +126,5 @@ def _mark(output: str, unfinished: bool) -> None:
 
 def _is_finished(output: str) -> bool:
     """Return whether a picture is there, and no search for it was stopped."""
-    return storage.exists(output) and not storage.exists(state_place(output))
+    there = storage.exists(output) if storage.is_address(output) else Path(output).is_file()
+    return there and not storage.exists(state_place(output))
