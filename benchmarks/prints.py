@@ -4,7 +4,8 @@
 
 The photo is enlarged to each size and searched at that size alone. Every run is a process of its own. The seconds of a step are
 the median of all steps but the first, which begins with much that is done once; those of a run are of the whole process, from
-file to file. Peak memory counts pages of temporary files too, which the system takes back when it needs them.
+file to file. Peak memory counts pages of temporary files too, which the system takes back when it needs them. A size that there
+is no memory for has the reason in the record in place of numbers.
 """
 
 from __future__ import annotations
@@ -36,21 +37,27 @@ def main() -> None:
                 record = {**setting(arguments), "cores": os.cpu_count(), "rows": rows}
                 name = record_name("prints")
                 write_record(record, arguments.output, name)  # after each: the next may take an hour
-                draw(arguments.output / f"{name}.png", record)
+                if measured(rows):
+                    draw(arguments.output / f"{name}.png", record)
             photo.unlink()
+
+
+def measured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows that memory was there for."""
+    return [row for row in rows if "refused" not in row]
 
 
 def draw(path: Path, record: dict[str, Any]) -> None:
     """Draw the seconds of a step against megapixels, with the peak of memory beside each."""
     with plot(path, title=record["device"], **SECONDS_BY_SIZE) as axes:
-        for tile in dict.fromkeys(row["tile"] for row in record["rows"]):
-            rows = [row for row in record["rows"] if row["tile"] == tile]
+        for tile in dict.fromkeys(row["tile"] for row in measured(record["rows"])):
+            rows = [row for row in measured(record["rows"]) if row["tile"] == tile]
             axes.plot([row["megapixels"] for row in rows], [row["step_seconds"] for row in rows], "o-", label=f"tile {tile}")
             for row in rows:
                 axes.annotate(f" {row['peak_gb']:.1f} GB", (row["megapixels"], row["step_seconds"]))
 
 
-# Reads, searches and writes, and tells when each step ended.
+# Reads, searches and writes, and tells when each step ended, and what was decided: the tiles.
 SEARCH = """
 import json, sys, time
 from stylenet import OptimizeSettings, optimize
@@ -61,24 +68,29 @@ photo, painting, output, tile, steps, device = sys.argv[1:]
 tile = tile if tile == "auto" else int(tile)
 settings = OptimizeSettings(size="full", scales=1, plateau=0.0, tile=tile, steps=int(steps), device=device)
 ends = []
-optimize(photo, painting, None, settings, output=output, allow_huge=True, observe=lambda _: ends.append(time.monotonic()))
-print(json.dumps(ends))
+observe = lambda _: ends.append(time.monotonic())
+found = optimize(photo, painting, None, settings, output=output, allow_huge=True, observe=observe)
+print(json.dumps({"ends": ends, "notes": found.notes}))
 """
 
 
-def _measure(photo: Path, tile: str, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Return the seconds of the run and of one of its steps, and the peak of memory in GB."""
+def _measure(photo: Path, tile: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Return the seconds of the run and of one of its steps, the peak of memory in GB, and what was decided on the way."""
     words = [str(photo), str(arguments.painting), str(folder / "out.png"), tile, str(arguments.steps), arguments.device]
-    told, seconds, peak = run_python("-c", SEARCH, *words)
-    steps = [late - early for early, late in itertools.pairwise(json.loads(told))]
-    return {"seconds": seconds, "step_seconds": statistics.median(steps), "peak_gb": peak}
+    try:
+        told, seconds, peak = run_python("-c", SEARCH, *words)
+    except SystemExit as error:
+        if "GB of memory or more" not in str(error):
+            raise
+        return {"refused": str(error).strip().splitlines()[-1]}
+    run = json.loads(told)
+    steps = [late - early for early, late in itertools.pairwise(run["ends"])]
+    return {"seconds": seconds, "step_seconds": statistics.median(steps), "peak_gb": peak, "notes": run["notes"]}
 
 
 def _tell(row: dict[str, Any]) -> None:
-    print(
-        f"{row['megapixels']:>6} MP  tile {row['tile']:<6}{row['step_seconds']:>8.1f} s a step{row['peak_gb']:>8.2f} GB",
-        flush=True,
-    )
+    done = row.get("refused") or f"{row['step_seconds']:>8.1f} s a step{row['peak_gb']:>8.2f} GB"
+    print(f"{row['megapixels']:>6} MP  tile {row['tile']:<6}{done}", flush=True)
 
 
 def _arguments() -> argparse.Namespace:

@@ -54,6 +54,14 @@ class ProgressLine:
         self._drawn.n = share or 0
         self._drawn.set_description_str(text)
 
+    def say(self, text: str) -> None:
+        """Print a line that stays, above the one that is in place."""
+        if self.live:
+            self._tqdm.write(text, file=self.stream)
+        else:
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
+
     def _bar(self, text: str, share: float | None) -> Any:
         self._tqdm.monitor_interval = 0  # no thread: what is shown is decided here
         return self._tqdm(

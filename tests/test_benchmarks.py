@@ -235,6 +235,24 @@ def test_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = run(monkeypatch, tmp_path / "out", "prints", *words)
     assert [(row["megapixels"], row["tile"]) for row in record["rows"]] == [(0.01, "0"), (0.01, "64")]
     assert all(row["seconds"] > 0 and row["step_seconds"] > 0 and 0.1 < row["peak_gb"] < 8 for row in record["rows"])
+    assert ["in 4 tiles of at most 64" in " ".join(row["notes"]) for row in record["rows"]] == [False, True]
+
+
+def test_prints_that_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are measured."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    prints = importlib.import_module("prints")
+
+    def run_python(*words: str) -> tuple[str, float, float]:
+        if words[-3] == "0":
+            raise SystemExit("Traceback\nRunError: 9 x 9 pixels need 20.24 GB of memory or more, and 1 are free: take less\n")
+        return json.dumps({"ends": [1.0, 4.0], "notes": []}), 5.0, 1.0
+
+    monkeypatch.setattr(prints, "run_python", run_python)
+    words = [PAINTING, PAINTING, "--megapixels", "0.01", "--tiles", "0", "auto", "--device", "cpu"]
+    whole, tiled = run(monkeypatch, tmp_path / "out", "prints", *words)["rows"]
+    assert whole["refused"].startswith("RunError: 9 x 9 pixels need 20.24 GB")
+    assert tiled["step_seconds"] == 3.0
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def run(words: list[str]) -> int:
         result = interrupted.result
     finally:
         line.close()
-    return _tell(result, config.output)
+    return _tell(replace(result, notes=line.untold(result.notes)), config.output)
 
 
 def _pop_pictures(config: Namespace) -> tuple[list[str], list[str]]:

@@ -64,6 +64,7 @@ class Iterate:
         rate: steps a second at this scale.
         remaining: estimated seconds to the end.
         picture: a function that returns the picture ``[1, 3, H, W]`` in 0..1.
+        notes: what a person should know of the search, as far as it is known by now.
     """
 
     scale: int
@@ -79,6 +80,7 @@ class Iterate:
     rate: float
     remaining: float
     picture: Callable[[], Tensor]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -154,8 +156,8 @@ def optimize_pixels(
     if state is not None:
         # A budget may be prolonged, and tiles give the same result.
         told = {**asdict(loss), **asdict(settings), "budget": None, "tile": None, "style_shares": style_shares}
-        pictures = [content, *([] if init is None else [init]), *_tensors(styles)]
-        keeper = StateFile(state, fingerprint(told, pictures))
+        # What it starts from is not asked for again: a trained style gives it with other rounding where memory is another.
+        keeper = StateFile(state, fingerprint(told, [content, *_tensors(styles)]))
     search = _Search(content, styles, loss, settings, style_shares, observe, started, vgg, keeper)
     result = search.run(init, keeper.load() if keeper and resume else None)
     if keeper is not None and not keep_state:
@@ -385,6 +387,7 @@ class _Search:
             rate=rate,
             remaining=self.clock.remaining(self.steps[index] - step),
             picture=descent.picture,
+            notes=tuple(self.result.notes),
         )
         return self.observe(iterate)
 

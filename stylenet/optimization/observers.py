@@ -9,14 +9,14 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stylenet import storage
 from stylenet.devices import versions
 from stylenet.durations import clock
-from stylenet.errors import InputError, RunError
+from stylenet.errors import InputError, RunError, one_line
 from stylenet.files import write_atomic
 from stylenet.images.picture import write_image
 from stylenet.optimization.engine import Iterate, Observer, Result
@@ -77,15 +77,28 @@ def share(parts: Mapping[str, float], kinds: Sequence[str], total: float) -> flo
 
 
 class SearchLine(ProgressLine):
-    """A line with step, objective, share of content and of style, speed and time left of an optimization.
+    """A line with step, objective, share of content and of style, speed and time left of an optimization. Above it stands
+    what a person should know of the search, from the first step on after which it is known.
 
     Attributes:
-        prefix: what stands before them, such as which of several photos it is.
+        prefix: what stands before the step, such as which of several photos it is.
     """
 
     prefix = ""
 
+    def __init__(self, stream: IO[str] | None = None, seconds: float = 5.0) -> None:
+        super().__init__(stream, seconds)
+        self._told: set[str] = set()
+
+    def untold(self, notes: Iterable[str]) -> list[str]:
+        """Return those of the notes that were not returned before."""
+        new = [note for note in dict.fromkeys(notes) if note not in self._told]
+        self._told.update(new)
+        return new
+
     def __call__(self, iterate: Iterate) -> None:
+        for note in self.untold(iterate.notes):
+            self.say(one_line(note, 1000))
         if not self.due(always=iterate.step in (1, iterate.steps)):
             return
         line = (
@@ -120,6 +133,9 @@ class Snapshots:
 
 # What a log folder has beside the files of TensorBoard.
 LOG_FILES = ("trace.json", "loss.png")
+
+# Bytes of a trace that is read again; a step takes some 500.
+_LARGEST_LOG = 2**27
 
 
 class RunLog:
@@ -159,9 +175,11 @@ class RunLog:
             self.writer.add_image("picture", iterate.picture()[0].clamp(0, 1), count)
 
     def _rows_before(self, count: int) -> list[dict[str, Any]]:
+        path = self.folder / LOG_FILES[0]
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            trace = json.loads((self.folder / LOG_FILES[0]).read_bytes())
-            return [row for row in trace["trace"] if row["step"] < count]
+            if path.stat().st_size <= _LARGEST_LOG:
+                trace = json.loads(path.read_bytes())
+                return [row for row in trace["trace"] if row["step"] < count]
         return []
 
     def _scalar(self, name: str, value: float, count: int) -> None:

@@ -164,9 +164,10 @@ def optimize(
     if settings.scales == "auto" and _starts_trained(init, settings):
         # A coarser scale would only blur strokes that are in place already.
         settings = replace(settings, scales=1)
-    run_log = _make_log(log, loss, settings)
-    log_extra, panel_extra = Extra("the log"), Extra("the panel")
-    observers: list[Observer] = [] if observe is None else [observe]
+    notes = [note for picture in (photo, *paintings) for note in picture.notes]
+    notes += [note for one in paintings for note in _sharpness(one, photo, settings)]
+    run_log, log_extra = _make_log(log, loss, settings), Extra("the log")
+    observers: list[Observer] = [] if observe is None else [_noting(observe, notes)]
     if run_log is not None:
         observers.append(log_extra.observing(run_log))
     if target is not None and save_every:
@@ -174,23 +175,8 @@ def optimize(
         observers.append(Extra("writing the picture so far").observing(pictures))
     if keep_colors == "luminance":
         observers = [_coloured(observer, photo.pixels) for observer in observers]
-
-    def finished(found: Result) -> OptimizeResult:
-        if keep_colors == "luminance":
-            found.picture = exchange_luminance(photo.pixels, found.picture.cpu())
-        found.notes[:0] = [note for picture in (photo, *paintings) for note in picture.notes]
-        found.notes += [note for one in paintings for note in _sharpness(one, photo, settings)]
-        picture = replace(photo, pixels=found.picture.cpu(), notes=())
-        if target is not None:
-            write_result(picture, target, quality, bits)
-            with panel_extra.tried():
-                if panel:
-                    write_panel(photo, paintings, picture, target, quality)
-        with log_extra.tried():
-            if run_log is not None and not log_extra.lost:
-                run_log.close(found)
-        return OptimizeResult(**{**vars(found), "picture": picture})
-
+    finish = _Finish(photo, paintings, notes, keep_colors, target, quality, bits, panel, run_log, log_extra)
+    state = state_path(target) if isinstance(target, Path) else None
     try:
         found = optimize_pixels(
             set_aside(_grey(photo.pixels)) if keep_colors == "luminance" else photo.pixels,
@@ -202,16 +188,47 @@ def optimize(
             observe=together(observers),
             started=started,
             vgg=vgg,
-            state=state_path(target) if isinstance(target, Path) else None,
+            state=state,
             keep_state=True,
             resume=resume,
         )
     except Interrupted as error:
-        raise Interrupted(str(error), finished(error.result)) from error
-    result = finished(found)
-    if isinstance(target, Path):  # not before the picture is written
-        state_path(target).unlink(missing_ok=True)
+        raise Interrupted(str(error), finish(error.result)) from error
+    result = finish(found)
+    if state is not None:  # not before the picture is written
+        state.unlink(missing_ok=True)
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Finish:
+    """What is done with the picture of a search: it gets its colours, and is written with all that was asked for beside it."""
+
+    photo: Picture
+    paintings: list[Picture]
+    notes: list[str]
+    keep_colors: KeepColors
+    target: str | Path | None
+    quality: int
+    bits: int
+    panel: bool
+    run_log: RunLog | None
+    log_extra: Extra
+
+    def __call__(self, found: Result) -> OptimizeResult:
+        if self.keep_colors == "luminance":
+            found.picture = exchange_luminance(self.photo.pixels, found.picture.cpu())
+        found.notes[:0] = self.notes
+        picture = replace(self.photo, pixels=found.picture.cpu(), notes=())
+        if self.target is not None:
+            write_result(picture, self.target, self.quality, self.bits)
+            if self.panel:
+                with Extra("the panel").tried():
+                    write_panel(self.photo, self.paintings, picture, self.target, self.quality)
+        if self.run_log is not None and not self.log_extra.lost:
+            with self.log_extra.tried():
+                self.run_log.close(found)
+        return OptimizeResult(**{**vars(found), "picture": picture})
 
 
 def _changed(settings: _Settings, **changes: Any) -> _Settings:
@@ -268,6 +285,11 @@ def _recoloured(painting: Tensor, photo: Tensor, keep_colors: KeepColors) -> Ten
 
 def _grey(picture: Tensor) -> Tensor:
     return luminance(picture).expand_as(picture).contiguous()
+
+
+def _noting(observer: Observer, notes: Sequence[str]) -> Observer:
+    """Return an observer that also sees what was known before the search began."""
+    return lambda iterate: observer(replace(iterate, notes=(*notes, *iterate.notes)))
 
 
 def _coloured(observer: Observer, photo: Tensor) -> Observer:

@@ -28,11 +28,14 @@ def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | 
     gets scarce, and reads them again.
 
     Raises:
-        RunError: if the disk has no room for it.
+        RunError: if the disk, or the GPU, has no room for it.
     """
     size = math.prod(shape) * dtype.itemsize
     if stays_in_memory(size, device):
-        return torch.empty(tuple(shape), dtype=dtype, device=device)
+        try:
+            return torch.empty(tuple(shape), dtype=dtype, device=device)
+        except torch.OutOfMemoryError as error:
+            raise RunError(f"no room for {size / 1e9:.1f} GB on {device}: end what else runs there") from error
     return torch.frombuffer(_mapping(size), dtype=dtype).view(*shape)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def optimize_series(
         styles: style pictures, the same for all.
         loss: what is minimised.
         settings: how it is searched for.
-        report: is told of every picture that was written.
+        report: is told of every picture that was written; its notes are those that the progress line has not told.
         resume: pass over pictures that are finished, and go on with the search that was stopped; in a store, where no state
             of it is kept, begin that one anew.
         options: of :func:`~stylenet.optimization.rendering.optimize`.
@@ -78,7 +78,7 @@ def optimize_series(
         finally:
             line.close()
         series.done += 1
-        report(output, result)
+        report(output, replace(result, notes=line.untold(result.notes)))
         if result.stopped == "broken":
             series.failures.append((source, result.message))
         if result.stopped == "interrupted":

@@ -74,6 +74,17 @@ def test_adam_where_the_disk_is_full(
     assert found.objective < told[0]
 
 
+def test_adam_where_the_gpu_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for curvature pairs is told in one line, on a GPU too."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(torch, "empty", refuse)
+    with pytest.raises(RunError, match=r"^no room for 0\.4 GB on meta: end what else runs there$"):
+        scratch.new_tensor((100, 10**6), torch.float32, "meta")
+
+
 def test_a_tensor_that_the_disk_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(size: int) -> None:
         raise RunError("no room")

@@ -15,6 +15,7 @@ from PIL import Image
 
 from stylenet.images.picture import read_image
 from stylenet.losses.settings import LossSettings
+from stylenet.optimization import observers
 from stylenet.optimization.engine import Iterate, Result
 from stylenet.optimization.observers import RunLog, SearchLine, Snapshots, loss_plot, share, together
 from stylenet.optimization.rendering import optimize
@@ -58,12 +59,54 @@ def test_the_line_tells_all() -> None:
     assert stream.getvalue() == ("64x48 (scale 1/2)  step 1/50  objective 10  content 20%  style 60%  4.00 it/s  1:05 left\n")
 
 
+def test_notes_stand_above_the_line_once() -> None:
+    stream = io.StringIO()
+    line = SearchLine(stream, seconds=1e6)
+    line(replace(ITERATE, notes=("in tiles",)))
+    line(replace(ITERATE, step=2, notes=("in tiles", "with Adam\x1b")))
+    line(replace(ITERATE, step=50, notes=("in tiles", "with Adam\x1b")))
+    told = stream.getvalue().splitlines()
+    assert [text.split("step ")[-1].split("  ")[0] for text in told] == ["in tiles", "1/50", r"with Adam\x1b", "50/50"]
+    assert line.untold(["in tiles", "the budget ends", "the budget ends"]) == ["the budget ends"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_notes_on_a_terminal() -> None:
+    stream = Terminal()
+    line = SearchLine(stream)
+    line(ITERATE)
+    line(replace(ITERATE, step=50, notes=("in tiles",)))
+    line.close()
+    assert "in tiles\n" in stream.getvalue()
+
+
+def test_what_is_known_before_the_search_is_told_at_its_first_step(pictures: tuple[str, str]) -> None:
+    seen: list[tuple[str, ...]] = []
+    settings = replace(SEARCH, size="128x96", upscale=True, style_size="area")
+    found = optimize(*pictures, LOSS, settings, observe=lambda iterate: seen.append(iterate.notes))
+    assert "enlarged 2.0 times its strokes are soft" in " ".join(seen[0])
+    assert list(seen[0]) == found.notes
+
+
 def test_the_line_shows_first_and_last(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     line = SearchLine(stream, seconds=1e6)
     for step in (1, 2, 49, 50):
         line(replace(ITERATE, step=step))
     assert [shown.split("step ")[1].split("/")[0] for shown in stream.getvalue().splitlines()] == ["1", "50"]
+
+
+def test_a_log_that_is_too_large_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "trace.json").write_text('{"trace": [{"step": 1}]}')
+    for largest, kept in ((10, 0), (100, 1)):
+        monkeypatch.setattr(observers, "_LARGEST_LOG", largest)
+        log = RunLog(tmp_path, {})
+        log(replace(ITERATE, step=2, taken=2))
+        assert len(log.rows) == kept + 1
 
 
 @pytest.mark.parametrize(

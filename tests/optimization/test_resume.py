@@ -142,6 +142,16 @@ def test_what_does_not_fit_is_said(network: VGG, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("each_step")
+def test_a_start_that_comes_out_otherwise(network: VGG, tmp_path: Path) -> None:
+    """A trained style that is run in other strips gives its picture with other rounding."""
+    state = tmp_path / "state"
+    with pytest.raises(Killed):
+        search(network, replace(HERE, scales=1), observe=kill_at(3), state=state, init=STYLE)
+    again = search(network, replace(HERE, scales=1), state=state, resume=True, init=STYLE + 1e-6)
+    assert any("goes on from step 3" in note for note in again.notes)
+
+
+@pytest.mark.usefixtures("each_step")
 def test_tiles_by_hand(network: VGG, tmp_path: Path) -> None:
     """Who was killed for want of memory goes on with smaller tiles; without a word those of before are kept."""
     state = tmp_path / "state"
