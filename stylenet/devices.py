@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 
+from stylenet.choices import check_choice
 from stylenet.errors import InputError, RunError, argument
 from stylenet.memory import free_main_memory
 
@@ -77,7 +78,11 @@ def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the type of the convolutions of a trained network; losses, Gram matrices and pixels are float32 whatever it is.
 
     ``auto`` is bfloat16 where the device gains from it, float16 where it gains from that alone, and float32 elsewhere.
+
+    Raises:
+        InputError: for another word.
     """
+    check_choice("precision", precision, Precision)
     if precision == "auto":
         if gains_from_bf16(device):
             return torch.bfloat16

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from stylenet.choices import check_choices
 from stylenet.errors import InputError, Interrupted, argument
 from stylenet.inference.batch import style_jobs
 from stylenet.inference.blocks import Shard, cut, stream_jobs
@@ -48,6 +49,7 @@ class Scale:
     resume: bool = False
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if self.devices != "auto" and self.devices < 1:
             raise InputError(f"devices is {self.devices}: it must be 1 or more")
         if self.engine == "here" and (self.devices not in ("auto", 1) or self.address is not None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from stylenet.choices import check_choices
 from stylenet.errors import InputError
 from stylenet.images.color import ColorMatch
 from stylenet.images.masks import MaskLike
@@ -29,6 +30,7 @@ class Finish:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not 0 <= self.strength <= 1:
             raise InputError(f"strength is {self.strength}: it goes from 0 (the photo) to 1 (the style)")
         if not 0.1 <= self.scale <= 10:

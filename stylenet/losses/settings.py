@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from stylenet.choices import check_choices
 from stylenet.errors import InputError
 from stylenet.losses.terms import ContentForm, StyleDistance, StyleForm, VariationForm
 from stylenet.losses.vgg import Architecture, Pooling
@@ -69,6 +70,7 @@ class LossSettings:
     numbers_for: Literal["caffe", "torchvision"] = "caffe"
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if self.style_distance != "gram" and self.style_form != "johnson":
             raise InputError(f"style_form {self.style_form} compares Gram matrices: give style_distance gram with it")
         if not self.content_layers and not self.style_layers:

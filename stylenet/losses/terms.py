@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylenet.choices import check_choice
 from stylenet.losses.gram import gram_matrix
 
 ContentForm = Literal["mean", "sum", "half_sum"]
@@ -19,12 +20,17 @@ StyleForm = Literal["gatys", "johnson", "raw", "keras"]
 
 VariationForm = Literal["l1", "l2", "power"]
 
+# Looked up here, so that compilers of torch meet nothing but a comparison.
+_CONTENT_FORMS, _STYLE_FORMS, _VARIATION_FORMS = get_args(ContentForm), get_args(StyleForm), get_args(VariationForm)
+
 
 def content_loss(features: Tensor, target: Tensor, form: ContentForm = "mean") -> Tensor:
     """Return the squared distance of activations ``[B, C, h, w]``, averaged over the batch.
 
     ``half_sum`` is Gatys et al., CVPR 2016, eq. 1; ``mean`` is Johnson et al., ECCV 2016, eq. 2.
     """
+    if form not in _CONTENT_FORMS:
+        check_choice("form", form, ContentForm)
     squared = (features.float() - target.float()).square()
     if form == "mean":
         return squared.mean()
@@ -92,6 +98,8 @@ def gram_distance(
 ) -> Tensor:
     """Return what :func:`style_loss` does from a Gram matrix ``[B, C, C]`` that is at hand, averaged over ``positions``."""
     channels = gram.shape[1]
+    if form not in _STYLE_FORMS:
+        check_choice("form", form, StyleForm)
     if form == "gatys":
         return (gram - target.matrix).square().mean() / 4
     if form == "johnson":
@@ -111,6 +119,10 @@ def total_variation(picture: Tensor, form: VariationForm = "l2", reduction: Lite
     ``(dx² + dy²)^1.25`` (Keras' example code). ``mean`` does not depend on the size of the picture; ``sum`` is a sum over
     one picture, averaged over the batch.
     """
+    if form not in _VARIATION_FORMS:
+        check_choice("form", form, VariationForm)
+    if reduction not in ("mean", "sum"):
+        check_choice("reduction", reduction, Literal["mean", "sum"])
     across = picture[..., :, 1:] - picture[..., :, :-1]
     down = picture[..., 1:, :] - picture[..., :-1, :]
     if form == "power":

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from stylenet.choices import check_choice
 from stylenet.errors import InputError
 from stylenet.losses.downloading import DamagedDownload, download
 from stylenet.modes import made_by_guest
@@ -78,7 +79,12 @@ INPUT_SPACES = {
 
 
 def layer_names(architecture: Architecture = "vgg19") -> list[str]:
-    """Return all layer names of a network in order: ``conv1_1, relu1_1, conv1_2, ..., pool5``."""
+    """Return all layer names of a network in order: ``conv1_1, relu1_1, conv1_2, ..., pool5``.
+
+    Raises:
+        InputError: for a network that is neither of the two.
+    """
+    check_choice("architecture", architecture, Architecture)
     names = []
     for block, convolutions in enumerate(_BLOCKS[architecture], 1):
         for index in range(1, convolutions + 1):
@@ -102,7 +108,7 @@ class VGG(nn.Module):
         space: input space of a weights file: ``torchvision`` unless the file holds Caffe weights.
 
     Raises:
-        InputError: for an unknown layer, weights that are not to be had, or (on use) a picture too small for a layer.
+        InputError: for an unknown layer or word, weights that are not to be had, or (on use) a picture too small for a layer.
     """
 
     @made_by_guest
@@ -115,6 +121,8 @@ class VGG(nn.Module):
         space: Literal["caffe", "torchvision"] | None = None,
     ) -> None:
         super().__init__()
+        check_choice("pooling", pooling, Pooling)
+        check_choice("space", space, Literal["caffe", "torchvision"] | None)
         known = layer_names(architecture)
         self.wanted = sorted(set(layers), key=lambda name: _index(name, known, architecture))
         self.names = known[: known.index(self.wanted[-1]) + 1] if self.wanted else []

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from stylenet.choices import check_choice
 from stylenet.errors import InputError
 from stylenet.network.transform_net import InstanceNorm, TransformNet
 
 # What of a network is learnt: everything, the look alone, or the look with the convolutions that read and write colours.
 Learns = Literal["all", "norms", "norms+ends"]
-LEARNS: tuple[Learns, ...] = ("all", "norms", "norms+ends")
+LEARNS: tuple[Learns, ...] = get_args(Learns)
 
 
 def norm_names(net: TransformNet) -> list[str]:
@@ -40,8 +41,7 @@ def look_names(net: TransformNet, learns: Learns) -> list[str]:
     Raises:
         InputError: for another word than ``all``, ``norms`` or ``norms+ends``.
     """
-    if learns not in LEARNS:
-        raise InputError(f"learns is {learns!r}: it is one of {', '.join(LEARNS)}")
+    check_choice("learns", learns, Learns)
     if learns == "all":
         return [name for name, _ in net.named_parameters()]
     ends = [f"{layer}.conv.{part}" for layer in ("down1", "last") for part in ("weight", "bias")]

@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from stylenet.choices import check_choice
 from stylenet.errors import InputError, one_line
 from stylenet.images.fetching import Source
 from stylenet.images.picture import Picture, PictureLike, as_picture
@@ -126,8 +127,9 @@ def save_look(net: TransformNet, learns: Learns, body: str | Path, card: Card, p
         bits: number of bits of a number: 16, or 32 for exactly the same network. Few numbers are not worth 8.
 
     Raises:
-        InputError: for weights that are not finite, or where ``learns`` is ``all``.
+        InputError: for weights that are not finite, other numbers of bits, or where ``learns`` is ``all``.
     """
+    check_choice("bits", bits, Literal[16, 32])
     if learns == "all":
         raise InputError("a look is what was learnt on a body that stayed as it was: with learns set to all there is none")
     numbers = read_look(net, learns).cpu()
@@ -168,8 +170,9 @@ def save_style(
         looks: the looks that the network was trained with as their body (6 kB each); see :func:`load_looks`.
 
     Raises:
-        InputError: for weights that are not finite, or too large for float16.
+        InputError: for weights that are not finite, or too large for float16, or another number of bits.
     """
+    check_choice("bits", bits, Bits)
     state: dict[str, Tensor] = {}
     for name, value in net.state_dict().items():
         state |= _stored(name, value.detach().float().cpu().contiguous() if value.is_floating_point() else value.cpu(), bits)

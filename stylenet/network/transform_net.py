@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stylenet.choices import check_choices
 from stylenet.errors import InputError
 from stylenet.losses.vgg import INPUT_SPACES, InputSpace
 from stylenet.network.padding import Padding, pad_by_reflection
@@ -77,6 +78,7 @@ class NetSettings:
     stem: Literal[1, 2] = 1
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not (1 <= self.width <= _WIDEST and 0 <= self.residual_blocks <= _DEEPEST):
             raise InputError(
                 f"a network of width {self.width:,} with {self.residual_blocks:,} residual blocks: width must be from 1 to"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +54,7 @@ class Descent:
         settings: optimiser and variables.
         memory_format: memory format that the loss network likes best.
         carried: Adam's state from the scale before, or nothing.
+        saved: what :meth:`save` of a descent with the same settings returned, to go on from.
 
     Attributes:
         best: the picture ``[1, 3, H, W]`` of the lowest finite objective so far. L-BFGS without a line search overshoots at
@@ -71,6 +71,7 @@ class Descent:
         settings: OptimizeSettings,
         memory_format: torch.memory_format,
         carried: dict[str, Tensor] | None = None,
+        saved: SearchState | None = None,
     ) -> None:
         self.loss, self.targets, self.settings, self.memory_format = loss, targets, settings, memory_format
         self.rate = settings.learning_rate
@@ -78,7 +79,7 @@ class Descent:
         self.best_losses: Losses | None = None
         self.notes: list[str] = []
         self.variables = self._make_variables(picture)
-        self.optimizer = self._make_optimizer(carried or {})
+        self.optimizer = self._make_optimizer(carried or {}) if saved is None else self._go_on(saved)
         scaled = settings.optimizer == "lbfgs" and loss.settings.calibrated
         self._scale = _LBFGS_SCALE if scaled else 1.0
         self._evaluated: list[Losses] = []
@@ -157,14 +158,14 @@ class Descent:
         free = free_memory(self.variables.values.device)
         return not self.settings.line_search and self._pair_bytes() > min(free / 8, _PAIR_BYTES)
 
-    def _make_compact_lbfgs(self) -> torch.optim.Optimizer:
+    def _make_compact_lbfgs(self, state: dict[str, Any] | None = None) -> torch.optim.Optimizer:
         """Return an L-BFGS whose pairs lie in 16 bits and, where they are large, in a file.
 
         Raises:
             RunError: if there is no room for them.
         """
         history, gigabytes = self.settings.history, self._pair_bytes() / 2e9
-        optimizer = CompactLBFGS(self.variables.values, self.rate, history)
+        optimizer = CompactLBFGS(self.variables.values, self.rate, history, state=state)
         self.notes.append(f"the {history} curvature pairs of L-BFGS are kept in 16 bits: {gigabytes:.1f} GB")
         return optimizer
 
@@ -194,8 +195,8 @@ class Descent:
         return SearchState(tensors, {"kind": kind, "optimizer": numbers, "total": total, "parts": parts})
 
     @torch.no_grad()
-    def restore(self, state: SearchState) -> None:
-        """Go on from what :meth:`save` returned, in a descent with the same settings."""
+    def _go_on(self, state: SearchState) -> torch.optim.Optimizer:
+        """Take over what :meth:`save` returned; return the optimiser of its kind, whatever this memory would have."""
         values = self.variables.values
         values.copy_(state.tensors["values"])
         self.best = state.tensors["best"].to(values.device)
@@ -204,22 +205,17 @@ class Descent:
         if state.values["total"] is not None:
             parts = {name: values.new_tensor(value) for name, value in state.values["parts"].items()}
             self.best_losses = Losses(values.new_tensor(state.values["total"]), parts)
-        if state.values["kind"] != type(self.optimizer).__name__:  # memory was another when the search began
-            self.notes.clear()
-            self.rate = self.settings.learning_rate
-            makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
-                "LBFGS": self._make_lbfgs,
-                "CompactLBFGS": self._make_compact_lbfgs,
-                "Adam": partial(self._make_adam, {}),
-            }
-            self.optimizer = makers[state.values["kind"]]()
         packed = unpack_optimizer(state.tensors, state.values["optimizer"], values.device)
-        if isinstance(self.optimizer, CompactLBFGS):
-            self.optimizer.restore(packed)
-        elif packed:
-            if "old_dirs" in packed or "d" in packed:  # torch's L-BFGS: lists that were empty, and scratch space
-                packed = {"old_dirs": [], "old_stps": [], "ro": [], **packed, "al": [None] * self.settings.history}
-            self.optimizer.state[values] = packed
+        if state.values["kind"] == "CompactLBFGS":
+            return self._make_compact_lbfgs(packed)
+        optimizer = self._make_adam({}) if state.values["kind"] == "Adam" else self._make_lbfgs()
+        if isinstance(optimizer, torch.optim.Adam) and self.settings.optimizer != "adam":
+            self.notes.append(f"Adam goes on in the place of L-BFGS, with a rate of {self.rate}")
+        if "old_dirs" in packed or "d" in packed:  # torch's L-BFGS: lists that were empty, and scratch space
+            packed = {"old_dirs": [], "old_stps": [], "ro": [], **packed, "al": [None] * self.settings.history}
+        if packed:
+            optimizer.state[values] = packed
+        return optimizer
 
     def _losses(self, picture: Tensor) -> Losses:
         losses = self.loss(picture.contiguous(memory_format=self.memory_format), self.targets)

@@ -27,6 +27,7 @@ from stylenet.losses.targets import Losses, Targets
 from stylenet.losses.terms import Grams, moved
 from stylenet.losses.vgg import VGG
 from stylenet.modes import guest
+from stylenet.observing import ends_work
 from stylenet.optimization.descent import Descent, NotFinite
 from stylenet.optimization.planning import (
     Clock,
@@ -123,6 +124,7 @@ def optimize_pixels(
     state: Path | None = None,
     keep_state: bool = False,
     resume: bool = False,
+    start_name: str | None = None,
 ) -> Result:
     """Search for the picture that has the content of one picture and the style of others.
 
@@ -140,6 +142,8 @@ def optimize_pixels(
             often where that would cost more than a twentieth of the time, and deleted when the search has ended.
         keep_state: leave it to the caller to delete that file, once the result is where it should be.
         resume: go on from that file, if it is there: to the step, as if nothing had happened.
+        start_name: what ``init`` is told from others by when a search goes on, in place of its pixels: a trained style gives
+            them with other rounding where memory is another.
 
     Returns:
         The picture and what is known about it. A loss that is not finite ends the search with the best picture and
@@ -156,8 +160,9 @@ def optimize_pixels(
     if state is not None:
         # A budget may be prolonged, and tiles give the same result.
         told = {**asdict(loss), **asdict(settings), "budget": None, "tile": None, "style_shares": style_shares}
-        # What it starts from is not asked for again: a trained style gives it with other rounding where memory is another.
-        keeper = StateFile(state, fingerprint(told, [content, *_tensors(styles)]))
+        start = [] if init is None or start_name is not None else [init]
+        named = {} if start_name is None else {"start": start_name}
+        keeper = StateFile(state, fingerprint({**told, **named}, [content, *start, *_tensors(styles)]))
     search = _Search(content, styles, loss, settings, style_shares, observe, started, vgg, keeper)
     result = search.run(init, keeper.load() if keeper and resume else None)
     if keeper is not None and not keep_state:
@@ -213,7 +218,8 @@ class _Search:
         try:
             for index, (height, width) in list(enumerate(self.plan))[first:]:
                 if not self.clock.begin(index):
-                    result.notes.append(f"the budget ends before {width} x {height} pixels: the result is enlarged to it")
+                    if saved is None:
+                        result.notes.append(f"the budget ends before {width} x {height} pixels: the result is enlarged to it")
                     result.stopped = "budget"
                     break
                 if saved is None:
@@ -241,6 +247,8 @@ class _Search:
         self.started -= values["seconds"]
         self.clock.go_back(values["seconds"], values["pace"])
         self.result.steps = values["taken"]
+        if values["total"] is not None:
+            self.result.objective, self.result.parts = values["total"], dict(values["parts"])
         self.result.picture = saved.tensors["best"].to(self.device)
         self.result.notes.append(f"goes on from step {len(values['objectives'])} of scale {values['scale'] + 1}")
         return int(values["scale"])
@@ -292,10 +300,10 @@ class _Search:
         vgg, tile = self.loss.vgg, self.settings.tile
         if tile == "auto":  # those of a search that was stopped, as others round otherwise
             tile = pick_tile(vgg, height, width, self.device) if saved is None else saved.values["tile"]
+        count = len(plan_tiles(height, width, tile, vgg.stride, vgg.reach)) if tile else 1
         vgg.checkpointing = not tile and short_of_memory(vgg, height, width, self.device)
-        if not tile:
+        if count == 1:  # a single tile would be the whole once more
             return self.loss
-        count = len(plan_tiles(height, width, tile, vgg.stride, vgg.reach))
         self._note(f"{width} x {height} pixels are worked out in {count} tiles of at most {tile}, with the result of the whole")
         return TiledLoss(self.loss, tile)
 
@@ -307,10 +315,9 @@ class _Search:
         """Search at one scale until steps, plateau or deadline; return what the next scale takes over."""
         loss = self._loss_at(index, saved)
         layout = torch.contiguous_format if isinstance(loss, TiledLoss) else self.memory_format
-        descent = Descent(loss, self._targets(index, loss), self.result.picture, self.settings, layout, carried)
+        descent = Descent(loss, self._targets(index, loss), self.result.picture, self.settings, layout, carried, saved)
         objectives: list[float] = []
         if saved is not None:
-            descent.restore(saved)
             saved.tensors.clear()  # of a print, gigabytes that the descent has taken over
             objectives = list(saved.values["objectives"])
         for note in descent.notes:
@@ -331,7 +338,7 @@ class _Search:
                 self.result.steps += 1
                 objectives.append(float(losses.total))
                 rate = (len(objectives) - done) / max(time.monotonic() - begun, 1e-9)
-                if self._tell(index, len(objectives), losses, rate, descent) is False:
+                if ends_work(self._tell(index, len(objectives), losses, rate, descent)):
                     self.result.stopped = "observer"
                     break
                 if self.keeper is not None and self.keeper.due():

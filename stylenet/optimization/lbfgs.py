@@ -29,23 +29,22 @@ class CompactLBFGS(torch.optim.Optimizer):
         lr: factor of every step.
         history_size: pairs that are kept.
         dtype: of the vectors in pairs.
+        state: that of another one of the same size, to go on from; its tensors are taken over.
     """
 
-    def __init__(self, values: Tensor, lr: float = 1.0, history_size: int = 10, dtype: torch.dtype = torch.float16) -> None:
+    def __init__(
+        self,
+        values: Tensor,
+        lr: float = 1.0,
+        history_size: int = 10,
+        dtype: torch.dtype = torch.float16,
+        state: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__([values], {"lr": lr})
         self.values, self.history = values, history_size
+        self.state[values] = state or _new_state(values, history_size, dtype)
         # Rows 2 i and 2 i + 1 are the step and the change of the gradient of pair i.
-        self.pairs = new_tensor((2 * history_size, values.numel()), dtype, values.device)
-        state: dict[str, Any] = {
-            "pairs": self.pairs,
-            "steps": 0,
-            "order": [],
-            "scales": [1.0] * (2 * history_size),
-            "products": {},
-        }
-        for name in ("gradient", "moved"):
-            state[name] = new_tensor((values.numel(),), values.dtype, values.device)
-        self.state[values] = state
+        self.pairs: Tensor = self.state[values]["pairs"]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override]
@@ -122,10 +121,13 @@ class CompactLBFGS(torch.optim.Optimizer):
         for part in _parts(vector.numel()):
             vector[part].add_(self.pairs[row, part].float(), alpha=scaled)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from the ``state`` of another optimiser of the same size, whose tensors are taken over."""
-        self.pairs = state["pairs"]
-        self.state[self.values] = dict(state)
+
+def _new_state(values: Tensor, history: int, dtype: torch.dtype) -> dict[str, Any]:
+    """Return the state before the first step: no pairs yet, and room for them."""
+    pairs = new_tensor((2 * history, values.numel()), dtype, values.device)
+    gradient, moved = (new_tensor((values.numel(),), values.dtype, values.device) for _ in range(2))
+    numbers = {"steps": 0, "order": [], "scales": [1.0] * (2 * history), "products": {}}
+    return {"pairs": pairs, "gradient": gradient, "moved": moved, **numbers}
 
 
 def _parts(length: int) -> Iterator[slice]:

@@ -19,6 +19,7 @@ from stylenet.durations import clock
 from stylenet.errors import InputError, RunError, one_line
 from stylenet.files import write_atomic
 from stylenet.images.picture import write_image
+from stylenet.observing import ends_work
 from stylenet.optimization.engine import Iterate, Observer, Result
 from stylenet.progress import ProgressLine
 
@@ -30,7 +31,7 @@ def together(observers: Sequence[Observer]) -> Observer:
 
     def observe(iterate: Iterate) -> bool:
         answers = [observer(iterate) for observer in observers]
-        return all(answer is not False for answer in answers)
+        return not any(ends_work(answer) for answer in answers)
 
     return observe
 
@@ -78,17 +79,18 @@ def share(parts: Mapping[str, float], kinds: Sequence[str], total: float) -> flo
 
 class SearchLine(ProgressLine):
     """A line with step, objective, share of content and of style, speed and time left of an optimization. Above it stands
-    what a person should know of the search, from the first step on after which it is known.
-
-    Attributes:
-        prefix: what stands before the step, such as which of several photos it is.
+    what a person should know of the search, as soon as a step was taken after it became known.
     """
-
-    prefix = ""
 
     def __init__(self, stream: IO[str] | None = None, seconds: float = 5.0) -> None:
         super().__init__(stream, seconds)
+        self._prefix = ""
         self._told: set[str] = set()
+
+    def begin(self, prefix: str) -> None:
+        """Begin another search, whose lines have a prefix, such as which of several photos it is of."""
+        self._prefix = f"{one_line(prefix)}  "
+        self._told.clear()
 
     def untold(self, notes: Iterable[str]) -> list[str]:
         """Return those of the notes that were not returned before."""
@@ -98,11 +100,11 @@ class SearchLine(ProgressLine):
 
     def __call__(self, iterate: Iterate) -> None:
         for note in self.untold(iterate.notes):
-            self.say(one_line(note, 1000))
+            self.say(f"{self._prefix}{one_line(note, 1000)}")
         if not self.due(always=iterate.step in (1, iterate.steps)):
             return
         line = (
-            f"{self.prefix}{iterate.width}x{iterate.height} (scale {iterate.scale}/{iterate.scales})"
+            f"{self._prefix}{iterate.width}x{iterate.height} (scale {iterate.scale}/{iterate.scales})"
             f"  step {iterate.step}/{iterate.steps}  objective {iterate.objective:.5g}"
             f"  content {share(iterate.parts, ('content',), iterate.objective):.0%}"
             f"  style {share(iterate.parts, STYLE_TERMS, iterate.objective):.0%}"
@@ -154,19 +156,18 @@ class RunLog:
 
     def __call__(self, iterate: Iterate) -> None:
         count = iterate.taken
+        row = {
+            "step": count,
+            "scale": iterate.scale,
+            "width": iterate.width,
+            "height": iterate.height,
+            "seconds": round(iterate.seconds, 3),
+            "objective": iterate.objective,
+            **iterate.parts,
+        }
         if not self.rows and count > 1:
-            self.rows = self._rows_before(count)
-        self.rows.append(
-            {
-                "step": count,
-                "scale": iterate.scale,
-                "width": iterate.width,
-                "height": iterate.height,
-                "seconds": round(iterate.seconds, 3),
-                "objective": iterate.objective,
-                **iterate.parts,
-            }
-        )
+            self.rows = self._rows_before(row)
+        self.rows.append(row)
         self._scalar("objective", iterate.objective, count)
         for name, value in iterate.parts.items():
             self._scalar(name, value, count)
@@ -174,12 +175,14 @@ class RunLog:
         if (count - 1) % self.pictures_every == 0:
             self.writer.add_image("picture", iterate.picture()[0].clamp(0, 1), count)
 
-    def _rows_before(self, count: int) -> list[dict[str, Any]]:
+    def _rows_before(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of the same search's steps before, if its log is here; that of another loss is not gone on with."""
         path = self.folder / LOG_FILES[0]
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             if path.stat().st_size <= _LARGEST_LOG:
                 trace = json.loads(path.read_bytes())
-                return [row for row in trace["trace"] if row["step"] < count]
+                same = trace.get("loss") == json.loads(json.dumps(self.about.get("loss"), default=str))
+                return [old for old in trace["trace"] if same and old.keys() == row.keys() and old["step"] < row["step"]]
         return []
 
     def _scalar(self, name: str, value: float, count: int) -> None:
@@ -205,6 +208,10 @@ class RunLog:
             write_atomic(plot_file, loss_plot(self.rows))
 
 
+# What a row of the log holds beside the weighted terms.
+_NO_PARTS = ("step", "scale", "width", "height", "seconds", "objective")
+
+
 def loss_plot(rows: list[dict[str, Any]]) -> bytes:
     """Return a PNG of the objective and its parts against the step, with a line where a scale begins."""
     from matplotlib.figure import Figure
@@ -212,7 +219,7 @@ def loss_plot(rows: list[dict[str, Any]]) -> bytes:
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
     steps = [row["step"] for row in rows]
-    names = [name for name in rows[0] if "/" in name or name == "tv"]
+    names = [name for name in rows[0] if name not in _NO_PARTS]
     for name in names:
         axes.plot(steps, [row[name] for row in rows], linewidth=1, label=name)
     axes.plot(steps, [row["objective"] for row in rows], color="black", linewidth=2, label="objective")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -133,7 +134,7 @@ def optimize(
         vgg: a loss network to use instead of the one that ``loss`` names, so that many calls load it once.
         resume: go on with the search for this output that was killed, to the step. Its state is kept in a hidden file beside
             the output, from its first minute until it ends; in a store there is none.
-        started: ``time.monotonic()`` from which a budget counts; now by default.
+        started: ``time.monotonic()`` from which a budget counts; that of the call by default.
 
     Returns:
         The picture and what is known about it. A loss that is not finite ends the search with the best picture and ``stopped``
@@ -144,6 +145,7 @@ def optimize(
         Interrupted: after Ctrl-C, with the result so far, which is written.
         RunError: if writing fails.
     """
+    started = time.monotonic() if started is None else started
     init = os.fspath(init) if isinstance(init, os.PathLike) else init
     word = init if isinstance(init, str) else None
     settings = _changed(settings or OptimizeSettings(), size=size, steps=steps, budget=budget, device=device, init=word)
@@ -161,7 +163,7 @@ def optimize(
     photo = replace(photo, pixels=set_aside(photo.filled()))
     paintings = [_read(one, "the painting", "full", False, allow_huge).visible() for one in several]
     first = _first_picture(photo, init, settings, keep_colors, allow_huge)
-    if settings.scales == "auto" and _starts_trained(init, settings):
+    if settings.scales == "auto" and _trained_name(init, settings) is not None:
         # A coarser scale would only blur strokes that are in place already.
         settings = replace(settings, scales=1)
     notes = [note for picture in (photo, *paintings) for note in picture.notes]
@@ -191,6 +193,7 @@ def optimize(
             state=state,
             keep_state=True,
             resume=resume,
+            start_name=_trained_name(init, settings),
         )
     except Interrupted as error:
         raise Interrupted(str(error), finish(error.result)) from error
@@ -202,7 +205,7 @@ def optimize(
 
 @dataclass(frozen=True, eq=False)
 class _Finish:
-    """What is done with the picture of a search: it gets its colours, and is written with all that was asked for beside it."""
+    """The end of a search: its picture gets its colours, and is written with all that was asked for beside it."""
 
     photo: Picture
     paintings: list[Picture]
@@ -326,8 +329,11 @@ def _first_picture(
     return set_aside(_grey(first) if keep_colors == "luminance" else first)
 
 
-def _starts_trained(init: object, settings: OptimizeSettings) -> bool:
-    return isinstance(init, Style) or (isinstance(init, str | None) and _is_trained(settings.init))
+def _trained_name(init: object, settings: OptimizeSettings) -> str | None:
+    """Return the name of the trained style that a search starts from; None for other starts."""
+    if isinstance(init, Style):
+        return init.card.name
+    return settings.init if isinstance(init, str | None) and _is_trained(settings.init) else None
 
 
 def _is_trained(init: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stylenet.errors import RunError
+from stylenet.errors import RunError, argument
 from stylenet.files import scratch_folder
 from stylenet.memory import free_main_memory
 
@@ -35,7 +35,8 @@ def new_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device | 
         try:
             return torch.empty(tuple(shape), dtype=dtype, device=device)
         except torch.OutOfMemoryError as error:
-            raise RunError(f"no room for {size / 1e9:.1f} GB on {device}: end what else runs there") from error
+            way_out = f"end what else runs there, or take a smaller {argument('size')}"
+            raise RunError(f"no room for {size / 1e9:.1f} GB on {device}: {way_out}") from error
     return torch.frombuffer(_mapping(size), dtype=dtype).view(*shape)
 
 

@@ -62,7 +62,7 @@ def optimize_series(
     """
     began, series, line = time.monotonic(), Series(), SearchLine()
     for number, (source, output) in enumerate(jobs, 1):
-        line.prefix = f"{number}/{len(jobs)} {Path(source).name}  "
+        line.begin(f"{number}/{len(jobs)} {Path(source).name}")
         try:
             if resume and _is_finished(output):
                 series.skipped += 1

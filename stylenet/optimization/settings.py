@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from stylenet.choices import check_choices
 from stylenet.devices import Precision
 from stylenet.durations import parse_seconds
 from stylenet.errors import InputError
@@ -72,6 +73,7 @@ class OptimizeSettings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name, least in (("history", 1), ("learning_rate", 0), ("plateau", 0), ("init_std", 0)):
             value = getattr(self, name)
             if not math.isfinite(value) or value < least:

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylenet.choices import check_choice
 from stylenet.deprecation import renamed
 from stylenet.durations import parse_seconds
 from stylenet.errors import InputError, argument
@@ -47,6 +48,13 @@ TRAINING_LOSS = LossSettings(
     tv_weight=0.02,
     lattice_weight=0.1,
 )
+
+# Whether many paintings make one style, or a look each on one body.
+Several = Literal["mixed", "looks"]
+
+Optimizer = Literal["muon", "adam"]
+
+Schedule = Literal["cosine", "constant"]
 
 # What a checkpoint keeps of a training beside its settings and its time.
 _KEPT = ("bad_steps", "bad_in_a_row", "nearest", "changes")
@@ -101,7 +109,7 @@ class StyleTraining(LightningModule):
     def __init__(
         self,
         style: str | list[str],
-        several: Literal["mixed", "looks"] = "mixed",
+        several: Several = "mixed",
         leave_out: list[str] | None = None,
         network: Preset | NetSettings = "standard",
         loss: LossSettings = TRAINING_LOSS,
@@ -109,12 +117,12 @@ class StyleTraining(LightningModule):
         style_shares: list[float] | None = None,
         init: str | None = "body",
         learns: Learns = "all",
-        optimizer: Literal["muon", "adam"] = "muon",
+        optimizer: Optimizer = "muon",
         learning_rate: float = 2e-3,
         coarse_share: float = 0.5,
         margin: int = 8,
         warmup: int = 50,
-        schedule: Literal["cosine", "constant"] = "cosine",
+        schedule: Schedule = "cosine",
         budget: str | float | None = None,
         compile: bool = False,
         calibration_photos: int = 16,
@@ -130,15 +138,13 @@ class StyleTraining(LightningModule):
         for name, lowest in least.items():
             if not math.isfinite(plain[name]) or plain[name] < lowest:
                 raise InputError(f"{name} is {plain[name]}: it must be {lowest} or more")
-        if optimizer not in ("muon", "adam"):
-            raise InputError(f"optimizer is {optimizer!r}: it is muon or adam")
-        if schedule not in ("cosine", "constant"):
-            raise InputError(f"schedule is {schedule!r}: it is cosine or constant")
+        check_choice("optimizer", optimizer, Optimizer)
+        check_choice("schedule", schedule, Schedule)
+        check_choice("several", several, Several)
+        check_choice("learns", learns, Learns)
         if not 0 <= coarse_share <= 1:
             raise InputError(f"coarse_share is {coarse_share}: it is a share of the training, 0 to 1")
         self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**present_names(loss))
-        if several not in ("mixed", "looks"):
-            raise InputError(f"several is {several!r}: it is mixed or looks")
         if several == "looks" and compile:
             raise InputError("compile is for one style: with several set to looks, leave it false")
         self.styles = find_paintings(style, leave_out or [])

@@ -15,6 +15,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
+from stylenet.choices import check_choice
 from stylenet.deprecation import renamed
 from stylenet.devices import Precision, can_compile, pick_device, pick_precision
 from stylenet.errors import InputError, Interrupted
@@ -26,6 +27,7 @@ from stylenet.modes import guest
 from stylenet.network.styles import Style, as_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import TransformNet
+from stylenet.observing import ends_work
 from stylenet.storage import check_apart
 from stylenet.video.frames import Frame, Video, VideoWriter
 from stylenet.video.reader import open_video
@@ -42,6 +44,8 @@ _LARGEST_CRF = 51
 # Pixels of all frames together from which compiling saves more time than it takes, by the network's stem.
 _COMPILING_PAYS = {1: 100e6, 2: 400e6}
 
+# Whether a network is compiled.
+Compile = Literal["auto", "true", "false"]
 
 Stopped = Literal["done", "damaged", "observer", "interrupted"]
 
@@ -131,7 +135,7 @@ def stylize_video(
     overwrite: bool = False,
     device: str = "auto",
     precision: Precision = "auto",
-    compile: Literal["auto", "true", "false"] = "auto",
+    compile: Compile = "auto",
     observe: Progress | None = None,
 ) -> VideoResult:
     """Style a video. Times, sound and subtitles are carried over as they are; rotated videos are written upright.
@@ -164,6 +168,7 @@ def stylize_video(
         kinds = " and ".join(sorted({type(one).__name__ for one in (source, output)}))
         raise InputError(f"a video is read from a path and written to one, not from or to {kinds}")
     _check(smooth, steady, crf)
+    check_choice("compile", compile, Compile)
     if compile == "true" and smooth:
         raise InputError("compile and smooth do not go together: leave one of them out")
     rule, begun, where = SizeRule.parse(size), time.monotonic(), pick_device(device)
@@ -208,7 +213,7 @@ def _run(video: Video, writer: VideoWriter, engine: Steadied, rule: SizeRule, ob
             styled = dataclasses.replace(picture, pixels=engine(picture.filled()))
             with uninterrupted():
                 writer.write(dataclasses.replace(part, picture=styled))
-            if observe is not None and observe(writer.count, video.frames) is False:
+            if observe is not None and ends_work(observe(writer.count, video.frames)):
                 return "observer"
     except KeyboardInterrupt:
         if not writer.count:

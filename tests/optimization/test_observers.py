@@ -70,6 +70,14 @@ def test_notes_stand_above_the_line_once() -> None:
     assert line.untold(["in tiles", "the budget ends", "the budget ends"]) == ["the budget ends"]
 
 
+def test_names_of_photos_do_not_act_on_a_terminal() -> None:
+    stream = io.StringIO()
+    line = SearchLine(stream)
+    line.begin("1/2 a\x1b[2J\n.png")
+    line(replace(ITERATE, notes=("in tiles",)))
+    assert [text.split("  ")[0] for text in stream.getvalue().splitlines()] == [r"1/2 a\x1b[2J .png"] * 2
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -81,7 +89,9 @@ def test_notes_on_a_terminal() -> None:
     line(ITERATE)
     line(replace(ITERATE, step=50, notes=("in tiles",)))
     line.close()
-    assert "in tiles\n" in stream.getvalue()
+    before, _, after = stream.getvalue().partition("in tiles\n")
+    assert before.endswith("\r")  # the bar has been wiped away
+    assert "step 50/50" in after
 
 
 def test_what_is_known_before_the_search_is_told_at_its_first_step(pictures: tuple[str, str]) -> None:
@@ -101,12 +111,32 @@ def test_the_line_shows_first_and_last(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_log_that_is_too_large_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "trace.json").write_text('{"trace": [{"step": 1}]}')
-    for largest, kept in ((10, 0), (100, 1)):
+    before = RunLog(tmp_path, {})
+    before(ITERATE)
+    before.close(Result(ITERATE.picture(), 2.0, PARTS, 1))
+    for largest, kept in ((10, 0), (10**6, 1)):
         monkeypatch.setattr(observers, "_LARGEST_LOG", largest)
         log = RunLog(tmp_path, {})
         log(replace(ITERATE, step=2, taken=2))
         assert len(log.rows) == kept + 1
+
+
+def test_the_log_of_another_search_is_not_gone_on_with(tmp_path: Path) -> None:
+    before = RunLog(tmp_path, {"loss": {"tv_weight": 1.0}})
+    before(ITERATE)
+    before.close(Result(ITERATE.picture(), 2.0, PARTS, 1))
+    without_tv = {name: value for name, value in PARTS.items() if name != "tv"}
+    for weight, parts, kept in ((1.0, PARTS, 1), (2.0, PARTS, 0), (1.0, without_tv, 0)):
+        log = RunLog(tmp_path, {"loss": {"tv_weight": weight}})
+        log(replace(ITERATE, step=2, taken=2, parts=parts))
+        assert len(log.rows) == kept + 1
+
+
+def test_the_plot_has_every_part() -> None:
+    """A part without a layer in its name has a line too."""
+    row = {"step": 1, "scale": 1, "width": 8, "height": 8, "seconds": 1.0, "objective": 2.0, "lattice": 1.0, "tv": 1.0}
+    without = {name: value for name, value in row.items() if name != "lattice"}
+    assert loss_plot([row]) != loss_plot([without])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from stylenet.errors import InputError, RunError
 from stylenet.losses.settings import LossSettings
 from stylenet.losses.vgg import VGG
 from stylenet.optimization import descent as descent_module
-from stylenet.optimization import rendering, saving
+from stylenet.optimization import lbfgs, rendering, saving
 from stylenet.optimization.engine import Iterate, Result, optimize_pixels
 from stylenet.optimization.saving import SearchState, StateFile, state_path
 from stylenet.optimization.settings import OptimizeSettings
@@ -146,9 +146,64 @@ def test_a_start_that_comes_out_otherwise(network: VGG, tmp_path: Path) -> None:
     """A trained style that is run in other strips gives its picture with other rounding."""
     state = tmp_path / "state"
     with pytest.raises(Killed):
-        search(network, replace(HERE, scales=1), observe=kill_at(3), state=state, init=STYLE)
-    again = search(network, replace(HERE, scales=1), state=state, resume=True, init=STYLE + 1e-6)
+        search(network, replace(HERE, scales=1), observe=kill_at(3), state=state, init=STYLE, start_name="udnie")
+    for other in ({"start_name": "other"}, {"start_name": None}, {}):
+        with pytest.raises(InputError, match="of a search with other pictures or options"):
+            search(network, replace(HERE, scales=1), state=state, resume=True, init=STYLE, **other)
+    again = search(network, replace(HERE, scales=1), state=state, resume=True, init=STYLE + 1e-6, start_name="udnie")
     assert any("goes on from step 3" in note for note in again.notes)
+
+
+@pytest.mark.usefixtures("each_step")
+def test_a_budget_that_is_spent(network: VGG, tmp_path: Path) -> None:
+    """The picture so far is the result, with its objective, and nothing is said of sizes that it has."""
+    state, seen = tmp_path / "state", []
+    stop = kill_at(3)
+    with pytest.raises(Killed):
+        search(network, replace(HERE, scales=1), observe=lambda one: seen.append(one.objective) or stop(one), state=state)
+    found = search(network, replace(HERE, scales=1, budget=1e-6), state=state, resume=True)
+    assert found.stopped == "budget"
+    assert found.steps == 3
+    assert found.objective == min(seen[:3])
+    assert sum(found.parts.values()) == pytest.approx(found.objective)
+    assert not any("the budget ends" in note for note in found.notes)
+
+
+@pytest.mark.usefixtures("each_step")
+def test_pairs_are_taken_over_without_room_for_others(
+    network: VGG, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RunError("no room")
+
+    state, settings = tmp_path / "state", replace(HERE, scales=1)
+    monkeypatch.setattr(descent_module, "_PAIR_BYTES", 0)
+    with pytest.raises(Killed):
+        search(network, settings, observe=kill_at(3), state=state)
+    monkeypatch.setattr(lbfgs, "new_tensor", refuse)
+    notes = search(network, settings, state=state, resume=True).notes
+    assert "kept in 16 bits" in " ".join(notes)
+    assert "Adam" not in " ".join(notes)
+
+
+def test_a_single_tile_is_the_whole(network: VGG) -> None:
+    assert not search(network, replace(HERE, scales=1, steps=0, tile=512)).notes
+    assert "in 4 tiles" in search(network, replace(HERE, scales=1, steps=0, tile=128)).notes[0]
+
+
+def test_a_budget_counts_from_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[float] = []
+
+    def stop(*_: object, started: float, **__: object) -> None:
+        began.append(started)
+        raise Killed
+
+    read = rendering._read
+    monkeypatch.setattr(rendering, "_read", lambda *words: began.append(time.monotonic()) or read(*words))
+    monkeypatch.setattr(rendering, "optimize_pixels", stop)
+    with pytest.raises(Killed):
+        rendering.optimize(CONTENT, STYLE, LOSS, HERE, size=64)
+    assert began[-1] < began[0]
 
 
 @pytest.mark.usefixtures("each_step")
@@ -242,7 +297,7 @@ def test_killed_command(tmp_path: Path) -> None:
     assert state.exists()
     assert not (tmp_path / "out.png").exists()
     done = subprocess.run([*long, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "goes on from step" in done.stdout
+    assert "goes on from step" in done.stderr
     assert not state.exists()
     subprocess.run([*words, "--steps", "12", "-o", "whole.png"], cwd=tmp_path, capture_output=True, check=True)
     assert (tmp_path / "out.png").read_bytes() == (tmp_path / "whole.png").read_bytes()

@@ -45,6 +45,15 @@ def test_every_photo_has_its_picture(capsys: pytest.CaptureFixture[str]) -> None
     assert "3/3 astronaut.png  48x40" in told.err
 
 
+def test_every_photo_has_its_notes(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK]
+    assert main([*words, "--size", "96x80", "--upscale", "true"]) == 0
+    told = capsys.readouterr()
+    for prefix in ("1/2 chelsea.png", "2/2 astronaut.png"):
+        assert f"{prefix}  coffee.png has 48 x 40 pixels" in told.err
+    assert "coffee.png has" not in told.out
+
+
 def test_finished_pictures_are_passed_over(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["optimize", "chelsea.png", "astronaut.png", "--style", "coffee.png", "-o", "out", *QUICK]
     Path("out").mkdir()
