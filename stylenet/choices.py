@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import types
 from dataclasses import fields
 from functools import cache
@@ -24,9 +25,7 @@ def check_choice(name: str, value: object, kind: Any) -> None:
         InputError: naming the choices.
     """
     words, others = _parts(kind)
-    if not words or value in words or (isinstance(value, others) and not isinstance(value, str)):
-        return
-    if str in others and isinstance(value, str):
+    if not words or value in words or isinstance(value, others) or (int in others and isinstance(value, numbers.Integral)):
         return
     shown = [str(word) for word in words] + [other.__name__ for other in others if other is not type(None)]
     raise InputError(f"{name} is {value!r}: use {', '.join(shown[:-1])}{' or ' if shown[1:] else ''}{shown[-1]}")

@@ -96,7 +96,7 @@ def pick_loss_precision(precision: Precision, device: torch.device) -> torch.dty
     Activations of the original VGG reach tens of thousands, and float16 ends at 65,504.
 
     Raises:
-        InputError: for ``fp16``.
+        InputError: for ``fp16``, or another word.
     """
     if precision == "fp16":
         raise InputError("precision is fp16, in which the loss network overflows: use auto, 32 or bf16")

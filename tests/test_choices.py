@@ -14,17 +14,22 @@ import pytest
 import torch
 
 import stylenet
+from stylenet import ContentLoss, StyleLoss, Stylizer, optimize
 from stylenet.choices import _parts, check_choice
 from stylenet.devices import pick_precision
 from stylenet.errors import InputError
+from stylenet.images.sizes import SizeRule
+from stylenet.inference.file_rules import Files
+from stylenet.inference.recipe import recipe_of
 from stylenet.losses.terms import content_loss, gram_target, style_loss, total_variation
-from stylenet.losses.vgg import VGG, layer_names
+from stylenet.losses.vgg import VGG, layer_names, load_weights, on_this_machine
 from stylenet.network import TransformNet
 from stylenet.network.cards import Card
 from stylenet.network.looks import look_names
 from stylenet.network.styles import save_look, save_style
 from stylenet.network.transform_net import PRESETS
 from stylenet.observing import ends_work
+from stylenet.training.data import PhotoDataModule
 from stylenet.training.module import StyleTraining
 from stylenet.video import stylize_video
 
@@ -79,6 +84,16 @@ CALLS: dict[str, Callable[[Path], object]] = {
     "bits": lambda folder: save_style(NET, Card("a"), folder / "a.safetensors", bits=OTHER),
     "bits of a look": lambda folder: save_look(NET, "norms", "body_standard", Card("a"), folder / "a.safetensors", bits=OTHER),
     "compile": lambda folder: stylize_video(folder / "a.mp4", "udnie", folder / "b.mp4", compile=OTHER),
+    "architecture of weights": lambda _: load_weights("torchvision", OTHER),
+    "architecture on this machine": lambda _: on_this_machine("torchvision", OTHER),
+    "form of ContentLoss": lambda _: ContentLoss(form=OTHER),
+    "form of StyleLoss": lambda _: StyleLoss(torch.rand(1, 3, 64, 64), form=OTHER),
+    "kind": lambda _: SizeRule(OTHER),
+    "tile": lambda folder: Stylizer("udnie", tile=OTHER)(torch.rand(1, 3, 64, 64)),
+    "workers": lambda _: PhotoDataModule("photos", workers=OTHER),
+    "keep_colors": lambda folder: optimize(folder / "a.jpg", folder / "b.jpg", keep_colors=OTHER, log=folder / "log"),
+    "precision of a recipe": lambda _: recipe_of(["udnie"], None, None, "cpu", OTHER, "auto", Files()),
+    "network": lambda _: StyleTraining("a.jpg", network=OTHER),
     "optimizer": lambda _: StyleTraining("a.jpg", optimizer=OTHER),
     "schedule": lambda _: StyleTraining("a.jpg", schedule=OTHER),
     "several": lambda _: StyleTraining("a.jpg", several=OTHER),
@@ -98,6 +113,7 @@ def test_arguments(what: str, tmp_path: Path) -> None:
     [
         ("auto", Literal["auto"] | int, None),
         (3, Literal["auto"] | int, None),
+        (np.int64(3), Literal["auto"] | int, None),
         ("three", Literal["auto"] | int, "a is 'three': use auto or int"),
         (3.5, Literal["auto"] | int, "a is 3.5: use auto or int"),
         (None, Literal["a", "b"] | None, None),

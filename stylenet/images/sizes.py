@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from stylenet.choices import check_choices
 from stylenet.errors import InputError
 
 _GRAMMAR = "512 (longest side), short:400 (shortest side), 640x480 (exactly, width x height), 0.25mp (megapixels) or full"
@@ -19,6 +20,9 @@ class SizeRule:
     kind: Literal["longest", "shortest", "exact", "megapixels", "full"]
     value: float = 0
     height: int = 0
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     @classmethod
     def parse(cls, text: str | int | SizeRule) -> SizeRule:

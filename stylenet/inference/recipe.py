@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from stylenet.choices import check_choice
 from stylenet.devices import Precision
 from stylenet.errors import InputError
 from stylenet.images.masks import load_mask
@@ -93,6 +94,7 @@ def recipe_of(
     if outside is not None and finish.mask is None:
         raise InputError("a style for outside the mask needs a mask")
     check_tile(tile)
+    check_choice("precision", precision, Precision)
     if finish.mask is not None:
         finish = replace(finish, mask=load_mask(finish.mask)[0, 0])
     loaded = tuple(as_style(style) for style in styles)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from stylenet.choices import check_choice
 from stylenet.errors import InputError
 from stylenet.images.picture import PictureLike
 from stylenet.losses.checks import check_output
@@ -47,6 +48,7 @@ class ContentLoss(nn.Module):
         pooling: Pooling = "max",
     ) -> None:
         super().__init__()
+        check_choice("form", form, ContentForm)
         settings = LossSettings(
             vgg, vgg_weights, None, pooling, _weighted(layers), {}, calibrated, form, numbers_for=_own_numbers(vgg_weights)
         )
@@ -94,6 +96,7 @@ class StyleLoss(nn.Module):
         pooling: Pooling = "max",
     ) -> None:
         super().__init__()
+        check_choice("form", form, StyleForm)
         self.weights, self.form, self.calibrated = _weighted(layers), form, calibrated
         settings = LossSettings(vgg, vgg_weights, None, pooling, {}, self.weights, numbers_for=_own_numbers(vgg_weights))
         loss = PerceptualLoss(settings, painting=painting)

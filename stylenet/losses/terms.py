@@ -28,6 +28,9 @@ def content_loss(features: Tensor, target: Tensor, form: ContentForm = "mean") -
     """Return the squared distance of activations ``[B, C, h, w]``, averaged over the batch.
 
     ``half_sum`` is Gatys et al., CVPR 2016, eq. 1; ``mean`` is Johnson et al., ECCV 2016, eq. 2.
+
+    Raises:
+        InputError: for another form.
     """
     if form not in _CONTENT_FORMS:
         check_choice("form", form, ContentForm)
@@ -89,6 +92,9 @@ def style_loss(features: Tensor, target: GramTarget, form: StyleForm = "johnson"
     - ``johnson``: mean of the squared difference of ``G / (N M)`` and ``A / (N M)`` (ECCV 2016, eqs. 3 and 4).
     - ``raw``: mean of ``(G - A)²``, divided by ``N M``.
     - ``keras``: ``sum (G - A)² / (4 * 3² * pixels²)`` with the pixels of the whole picture (Keras' example code).
+
+    Raises:
+        InputError: for another form.
     """
     return gram_distance(gram_matrix(features), features.shape[2] * features.shape[3], target, form, pixels)
 
@@ -96,7 +102,11 @@ def style_loss(features: Tensor, target: GramTarget, form: StyleForm = "johnson"
 def gram_distance(
     gram: Tensor, positions: int, target: GramTarget, form: StyleForm = "johnson", pixels: int | None = None
 ) -> Tensor:
-    """Return what :func:`style_loss` does from a Gram matrix ``[B, C, C]`` that is at hand, averaged over ``positions``."""
+    """Return what :func:`style_loss` does from a Gram matrix ``[B, C, C]`` that is at hand, averaged over ``positions``.
+
+    Raises:
+        InputError: for another form.
+    """
     channels = gram.shape[1]
     if form not in _STYLE_FORMS:
         check_choice("form", form, StyleForm)
@@ -118,6 +128,9 @@ def total_variation(picture: Tensor, form: VariationForm = "l2", reduction: Lite
     ``l1``: absolute, ``l2``: squared; each direction is reduced by itself and both are added. ``power``:
     ``(dx² + dy²)^1.25`` (Keras' example code). ``mean`` does not depend on the size of the picture; ``sum`` is a sum over
     one picture, averaged over the batch.
+
+    Raises:
+        InputError: for another form or reduction.
     """
     if form not in _VARIATION_FORMS:
         check_choice("form", form, VariationForm)

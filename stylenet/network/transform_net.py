@@ -84,8 +84,6 @@ class NetSettings:
                 f"a network of width {self.width:,} with {self.residual_blocks:,} residual blocks: width must be from 1 to"
                 f" {_WIDEST}, residual_blocks from 0 to {_DEEPEST}"
             )
-        if self.stem not in (1, 2):
-            raise InputError(f"stem is {self.stem}: it is 1, or 2 for squares of 2 x 2 pixels")
 
 
 Preset = Literal["standard", "half", "quarter", "swift"]

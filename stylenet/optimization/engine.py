@@ -218,8 +218,7 @@ class _Search:
         try:
             for index, (height, width) in list(enumerate(self.plan))[first:]:
                 if not self.clock.begin(index):
-                    if saved is None:
-                        result.notes.append(f"the budget ends before {width} x {height} pixels: the result is enlarged to it")
+                    self._tell_end_before(index + (saved is not None))  # the picture of a scale that goes on is there
                     result.stopped = "budget"
                     break
                 if saved is None:
@@ -234,6 +233,11 @@ class _Search:
         except NotFinite as error:
             result.stopped, result.message = "broken", str(error)
         return self._finished()
+
+    def _tell_end_before(self, index: int) -> None:
+        """Say which scale there is no time for, if one is left."""
+        for height, width in self.plan[index : index + 1]:
+            self._note(f"the budget ends before {width} x {height} pixels: the result is enlarged to it")
 
     def _finished(self) -> Result:
         """Return the result at the size that was asked for."""
@@ -300,11 +304,14 @@ class _Search:
         vgg, tile = self.loss.vgg, self.settings.tile
         if tile == "auto":  # those of a search that was stopped, as others round otherwise
             tile = pick_tile(vgg, height, width, self.device) if saved is None else saved.values["tile"]
-        count = len(plan_tiles(height, width, tile, vgg.stride, vgg.reach)) if tile else 1
         vgg.checkpointing = not tile and short_of_memory(vgg, height, width, self.device)
-        if count == 1:  # a single tile would be the whole once more
+        if not tile:
             return self.loss
-        self._note(f"{width} x {height} pixels are worked out in {count} tiles of at most {tile}, with the result of the whole")
+        count = len(plan_tiles(height, width, tile, vgg.stride, vgg.reach))
+        if count > 1:  # a scale that fits into one is for its paintings alone, which may be larger
+            self._note(
+                f"{width} x {height} pixels are worked out in {count} tiles of at most {tile}, with the result of the whole"
+            )
         return TiledLoss(self.loss, tile)
 
     def _note(self, note: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
+from stylenet.choices import check_choice
 from stylenet.deprecation import renamed
 from stylenet.errors import InputError, Interrupted, argument
 from stylenet.files import check_writable
@@ -146,6 +147,7 @@ def optimize(
         RunError: if writing fails.
     """
     started = time.monotonic() if started is None else started
+    check_choice("keep_colors", keep_colors, KeepColors)
     init = os.fspath(init) if isinstance(init, os.PathLike) else init
     word = init if isinstance(init, str) else None
     settings = _changed(settings or OptimizeSettings(), size=size, steps=steps, budget=budget, device=device, init=word)

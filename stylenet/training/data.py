@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
+from stylenet.choices import check_choice
 from stylenet.devices import processor_cores
 from stylenet.errors import InputError, RunError, argument
 from stylenet.formats import tell_left_out
@@ -228,6 +229,7 @@ class PhotoDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_choice("workers", workers, Literal["auto"] | int)
         counts = {"val_count": val_count, "subset": subset, "size": size, "val_size": val_size, "batch_size": batch_size}
         for name, value in counts.items():
             if value is not None and value < 1:

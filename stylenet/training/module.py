@@ -142,6 +142,8 @@ class StyleTraining(LightningModule):
         check_choice("schedule", schedule, Schedule)
         check_choice("several", several, Several)
         check_choice("learns", learns, Learns)
+        if isinstance(network, str):
+            check_choice("network", network, Preset)
         if not 0 <= coarse_share <= 1:
             raise InputError(f"coarse_share is {coarse_share}: it is a share of the training, 0 to 1")
         self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**present_names(loss))

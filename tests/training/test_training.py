@@ -131,10 +131,10 @@ def test_init_from_a_style(folder: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"learning_rate": -1.0}, "learning_rate is -1"),
-        ({"optimizer": "sgd"}, "optimizer is 'sgd': it is muon or adam"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd': use muon or adam"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
         ({"margin": -1}, "margin is -1"),
-        ({"schedule": "linear"}, "schedule is 'linear': it is cosine or constant"),
+        ({"schedule": "linear"}, "schedule is 'linear': use cosine or constant"),
         ({"warmup": -1}, "warmup is -1"),
         ({"coarse_share": 1.5}, "coarse_share is 1.5"),
         ({"coarse_share": math.nan}, "coarse_share is nan"),
