@@ -169,7 +169,7 @@ def test_a_budget_that_is_spent_before_the_last_scale(network: VGG, tmp_path: Pa
     state = tmp_path / "state"
     with pytest.raises(Killed):
         search(network, HERE, observe=kill_at(3), state=state)
-    found = search(network, replace(HERE, budget=1e-6), state=state, resume=True)
+    found = search(network, replace(HERE, budget=0.001), state=state, resume=True)
     assert "the budget ends before 140 x 128 pixels: the result is enlarged to it" in found.notes
     assert found.picture.shape == CONTENT.shape
 
@@ -181,7 +181,7 @@ def test_a_budget_that_is_spent(network: VGG, tmp_path: Path) -> None:
     stop = kill_at(3)
     with pytest.raises(Killed):
         search(network, replace(HERE, scales=1), observe=lambda one: seen.append(one.objective) or stop(one), state=state)
-    found = search(network, replace(HERE, scales=1, budget=1e-6), state=state, resume=True)
+    found = search(network, replace(HERE, scales=1, budget=0.001), state=state, resume=True)
     assert found.stopped == "budget"
     assert found.steps == 3
     assert found.objective == min(seen[:3])
