@@ -1,10 +1,9 @@
 """Make a sheet of photos and paintings, each pair painted by the recipe ``gram`` and by default.
 
     python scripts/make_pairs.py --pair PHOTO PAINTING [--pair PHOTO PAINTING ...] --pictures FOLDER
-        [--beside TITLE] [--output docs/search_pairs.webp] [--size 256] [--height 150]
+        [--output docs/search_pairs.webp] [--size 256] [--height 150]
 
-What is found is kept in the folder as PNG files, to be looked at in full size; a call that was stopped goes on from them. The
-pictures of another program stand in a further column, if they lie there as ``PHOTO_PAINTING_other_256.png``.
+What is found is kept in the folder as PNG files, to be looked at in full size; a call that was stopped goes on from them.
 """
 
 from __future__ import annotations
@@ -27,19 +26,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pair", nargs=2, action="append", required=True, metavar=("PHOTO", "PAINTING"))
     parser.add_argument("--pictures", type=Path, required=True, help="folder for what is found")
-    parser.add_argument("--beside", help="title of a column with the pictures of another program")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "search_pairs.webp")
     parser.add_argument("--size", type=int, default=256, help="longest side of the searches")
     parser.add_argument("--height", type=int, default=150, help="of the pictures on the sheet")
     arguments = parser.parse_args()
     labels = ["photo", "painting", *(label(changes) for changes in WAYS.values())]
-    labels += [arguments.beside] if arguments.beside else []
     cells: list[Tensor] = []
     for photo, painting in arguments.pair:
         cells += [read_image(one, arguments.height * 3).pixels for one in (photo, painting)]
         place = arguments.pictures / f"{Path(photo).stem}_{Path(painting).stem}"
         cells += [found(photo, painting, way, place, arguments.size) for way in WAYS]
-        cells += [read_image(f"{place}_other_{arguments.size}.png").pixels] if arguments.beside else []
     sheet = contact_sheet(cells, labels * len(arguments.pair), columns=len(labels), height=arguments.height)
     print(write_image(sheet, arguments.output, quality=QUALITY))
 
