@@ -399,7 +399,7 @@ def test_two_processes_share_the_looks(folder: Path, tmp_path: Path) -> None:
         ({"several": "both"}, "several is 'both'"),
         ({"several": "looks", "compile": True}, "compile is for one style"),
         ({"learns": "norms"}, "give init a style or a body"),
-        ({"learns": "ends"}, "give init"),
+        ({"learns": "ends"}, "learns is 'ends': use all, norms"),
         ({"init": "body_quarter"}, "no style 'body_quarter'"),
     ],
     ids=str,
