@@ -45,8 +45,7 @@ class ProgressLine:
             share: share of the work that is done, 0..1, where that is known: a bar on terminals and in notebooks.
         """
         if not self.live:
-            self.stream.write(f"{text}\n")
-            self.stream.flush()
+            self.say(text)
             return
         if self._drawn is None:
             self._drawn = self._bar(text, share)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from stylenet.choices import check_choice
 from stylenet.errors import InputError, RunError
 from stylenet.formats import ending
 from stylenet.modes import guest
@@ -103,8 +104,7 @@ def export_style(
         raise InputError(f"the path to write is of type {type(path).__name__}: give a text or a Path")
     if ending(path) != ".onnx":
         raise InputError(f"cannot write {path}: its ending must be .onnx")
-    if precision not in BOUNDS:
-        raise InputError(f"precision is {precision!r}: use {' or '.join(BOUNDS)}")
+    check_choice("precision", precision, ExportPrecision)
     check_writable(path)
     several = [style] if isinstance(style, Style | str | Path) or not isinstance(style, Sequence) else list(style)
     check_apart(path, several)

@@ -236,7 +236,8 @@ class _Search:
 
     def _tell_end_before(self, index: int) -> None:
         """Say which scale there is no time for, if one is left."""
-        for height, width in self.plan[index : index + 1]:
+        if index < len(self.plan):
+            height, width = self.plan[index]
             self._note(f"the budget ends before {width} x {height} pixels: the result is enlarged to it")
 
     def _finished(self) -> Result:

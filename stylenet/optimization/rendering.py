@@ -165,7 +165,8 @@ def optimize(
     photo = replace(photo, pixels=set_aside(photo.filled()))
     paintings = [_read(one, "the painting", "full", False, allow_huge).visible() for one in several]
     first = _first_picture(photo, init, settings, keep_colors, allow_huge)
-    if settings.scales == "auto" and _trained_name(init, settings) is not None:
+    trained = _trained_name(init, settings)
+    if settings.scales == "auto" and trained is not None:
         # A coarser scale would only blur strokes that are in place already.
         settings = replace(settings, scales=1)
     notes = [note for picture in (photo, *paintings) for note in picture.notes]
@@ -195,7 +196,7 @@ def optimize(
             state=state,
             keep_state=True,
             resume=resume,
-            start_name=_trained_name(init, settings),
+            start_name=trained,
         )
     except Interrupted as error:
         raise Interrupted(str(error), finish(error.result)) from error

@@ -74,8 +74,8 @@ def test_adam_where_the_disk_is_full(
     assert found.objective < told[0]
 
 
-def test_adam_where_the_gpu_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No room for curvature pairs is told in one line, on a GPU too."""
+def test_a_full_gpu_is_told_as_a_full_disk_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So Adam takes the place of L-BFGS there too."""
 
     def refuse(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
