@@ -157,7 +157,7 @@ def _complete(archive: Archive, part: Path, progress: Progress) -> None:
                     f"cannot download {archive.url}: {error}; {come}: run the same command again to go on"
                 ) from error
             pause = PAUSES[failures - 1]
-            progress.say(f"{error} at {amount(size_of(part))}: trying again in {pause:g} s")
+            progress.tell(f"{error} at {amount(size_of(part))}: trying again in {pause:g} s")
             time.sleep(pause)
 
 
@@ -167,7 +167,7 @@ def _attempt(archive: Archive, part: Path, progress: Progress) -> None:
     with Patience(TIMEOUT) as patience, _request(archive, size, patience) as response:
         done = _beginning(archive, response, size)
         if done < size:
-            progress.say(f"the server cannot go on from {amount(size)}: starting over")
+            progress.tell(f"the server cannot go on from {amount(size)}: starting over")
         with part.open("ab") as file:
             file.truncate(done)
             progress.begin("downloading", done)
@@ -288,8 +288,8 @@ class Progress(ProgressLine):
             share,
         )
 
-    def say(self, message: str) -> None:
-        """Print a line of its own."""
+    def tell(self, message: str) -> None:
+        """Report what happened, below the line."""
         self.close()
         _logger.info(message)
 
