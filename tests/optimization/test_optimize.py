@@ -220,7 +220,18 @@ def test_impossible_settings(changes: dict[str, object], message: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [(None, None), (90, 90), ("90", 90), ("90s", 90), (" 5m ", 300), ("1.5h", 5400), (2.5, 2.5), (".5s", 0.5)],
+    [
+        (None, None),
+        (90, 90),
+        ("90", 90),
+        ("90s", 90),
+        (" 5m ", 300),
+        ("1.5h", 5400),
+        (2.5, 2.5),
+        (".5s", 0.5),
+        (5e-07, 5e-07),
+        ("1e2s", 100),
+    ],
 )
 def test_budget_words(text: str | float | None, seconds: float | None) -> None:
     assert parse_seconds(text) == seconds
