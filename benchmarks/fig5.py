@@ -1,7 +1,7 @@
 """Draw figure 5 of Johnson et al. (ECCV 2016): the objective against the iterations of the optimizer of Gatys et al., and the
 level that a network reaches at once.
 
-    python benchmarks/fig5.py STYLE [STYLE ...] --photos FOLDER [--count 20] [--sizes 256 512 1024]
+    python benchmarks/fig5.py STYLE [STYLE ...] --photos FOLDER [--paintings FOLDER] [--count 20] [--sizes 256 512 1024]
         [--iterations 500 [500 200]] [--start content noise] [--budget 20m] [--curves RECORD ...] [--output benchmarks/results]
 
 Photos are held-out ones, brought to each size (longest side), enlarged where they are smaller. Objectives are of the loss that
@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from machine import convolutions, file_hash, photo_count, record_name, setting, write_record
+from machine import PAINTINGS, convolutions, file_hash, painting_of, photo_count, record_name, setting, write_record
 from torch import Tensor
 
 from stylenet.devices import keep_freed_memory, pick_device
@@ -133,7 +133,7 @@ def main() -> None:
     arguments = _arguments()
     keep_freed_memory()
     remaining = Remaining(parse_seconds(arguments.budget))
-    subjects = [_subject(name) for name in arguments.styles]
+    subjects = [_subject(name, arguments.paintings) for name in arguments.styles]
     panels = [
         Panel(subject, size, start, iterations)
         for subject in subjects
@@ -152,6 +152,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("styles", nargs="+", metavar="STYLE", help="name or file")
     parser.add_argument("--photos", required=True, help="folder, zip archive or list of photos not trained on")
+    parser.add_argument("--paintings", **PAINTINGS)
     parser.add_argument("--count", type=int, default=20, help="photos, spread over the set")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="longest sides, 64 or more")
     parser.add_argument("--iterations", type=int, nargs="+", default=[500], help="for all sizes, or for each")
@@ -169,9 +170,9 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _subject(name: str) -> Subject:
+def _subject(name: str, paintings: Path | None) -> Subject:
     style = load_style(name, pick_device())
-    settings, painting = trained_on(style)
+    settings, painting = trained_on(style, painting_of(style, paintings))
     return Subject(style, PerceptualLoss(settings).to(pick_device()), moved(painting, pick_device()), file_hash(name))
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from stylenet.devices import pick_device, pick_loss_precision, pick_precision, versions
 from stylenet.files import sha256
 from stylenet.network.shipped import find_style
+from stylenet.network.styles import Style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import PRESETS, TransformNet
 
@@ -91,6 +92,17 @@ def _plain(value: Any) -> Any:
 def file_hash(style: str) -> str:
     """Return the beginning of a style file's SHA-256, which tells the trainings of one name apart."""
     return sha256(find_style(style))[:12]
+
+
+def painting_of(style: Style, folder: Path | None) -> Path | None:
+    """Return the picture in a folder that a style was trained on, by its hash; None where there is none, or no folder."""
+    hashes = [one.get("sha256") for one in style.card.style]
+    files = sorted(folder.iterdir()) if folder else []
+    return next((file for file in files if file.is_file() and sha256(file) in hashes), None)
+
+
+# The option of benchmarks of trained styles that :func:`painting_of` wants.
+PAINTINGS: dict[str, Any] = {"type": Path, "help": "folder of the pictures trained on: looks do not hold their statistics"}
 
 
 def runner(preset: str, compiled: bool = False) -> Callable[[Tensor], Tensor]:

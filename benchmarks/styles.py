@@ -1,7 +1,8 @@
 """Measure trained styles on held-out photos: what ``stylenet evaluate`` measures, and how far the precision that ``stylenet
 stylize`` picks is from float32.
 
-    python benchmarks/styles.py --photos FOLDER [STYLE ...] [--sizes 256 512] [--count 8] [--output benchmarks/results]
+    python benchmarks/styles.py --photos FOLDER [STYLE ...] [--paintings FOLDER] [--sizes 256 512] [--count 8]
+        [--output benchmarks/results]
 
 Photos are brought to each size (longest side), enlarged where they are smaller. Numbers are medians over the photos; that of
 the precision is the mean absolute difference of a picture's values, in 255ths, of the photo where it is largest.
@@ -14,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from machine import convolutions, file_hash, plot, record_name, setting, write_record
+from machine import PAINTINGS, convolutions, file_hash, painting_of, plot, record_name, setting, write_record
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
 from stylenet.evaluation.measures import evaluate, spread
@@ -34,9 +35,10 @@ def main() -> None:
     keep_freed_memory()
     results: list[dict[str, Any]] = []
     for style in arguments.styles:
-        measured = evaluate(style, arguments.photos, sizes=arguments.sizes, count=arguments.count, most_iterations=0)
-        net = load_style(style, pick_device()).net
-        rounding = [_rounding(net, arguments, size) for size in arguments.sizes]
+        loaded = load_style(style, pick_device())
+        choice = {"sizes": arguments.sizes, "count": arguments.count, "picture": painting_of(loaded, arguments.paintings)}
+        measured = evaluate(style, arguments.photos, most_iterations=0, **choice)
+        rounding = [_rounding(loaded.net, arguments, size) for size in arguments.sizes]
         print(f"{style}: {max(rounding):.2f} of 255 from float32 in {convolutions()}\n{as_table(measured)}", flush=True)
         results += [
             {"style": Path(style).stem, "file": file_hash(style), **asdict(row), "rounding": value}
@@ -54,6 +56,7 @@ def _arguments() -> argparse.Namespace:
         "styles", nargs="*", metavar="STYLE", default=list(shipped_styles()), help="the shipped ones by default"
     )
     parser.add_argument("--photos", required=True, help="folder, zip archive or list of photos not trained on")
+    parser.add_argument("--paintings", **PAINTINGS)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="longest sides, 64 or more")
     parser.add_argument("--count", type=int, default=8, help="photos, spread over the set")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
