@@ -34,6 +34,8 @@ def main() -> None:
     arguments = _arguments()
     keep_freed_memory()
     results: list[dict[str, Any]] = []
+    record = {**setting(arguments), "convolutions": convolutions(), "results": results}
+    name = record_name("styles", convolutions())
     for style in arguments.styles:
         loaded = load_style(style, pick_device())
         choice = {"sizes": arguments.sizes, "count": arguments.count, "picture": painting_of(loaded, arguments.paintings)}
@@ -44,9 +46,7 @@ def main() -> None:
             {"style": Path(style).stem, "file": file_hash(style), **asdict(row), "rounding": value}
             for row, value in zip(measured, rounding, strict=True)
         ]
-    record = {**setting(arguments), "convolutions": convolutions(), "results": results}
-    name = record_name("styles", record["convolutions"])
-    write_record(record, arguments.output, name)
+        write_record(record, arguments.output, name)  # after every style: all of them take half an hour
     draw(arguments.output / f"{name}.png", record)
 
 
