@@ -102,7 +102,7 @@ def painting_of(style: Style, folder: Path | None) -> Path | None:
 
 
 # The option of benchmarks of trained styles that :func:`painting_of` wants.
-PAINTINGS: dict[str, Any] = {"type": Path, "help": "folder of the pictures trained on: looks do not hold their statistics"}
+PAINTINGS: dict[str, Any] = {"type": Path, "help": "folder with the pictures that styles were trained on, which looks need"}
 
 
 def runner(preset: str, compiled: bool = False) -> Callable[[Tensor], Tensor]:

@@ -18,7 +18,7 @@ from typing import Any
 from machine import PAINTINGS, convolutions, file_hash, painting_of, plot, record_name, setting, write_record
 
 from stylenet.devices import keep_freed_memory, pick_device, pick_precision
-from stylenet.evaluation.measures import evaluate, spread
+from stylenet.evaluation.measures import evaluate, spread, trained_on
 from stylenet.evaluation.tables import as_table
 from stylenet.images.picture import read_image
 from stylenet.network.shipped import shipped_styles
@@ -36,11 +36,14 @@ def main() -> None:
     results: list[dict[str, Any]] = []
     record = {**setting(arguments), "convolutions": convolutions(), "results": results}
     name = record_name("styles", convolutions())
-    for style in arguments.styles:
-        loaded = load_style(style, pick_device())
-        choice = {"sizes": arguments.sizes, "count": arguments.count, "picture": painting_of(loaded, arguments.paintings)}
-        measured = evaluate(style, arguments.photos, most_iterations=0, **choice)
-        rounding = [_rounding(loaded.net, arguments, size) for size in arguments.sizes]
+    loaded = {style: load_style(style, pick_device()) for style in arguments.styles}
+    pictures = {style: painting_of(one, arguments.paintings) for style, one in loaded.items()}
+    for style, picture in pictures.items():
+        trained_on(loaded[style], picture)  # a picture that is missing is told of before all of them are measured
+    for style, picture in pictures.items():
+        choice = {"sizes": arguments.sizes, "count": arguments.count, "picture": picture}
+        measured = evaluate(loaded[style], arguments.photos, most_iterations=0, **choice)
+        rounding = [_rounding(loaded[style].net, arguments, size) for size in arguments.sizes]
         print(f"{style}: {max(rounding):.2f} of 255 from float32 in {convolutions()}\n{as_table(measured)}", flush=True)
         results += [
             {"style": Path(style).stem, "file": file_hash(style), **asdict(row), "rounding": value}
@@ -81,7 +84,7 @@ def draw(path: Path, record: dict[str, Any]) -> None:
             rows = [row for row in record["results"] if row["size"] == size]
             left = [index + place / (len(sizes) + 1) for index in range(len(rows))]
             axes.bar(left, [row["objective"] for row in rows], 1 / (len(sizes) + 1), align="edge", label=f"{size} pixels")
-        axes.set_xticks(range(len(rows)), [row["style"] for row in rows], rotation=20)
+        axes.set_xticks(range(len(rows)), [row["style"] for row in rows], rotation=90)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from stylenet.errors import InputError
 
 
 def parse_seconds(budget: str | float | None) -> float | None:
-    """Return ``90``, ``90s``, ``5m`` or ``1.5h`` in seconds.
+    """Return ``90``, ``90s``, ``5m`` or ``1.5h`` in seconds; also ``5e-07``, as Python writes small numbers.
 
     Raises:
         InputError: for anything else.
