@@ -17,7 +17,7 @@ from stylenet.optimization.variables import Parametrisation
 # What a search minimises unless it is told. The 2-Wasserstein distance (Givens & Shortt 1984; as a style loss it is that of
 # github.com/crowsonkb/style-transfer-pytorch) makes larger forms and calmer skies than Gram matrices do, and average pooling
 # and a little smoothness leave less noise in flat places. Two blind judges preferred it in nine and in ten of ten pairs,
-# and others in six of ten where both had a lower octave, as docs/notes/search_loss.md tells.
+# and others in 16 of 30 verdicts where both had a lower octave, as docs/notes/search_loss.md tells.
 SEARCH_LOSS = LossSettings(pooling="average", style_distance="wasserstein", style_weight=3.0, tv_weight=3.0)
 
 
