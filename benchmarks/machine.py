@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import platform
@@ -95,10 +96,26 @@ def file_hash(style: str) -> str:
 
 
 def painting_of(style: Style, folder: Path | None) -> Path | None:
-    """Return the picture in a folder that a style was trained on, by its hash; None where there is none, or no folder."""
-    hashes = [one.get("sha256") for one in style.card.style]
-    files = sorted(folder.iterdir()) if folder else []
-    return next((file for file in files if file.is_file() and sha256(file) in hashes), None)
+    """Return the picture in a folder that a style was trained on, by its hash; None where it is not needed, because the style's
+    file holds the Gram matrices that it is measured by.
+
+    Raises:
+        SystemExit: with one line, for a look without its picture.
+    """
+    hashes = [one.get("sha256", "") for one in style.card.style]
+    found = next((file for digest, file in _by_hash(folder).items() if digest in hashes), None) if folder else None
+    if found is None and style.card.body:
+        files = ", ".join(one.get("file", "a picture") for one in style.card.style)
+        raise SystemExit(
+            f"--paintings: {style.card.name} is a look, measured by the picture it was trained on: name a folder with {files}"
+        )
+    return found
+
+
+@functools.cache
+def _by_hash(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder by their SHA-256."""
+    return {sha256(file): file for file in sorted(folder.iterdir()) if file.is_file()}
 
 
 # The option of benchmarks of trained styles that :func:`painting_of` wants.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from stylenet.errors import InputError
@@ -16,7 +17,7 @@ def parse_seconds(budget: str | float | None) -> float | None:
     if budget is None:
         return None
     match = re.fullmatch(r"\s*(\d*\.?\d+(?:e[+-]?\d+)?)\s*([smh]?)\s*", str(budget))
-    if not match or float(match[1]) <= 0:
+    if not match or not 0 < float(match[1]) < math.inf:
         raise InputError(f"budget {budget!r} is not understood: use seconds, or 90s, 5m, 1h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 

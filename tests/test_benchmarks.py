@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,11 @@ import torch
 from training_kit import PAINTING, make_photos
 
 from stylenet import devices
+from stylenet.network.cards import Card
+from stylenet.network.styles import load_style, save_look
 from stylenet.network.transform_net import PRESETS
+from stylenet.training.module import TRAINING_LOSS
+from stylenet.training.resuming import describe_styles
 
 STARTS = ("content", "noise")
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -135,6 +140,23 @@ def test_styles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) ->
     assert all(row["photos"] == 2 and row["objective"] > 0 for row in record["results"])
     half = record["convolutions"] != "float32"
     assert all(0 <= row["rounding"] < 1 and (row["rounding"] > 0) == half for row in record["results"])
+
+
+def test_looks_are_measured_by_their_paintings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
+    body, painting = load_style("body_standard").net, Path(PAINTING)
+    card = Card("a_look", style=describe_styles([PAINTING]), loss=asdict(TRAINING_LOSS), training={"style_size": 64})
+    look = str(tmp_path / "a_look.safetensors")
+    save_look(body, "norms+ends", "body_standard", card, look)
+    words = [look, "--photos", photos, "--sizes", "64", "--count", "1"]
+    for folder in ([], ["--paintings", str(tmp_path)]):
+        with pytest.raises(SystemExit, match=rf"--paintings: a_look is a look.* name a folder with {painting.name}"):
+            run(monkeypatch, tmp_path / "out", "styles", *words, *folder)
+    record = run(monkeypatch, tmp_path / "out", "styles", *words, "--paintings", str(painting.parent))
+    (row,) = record["results"]
+    assert (row["style"], row["photos"]) == ("a_look", 1)
+    drawn = run(monkeypatch, tmp_path / "drawn", "fig5", *words, "--iterations", "1", "--paintings", str(painting.parent))
+    for panel in drawn["results"]:
+        assert panel["network"]["median"] == pytest.approx(row["objective"], rel=1e-4)
 
 
 def test_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,6 +211,8 @@ def test_too_small_for_a_layer() -> None:
         ({"style_size": "0"}, "size '0' is empty"),
         ({"budget": "soon"}, "budget 'soon'"),
         ({"budget": 0}, "budget 0"),
+        ({"budget": "1e400"}, "budget '1e400'"),
+        ({"budget": "9" * 400}, "budget '999"),
     ],
 )
 def test_impossible_settings(changes: dict[str, object], message: str) -> None:
