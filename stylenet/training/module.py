@@ -27,15 +27,16 @@ from stylenet.losses.metrics import saturation
 from stylenet.losses.settings import LossSettings, present_names
 from stylenet.losses.targets import Losses
 from stylenet.losses.terms import Grams
-from stylenet.network.looks import Learns, LookTable, look_names, norm_names, wear_look
+from stylenet.network.looks import Learns, LookTable, look_names, wear_look
 from stylenet.network.shipped import BODY_PREFIX, shipped_bodies
 from stylenet.network.styles import load_looks, load_style
 from stylenet.network.transform_net import PRESETS, NetSettings, Preset, TransformNet
-from stylenet.training.muon import Muon
 from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective
+from stylenet.training.optimizers import Optimizer, make_optimizer
 from stylenet.training.paintings import find_paintings
 from stylenet.training.resuming import change_rate, compare_settings, describe_styles, settings_of
+from stylenet.training.stability import Disturbed, disturb, instability
 
 _tell = rank_zero_only(logging.getLogger(__name__).info)
 
@@ -52,9 +53,10 @@ TRAINING_LOSS = LossSettings(
 # Whether many paintings make one style, or a look each on one body.
 Several = Literal["mixed", "looks"]
 
-Optimizer = Literal["muon", "adam"]
-
 Schedule = Literal["cosine", "constant"]
+
+# The objective of photos in the looks, and of disturbed ones beside them, and the share of values that left 0..1.
+_LossFunction = Callable[[Tensor, Sequence[int], Disturbed | None], tuple[Losses, Tensor]]
 
 # What a checkpoint keeps of a training beside its settings and its time.
 _KEPT = ("bad_steps", "bad_in_a_row", "nearest", "changes")
@@ -62,15 +64,11 @@ _KEPT = ("bad_steps", "bad_in_a_row", "nearest", "changes")
 # Photos are not halved to less: the deepest style layer would have fewer than 6 x 6 positions.
 _SMALLEST_HALF = 96
 
-# Rates of the scales and shifts, as multiples of the learning rate: where they are learnt together with the body, and on a body
-# that stays as it is (docs/notes/training.md has what was tried).
-_TABLE_RATE, _LOOK_RATE = 5.0, 10.0
-
 # Held-out photos that looks are compared on.
 _NEAREST_PHOTOS = 2
 
-# Seed of the order in which photos are dealt to looks.
-_DEALING = 1
+# Seeds of the order in which photos are dealt to looks, and of the noise that they are disturbed with.
+_DEALING, _DISTURBING = 1, 2
 
 
 class StyleTraining(LightningModule):
@@ -97,6 +95,8 @@ class StyleTraining(LightningModule):
             quarter, and colours and strokes are learnt as well. Photos below 192 pixels keep their size.
         margin: pixels that photos and styled photos are extended by, mirrored, before the loss network sees them. Its
             convolutions pad with zeros, and a network answers them with stripes along the edges. Papers have 0.
+        stability_weight: factor of how much a styled photo changes where the photo has a little noise or moves by a few pixels;
+            10 makes videos flicker less and a step longer by a third.
         warmup: steps in which the learning rate rises.
         schedule: ``cosine`` (to a hundredth at the end) or ``constant`` after that.
         budget: ``15m``: ends in time, with the schedule stretched to fit.
@@ -121,6 +121,7 @@ class StyleTraining(LightningModule):
         learning_rate: float = 2e-3,
         coarse_share: float = 0.5,
         margin: int = 8,
+        stability_weight: float = 0.0,
         warmup: int = 50,
         schedule: Schedule = "cosine",
         budget: str | float | None = None,
@@ -134,7 +135,7 @@ class StyleTraining(LightningModule):
         plain["network"] = asdict(network) if isinstance(network, NetSettings) else network
         plain["loss"] = asdict(loss) if isinstance(loss, LossSettings) else loss
         self.save_hyperparameters(plain)
-        least = {"learning_rate": 0, "margin": 0, "warmup": 0, "most_bad_steps": 1}
+        least = {"learning_rate": 0, "margin": 0, "stability_weight": 0, "warmup": 0, "most_bad_steps": 1}
         for name, lowest in least.items():
             if not math.isfinite(plain[name]) or plain[name] < lowest:
                 raise InputError(f"{name} is {plain[name]}: it must be {lowest} or more")
@@ -149,6 +150,8 @@ class StyleTraining(LightningModule):
         self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**present_names(loss))
         if several == "looks" and compile:
             raise InputError("compile is for one style: with several set to looks, leave it false")
+        if stability_weight and compile:
+            raise InputError("compile is for networks that see each photo once: with a stability_weight, leave it false")
         self.styles = find_paintings(style, leave_out or [])
         self.budget = parse_seconds(budget)
         self.learning_rate, self.warmup, self.schedule = learning_rate, warmup, schedule
@@ -167,7 +170,7 @@ class StyleTraining(LightningModule):
         self.style_files: list[dict[str, str]] = []
         self.looks = self._make_looks(several, learns)
         self._objective: Objective | None = None
-        self._compiled: Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]] | None = None
+        self._compiled: _LossFunction | None = None
 
     def _make_looks(self, several: str, learns: Learns) -> LookTable | None:
         """Freeze what is not learnt; return the table of looks where there are many."""
@@ -300,7 +303,7 @@ class StyleTraining(LightningModule):
         """Return the seconds of training so far, those before a resume included."""
         return time.monotonic() - self.began if self.began is not None else 0.0
 
-    def _function(self) -> Callable[[Tensor, Sequence[int]], tuple[Losses, Tensor]]:
+    def _function(self) -> _LossFunction:
         """Return :meth:`losses`, compiled where that is asked for. Validation has another size and is done as it is."""
         if not self.hparams["compile"]:
             return self.losses
@@ -317,7 +320,9 @@ class StyleTraining(LightningModule):
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         """Return the objective of a batch ``[B, 3, S, S]`` in 0..1."""
-        losses, outside = self._function()(self._sized(photos), self._drawn_looks(batch_idx, len(photos)))
+        photos = self._sized(photos)
+        looks, disturbed = self._drawn_looks(batch_idx, len(photos)), self._disturbed(photos, batch_idx)
+        losses, outside = self._function()(photos, looks, disturbed)
         self.log("train/objective", losses.total.detach())
         self.log("train/saturation", outside)
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.parts.items()})
@@ -358,10 +363,23 @@ class StyleTraining(LightningModule):
         first = batch * count * processes + self.global_rank
         return range(first, first + count * processes, processes)
 
-    def losses(self, photos: Tensor, looks: Sequence[int] = ()) -> tuple[Losses, Tensor]:
-        """Return the objective of a batch ``[B, 3, S, S]`` in 0..1 and its parts, and the share of values that left 0..1."""
+    def losses(self, photos: Tensor, looks: Sequence[int] = (), disturbed: Disturbed | None = None) -> tuple[Losses, Tensor]:
+        """Return the objective of a batch ``[B, 3, S, S]`` in 0..1 and its parts, and the share of values that left 0..1.
+
+        Where the batch is given disturbed too, the objective has a part for how much that changes the styled photos.
+        """
         styled = self(photos, looks)
-        return self.objective.compare(styled, photos, looks), saturation(styled.detach())
+        losses = self.objective.compare(styled, photos, looks)
+        if disturbed is not None:
+            unstable = self.hparams["stability_weight"] * instability(styled, self(disturbed.photos, looks), disturbed)
+            losses = Losses(losses.total + unstable, {**losses.parts, "stability": unstable})
+        return losses, saturation(styled.detach())
+
+    def _disturbed(self, photos: Tensor, batch_idx: int) -> Disturbed | None:
+        """Return the batch disturbed, where that is asked for; a training that is resumed draws the same noise."""
+        if not self.hparams["stability_weight"]:
+            return None
+        return disturb(photos, (_DISTURBING, self.global_step, batch_idx, self.global_rank))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Plan a warm-up, then a cosine over what is left of the steps or of the budget."""
@@ -371,25 +389,10 @@ class StyleTraining(LightningModule):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Return what moves the weights that are learnt."""
-        rate = self.learning_rate
-        learnt = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
-        if self.hparams["optimizer"] == "adam":
-            groups: list[dict[str, Any]] = [{"params": list(learnt.values())}]
-            if self.looks is not None:
-                groups.append({"params": [self.looks.table], "lr": rate * _TABLE_RATE})
-            return torch.optim.Adam(groups, lr=rate)
-        inner = {id(weight) for weight in self.network.inner_convolutions}
-        norms = [learnt.pop(name) for name in self._quick_names() if name in learnt]
-        matrices = [weight for weight in learnt.values() if id(weight) in inner]
-        others = [weight for weight in learnt.values() if id(weight) not in inner]
-        tables = [] if self.looks is None else [self.looks.table]
-        norm_rate = rate * (_TABLE_RATE if self.hparams["learns"] == "all" else _LOOK_RATE)
-        return Muon(matrices, others, rate, tables=tables, table_lr=rate * _TABLE_RATE, norms=norms, norm_lr=norm_rate)
-
-    def _quick_names(self) -> list[str]:
-        """Return the names of the scales and shifts where a style is learnt on a body, which takes them furthest."""
-        alone = self.hparams["learns"] != "all"
-        return norm_names(self.network) if self.looks is None and (alone or self.on_body) else []
+        options = self.hparams
+        return make_optimizer(
+            options["optimizer"], self.learning_rate, self.network, self.looks, options["learns"], self.on_body
+        )
 
     def _rate(self, step: int) -> float:
         rising = min((step + 1) / self.warmup, 1.0) if self.warmup else 1.0

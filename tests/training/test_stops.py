@@ -31,7 +31,10 @@ CODES = {"SIGINT": [130], "SIGTERM": [130, -15], "SIGHUP": [130, -1], "SIGKILL":
 LENGTHS = {
     "steps": ["--steps", "25"],
     "epochs": ["--trainer.max_epochs", "3"],
-    "looks": ["--steps", "25", "--model.several", "looks", "--style", PAINTING, str(STYLES / "woodcut.jpg")],
+    "looks": [
+        *("--steps", "25", "--model.several", "looks", "--model.stability_weight", "10"),
+        *("--style", PAINTING, str(STYLES / "woodcut.jpg")),
+    ],
     "sums": ["--steps", "9", "--trainer.accumulate_grad_batches", "3"],
 }
 
