@@ -20,6 +20,7 @@ from torch import Tensor
 
 from stylenet.devices import pick_device, pick_loss_precision, pick_precision, versions
 from stylenet.files import sha256
+from stylenet.formats import is_picture
 from stylenet.network.shipped import find_style
 from stylenet.network.styles import Style
 from stylenet.network.tiling import style_picture
@@ -96,12 +97,13 @@ def file_hash(style: str) -> str:
 
 
 def painting_of(style: Style, folder: Path | None) -> Path | None:
-    """Return the picture in a folder that a style was trained on, by its hash; None where it is not needed, because the style's
-    file holds the Gram matrices that it is measured by.
+    """Return the picture in a folder that a style was trained on, by its hash; None where there is none.
 
     Raises:
-        SystemExit: with one line, for a look without its picture.
+        SystemExit: with one line, for a look without its picture, and for a folder that is none.
     """
+    if folder and not folder.is_dir():
+        raise SystemExit(f"--paintings: there is no folder {folder}")
     hashes = [one.get("sha256", "") for one in style.card.style]
     found = next((file for digest, file in _by_hash(folder).items() if digest in hashes), None) if folder else None
     if found is None and style.card.body:
@@ -114,8 +116,8 @@ def painting_of(style: Style, folder: Path | None) -> Path | None:
 
 @functools.cache
 def _by_hash(folder: Path) -> dict[str, Path]:
-    """Return the files of a folder by their SHA-256."""
-    return {sha256(file): file for file in sorted(folder.iterdir()) if file.is_file()}
+    """Return the pictures of a folder by their SHA-256."""
+    return {sha256(file): file for file in sorted(folder.iterdir()) if is_picture(file)}
 
 
 # The option of benchmarks of trained styles that :func:`painting_of` wants.

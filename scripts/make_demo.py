@@ -36,7 +36,7 @@ PAIRS = (
     ("coffee", "marbling"),
     ("rocket", "woodcut"),
 )
-TRAINED = "brush_strokes"
+TRAINED = "marbling"
 
 # Pictures and their labels, in the order of the contact sheet.
 Sheet = list[tuple[str, Tensor]]

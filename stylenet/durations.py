@@ -17,9 +17,11 @@ def parse_seconds(budget: str | float | None) -> float | None:
     if budget is None:
         return None
     match = re.fullmatch(r"\s*(\d*\.?\d+(?:e[+-]?\d+)?)\s*([smh]?)\s*", str(budget))
-    if not match or not 0 < float(match[1]) < math.inf:
-        raise InputError(f"budget {budget!r} is not understood: use seconds, or 90s, 5m, 1h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not 0 < seconds < math.inf:
+        shown = budget if len(str(budget)) <= 40 else str(budget)[:40]
+        raise InputError(f"budget {shown!r} is not understood: use seconds, or 90s, 5m, 1h")
+    return seconds
 
 
 def clock(seconds: float) -> str:

@@ -55,7 +55,8 @@ Several = Literal["mixed", "looks"]
 
 Schedule = Literal["cosine", "constant"]
 
-# The objective of photos in the looks, and of disturbed ones beside them, and the share of values that left 0..1.
+# A function of photos, their looks and the disturbed photos, if any. It returns the losses, and the share of the styled values
+# that are outside 0..1.
 _LossFunction = Callable[[Tensor, Sequence[int], Disturbed | None], tuple[Losses, Tensor]]
 
 # What a checkpoint keeps of a training beside its settings and its time.
@@ -95,8 +96,9 @@ class StyleTraining(LightningModule):
             quarter, and colours and strokes are learnt as well. Photos below 192 pixels keep their size.
         margin: pixels that photos and styled photos are extended by, mirrored, before the loss network sees them. Its
             convolutions pad with zeros, and a network answers them with stripes along the edges. Papers have 0.
-        stability_weight: factor of how much a styled photo changes where the photo has a little noise or moves by a few pixels;
-            10 makes videos flicker less and a step longer by a third.
+        stability_weight: weight of a part of the objective that is large where a styled photo changes because its photo was
+            given a little noise and moved by up to three pixels; 0 leaves the part out. Videos flicker less with it
+            (docs/notes/video.md has what it costs).
         warmup: steps in which the learning rate rises.
         schedule: ``cosine`` (to a hundredth at the end) or ``constant`` after that.
         budget: ``15m``: ends in time, with the schedule stretched to fit.
@@ -138,7 +140,7 @@ class StyleTraining(LightningModule):
         least = {"learning_rate": 0, "margin": 0, "stability_weight": 0, "warmup": 0, "most_bad_steps": 1}
         for name, lowest in least.items():
             if not math.isfinite(plain[name]) or plain[name] < lowest:
-                raise InputError(f"{name} is {plain[name]}: it must be {lowest} or more")
+                raise InputError(f"{name} is {plain[name]}: it must be a finite number of {lowest} or more")
         check_choice("optimizer", optimizer, Optimizer)
         check_choice("schedule", schedule, Schedule)
         check_choice("several", several, Several)
@@ -151,7 +153,7 @@ class StyleTraining(LightningModule):
         if several == "looks" and compile:
             raise InputError("compile is for one style: with several set to looks, leave it false")
         if stability_weight and compile:
-            raise InputError("compile is for networks that see each photo once: with a stability_weight, leave it false")
+            raise InputError("compile and stability_weight do not go together: leave one of them out")
         self.styles = find_paintings(style, leave_out or [])
         self.budget = parse_seconds(budget)
         self.learning_rate, self.warmup, self.schedule = learning_rate, warmup, schedule
@@ -162,6 +164,8 @@ class StyleTraining(LightningModule):
             )
         self.on_body = self.init is not None and bool(load_looks(self.init).titles)
         self.network = _make_network(network, self.init).to(memory_format=torch.channels_last)
+        if stability_weight and self.network.settings.norm == "batch":
+            raise InputError("a network with batch normalisation would count disturbed photos too: leave stability_weight out")
         self.bad_steps = self.bad_in_a_row = 0
         self.began: float | None = None
         self.broken = ""
@@ -366,7 +370,7 @@ class StyleTraining(LightningModule):
     def losses(self, photos: Tensor, looks: Sequence[int] = (), disturbed: Disturbed | None = None) -> tuple[Losses, Tensor]:
         """Return the objective of a batch ``[B, 3, S, S]`` in 0..1 and its parts, and the share of values that left 0..1.
 
-        Where the batch is given disturbed too, the objective has a part for how much that changes the styled photos.
+        With disturbed photos the objective has one more part: how much they change the styled photos.
         """
         styled = self(photos, looks)
         losses = self.objective.compare(styled, photos, looks)
@@ -376,7 +380,8 @@ class StyleTraining(LightningModule):
         return losses, saturation(styled.detach())
 
     def _disturbed(self, photos: Tensor, batch_idx: int) -> Disturbed | None:
-        """Return the batch disturbed, where that is asked for; a training that is resumed draws the same noise."""
+        """Return the batch disturbed, where that is asked for. A training that is resumed draws the same noise; every batch and
+        every process draws its own."""
         if not self.hparams["stability_weight"]:
             return None
         return disturb(photos, (_DISTURBING, self.global_step, batch_idx, self.global_rank))
@@ -391,7 +396,12 @@ class StyleTraining(LightningModule):
         """Return what moves the weights that are learnt."""
         options = self.hparams
         return make_optimizer(
-            options["optimizer"], self.learning_rate, self.network, self.looks, options["learns"], self.on_body
+            options["optimizer"],
+            self.learning_rate,
+            self.network,
+            self.looks,
+            learns=options["learns"],
+            on_body=self.on_body,
         )
 
     def _rate(self, step: int) -> float:
@@ -450,7 +460,12 @@ class StyleTraining(LightningModule):
     def measure(self, photos: Tensor, looks: Sequence[int] = ()) -> dict[str, Tensor]:
         """Return metrics of held-out photos ``[B, 3, S, S]`` in 0..1, by name; see :meth:`Objective.measure`."""
         photos = photos.contiguous(memory_format=torch.channels_last)
-        return self.objective.measure(self(photos, looks), photos, looks)
+        styled = self(photos, looks)
+        metrics = self.objective.measure(styled, photos, looks)
+        if self.hparams["stability_weight"]:
+            disturbed = disturb(photos, (_DISTURBING,))
+            metrics["val/stability"] = instability(styled, self(disturbed.photos, looks), disturbed)
+        return metrics
 
 
 def _find_init(network: Preset | NetSettings | dict[str, Any], init: str | None) -> str | None:

@@ -18,7 +18,7 @@ _TABLE_RATE, _LOOK_RATE = 5.0, 10.0
 
 
 def make_optimizer(
-    kind: Optimizer, rate: float, network: TransformNet, looks: LookTable | None, learns: Learns, on_body: bool
+    kind: Optimizer, rate: float, network: TransformNet, looks: LookTable | None, *, learns: Learns, on_body: bool
 ) -> torch.optim.Optimizer:
     """Return what moves the weights that are learnt.
 

@@ -81,6 +81,7 @@ def compare_settings(before: Mapping[str, Any], now: Mapping[str, Any], step: in
     Raises:
         InputError: for what a training cannot change.
     """
+    before = {"model.stability_weight": 0.0, **before}  # older versions had none
     if isinstance(loss := before.get("model.loss"), dict):  # of a version that had other fields, perhaps
         before = {**before, "model.loss": {**asdict(LossSettings()), **present_names(loss)}}
     changed = {name: [before[name], now[name]] for name in now if name in before and before[name] != now[name]}

@@ -93,6 +93,7 @@ def _card(session: Session) -> Card:
             "seed": data.seed,
             "coarse_share": module.hparams["coarse_share"],
             "margin": module.hparams["margin"],
+            "stability_weight": module.hparams["stability_weight"],
             "init": Path(module.init).stem if module.init else None,  # no path of this machine
             "nearest": module.nearest,
             "learns": module.hparams["learns"],

@@ -1,5 +1,6 @@
-"""Ask of a network that a photo which is slightly noisy, or moved by a few pixels, becomes the same picture (noise-resilience
-training: Rainy & de Berker, Element AI 2018). Videos then flicker less, and no optical flow is needed to train for it."""
+"""Ask of a network that a photo with a little noise, moved by a few pixels, becomes the same picture, so that videos flicker
+less. It needs no optical flow (after "Stabilizing neural style-transfer for video with noise-resilience training", Jeffrey
+Rainy and Archy de Berker, Element AI, 2018, which has the noise; the move is added)."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ from torch import Tensor
 
 from stylenet.network.padding import pad_by_reflection
 
-# The standard deviation of the noise, in 0..1: about that of a phone's camera indoors. The farthest move, in pixels: the
-# network's strides are 4, so that moves by less show it the photo at another phase.
+# The standard deviation of the noise, in 0..1, and the farthest move, in pixels: a network whose strides are 4 in all treats a
+# photo that moves by 4 pixels as it treats the photo, and one that moves by less in another way.
 _NOISE, _FARTHEST = 0.02, 3
 
-# Variances below that of a difference of one 255th do not count, so that a picture of one colour divides by no zero.
+# The least variance that is divided by: a grey picture has none.
 _LEAST_VARIANCE = (1 / 255) ** 2
 
 
@@ -30,18 +31,18 @@ class Disturbed:
 
 
 def disturb(photos: Tensor, seed: Sequence[int]) -> Disturbed:
-    """Return photos ``[B, 3, H, W]`` in 0..1 with noise, moved by up to three pixels; the same ones for the same seed."""
+    """Return photos ``[B, 3, H, W]`` in 0..1 with noise, moved by 0 to 3 pixels; the same ones for the same seed."""
     random = np.random.default_rng(seed)
     up, left = (int(step) for step in random.integers(0, _FARTHEST + 1, 2))
-    generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-    noise = torch.randn(photos.shape, generator=generator).to(photos)
+    generator = torch.Generator(photos.device).manual_seed(int(random.integers(2**62)))
+    noise = torch.randn(photos.shape, generator=generator, device=photos.device, dtype=photos.dtype)
     moved = pad_by_reflection(photos[..., up:, left:], (0, left, 0, up))
     return Disturbed((moved + _NOISE * noise).contiguous(memory_format=torch.channels_last), up, left)
 
 
 def instability(styled: Tensor, again: Tensor, disturbed: Disturbed) -> Tensor:
     """Return how far styled photos are from those that were styled from disturbed ones: 0 for the same pictures, about 1 for
-    pictures that have nothing to do with each other.
+    pictures that have nothing to do with each other. It is the mean over the pictures.
 
     Args:
         styled: ``[B, 3, H, W]``, of the photos as they are.
@@ -51,5 +52,6 @@ def instability(styled: Tensor, again: Tensor, disturbed: Disturbed) -> Tensor:
     height, width = styled.shape[-2:]
     before = styled[..., disturbed.up :, disturbed.left :]
     after = again[..., : height - disturbed.up, : width - disturbed.left]
-    variance = styled.detach().var().clamp_min(_LEAST_VARIANCE)
-    return (before - after).square().mean() / (2 * variance)
+    # Without a gradient, or a network would gain by contrast.
+    variances = styled.detach().var(dim=(1, 2, 3)).clamp_min(_LEAST_VARIANCE)
+    return ((before - after).square().mean(dim=(1, 2, 3)) / (2 * variances)).mean()

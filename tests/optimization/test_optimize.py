@@ -212,7 +212,8 @@ def test_too_small_for_a_layer() -> None:
         ({"budget": "soon"}, "budget 'soon'"),
         ({"budget": 0}, "budget 0"),
         ({"budget": "1e400"}, "budget '1e400'"),
-        ({"budget": "9" * 400}, "budget '999"),
+        ({"budget": "1e308h"}, "budget '1e308h'"),
+        ({"budget": "9" * 400}, "budget '9{40}' is not understood"),
     ],
 )
 def test_impossible_settings(changes: dict[str, object], message: str) -> None:

@@ -27,6 +27,7 @@ ELSEWHERE = {
 # Another value for what decides how a training goes, and is easily forgotten.
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "model.calibration_photos": ({"calibration_photos": 1}, "model.calibration_photos"),
+    "model.stability_weight": ({"stability_weight": 2.0}, "model.stability_weight"),
     "model.budget": ({"budget": "15m"}, "model.budget"),
     "data.val_count": ({"val_count": 1}, "data.val_photos"),
     "data.val_size": ({"val_size": 32}, "data.val_size"),

@@ -35,7 +35,7 @@ LENGTHS = {
         *("--steps", "25", "--model.several", "looks", "--model.stability_weight", "10"),
         *("--style", PAINTING, str(STYLES / "woodcut.jpg")),
     ],
-    "sums": ["--steps", "9", "--trainer.accumulate_grad_batches", "3"],
+    "sums": ["--steps", "9", "--trainer.accumulate_grad_batches", "3", "--model.stability_weight", "10"],
 }
 
 
