@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stylenet.errors import InputError
 from stylenet.losses.settings import LossSettings, present_names
 from stylenet.network.cards import Card, typed
-from stylenet.network.looks import wear_look
+from stylenet.network.looks import Looks, no_looks, wear_look
 from stylenet.network.transform_net import PRESETS, NetSettings, TransformNet
 from stylenet.tensor_files import check_finite, check_tensors
 
 _NETWORK, _TABLE = "network.", "looks.table"
+
+# Where a checkpoint's part about the training has the titles of its looks.
+LOOK_TITLES = "looks"
 
 # Where weights are averaged, Lightning keeps those of the last step under this name.
 _CURRENT = "current_model_state"
@@ -54,6 +58,22 @@ def from_checkpoint(loaded: Any, path: Path) -> tuple[dict[str, Tensor], Card]:
     if _TABLE in state:
         weights = _wearing_the_mean(weights, state[_TABLE].float(), settings, path)
     return weights, _card(loaded, options, settings, loss, path)
+
+
+def looks_from_checkpoint(loaded: Any, path: Path) -> Looks:
+    """Return the looks in a checkpoint of a training of many; none in another's. Signatures are in style files alone.
+
+    Raises:
+        InputError: if the looks do not fit their titles.
+    """
+    table, titles = loaded["state_dict"].get(_TABLE), (loaded.get("training") or {}).get(LOOK_TITLES, [])
+    if not isinstance(table, Tensor) or not titles:
+        return no_looks()
+    check_tensors(path, {_TABLE: table})
+    check_finite(path, {_TABLE: table})
+    if not isinstance(titles, list) or table.dim() != 2 or len(table) != len(titles):
+        raise InputError(f"{path} is damaged: its looks do not fit their titles")
+    return Looks([str(title) for title in titles], table.float(), torch.empty(0, 0))
 
 
 def _check_current(found: object, averaged: Mapping[str, Tensor], path: Path) -> None:

@@ -64,6 +64,11 @@ class Looks:
     signatures: Tensor
 
 
+def no_looks() -> Looks:
+    """Return what a network of one style has of looks."""
+    return Looks([], torch.empty(0, 0), torch.empty(0, 0))
+
+
 class LookTable(nn.Module):
     """The looks of many styles on one body, as rows of numbers.
 

@@ -30,9 +30,9 @@ from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.terms import Grams
 from stylenet.modes import guest
 from stylenet.network.cards import CARD_KEY, Card, read_card, typed
-from stylenet.network.checkpoints import from_checkpoint, is_checkpoint
+from stylenet.network.checkpoints import from_checkpoint, is_checkpoint, looks_from_checkpoint
 from stylenet.network.foreign import from_foreign
-from stylenet.network.looks import LEARNS, Learns, Looks, LookTable, read_look, wear_look
+from stylenet.network.looks import LEARNS, Learns, Looks, LookTable, no_looks, read_look, wear_look
 from stylenet.network.shipped import find_body, find_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
@@ -318,18 +318,20 @@ def _restored(name: str, state: dict[str, Tensor]) -> Tensor:
 
 
 def load_looks(style: str | Path) -> Looks:
-    """Return the looks in a body's file; none for another style's file.
+    """Return the looks in a body's file, or in a checkpoint of its training; none for another style's file.
 
     Raises:
         InputError: if there is no such style, or the looks do not fit their titles.
     """
     path = find_style(style)
     card = read_card(path)
-    nothing = torch.empty(0, 0)
-    if card is None or not card.looks:
-        return Looks([], nothing, nothing)
+    if card is None:
+        loaded = read_weights(path)
+        return looks_from_checkpoint(loaded, path) if is_checkpoint(loaded) else no_looks()
+    if not card.looks:
+        return no_looks()
     tensors = _read_tensors(path, _LOOKS)
-    table, signatures = (tensors.get(name, nothing).float() for name in ("table", "signatures"))
+    table, signatures = (tensors.get(name, torch.empty(0, 0)).float() for name in ("table", "signatures"))
     shaped = table.dim() == 2 and signatures.dim() == 2
     fits = shaped and len(table) == len(card.looks) and len(signatures) in (0, len(table))
     if not fits or not (torch.isfinite(table).all() and torch.isfinite(signatures).all()):

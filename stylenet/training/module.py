@@ -27,6 +27,7 @@ from stylenet.losses.metrics import saturation
 from stylenet.losses.settings import LossSettings, present_names
 from stylenet.losses.targets import Losses
 from stylenet.losses.terms import Grams
+from stylenet.network.checkpoints import LOOK_TITLES
 from stylenet.network.looks import Learns, LookTable, look_names, wear_look
 from stylenet.network.shipped import BODY_PREFIX, shipped_bodies
 from stylenet.network.styles import load_looks, load_style
@@ -271,6 +272,7 @@ class StyleTraining(LightningModule):
         checkpoint["training"] = {
             "seconds": self.seconds,
             "settings": self._settings(),
+            **({LOOK_TITLES: self.looks.titles} if self.looks is not None else {}),
             **{name: getattr(self, name) for name in _KEPT},
         }
 

@@ -255,6 +255,26 @@ def test_a_body_as_a_file(body: Path) -> None:
     assert load_looks("starry_night").titles == []
 
 
+def test_a_checkpoint_of_a_body_has_its_looks(body: Path, folder: Path) -> None:
+    """A new style, or a training of the body that goes another way, starts from it as from the body's file."""
+    looks, written = (load_looks(body / "whole" / name) for name in ("checkpoints/last.ckpt", "body_tiny.safetensors"))
+    assert looks.titles == written.titles
+    assert torch.allclose(looks.table, written.table, atol=2e-3)
+    model = module(
+        init=str(body / "whole" / "checkpoints" / "last.ckpt"),
+        network=load_style(body / "whole" / "body_tiny.safetensors").net.settings,
+    )
+    fit(model, photos(folder), 1)
+    assert model.on_body
+    assert model.nearest in looks.titles
+    many = module(
+        style=PAINTINGS, several="looks", init=str(body / "whole" / "checkpoints" / "last.ckpt"), network=model.network.settings
+    )
+    assert many.looks is not None
+    rows = [looks.table[looks.titles.index(title)] for title in many.looks.titles]
+    assert torch.equal(many.looks.table, torch.stack(rows))
+
+
 def test_a_style_from_a_body_is_a_look(body: Path, folder: Path, tmp_path: Path) -> None:
     """From the command line: it starts at the nearest look, stays on the body, and loads beside it alone."""
     shutil.copy(body / "whole" / "body_tiny.safetensors", tmp_path)
