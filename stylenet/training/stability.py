@@ -1,6 +1,6 @@
 """Ask of a network that a photo with a little noise, moved by a few pixels, becomes the same picture, so that videos flicker
-less. It needs no optical flow (after "Stabilizing neural style-transfer for video with noise-resilience training", Jeffrey
-Rainy and Archy de Berker, Element AI, 2018, which has the noise; the move is added)."""
+less. It needs no optical flow (after Jeffrey Rainy and Archy de Berker, "Stabilizing neural style-transfer for video",
+Element AI, 2018, who add noise; the move is ours)."""
 
 from __future__ import annotations
 
