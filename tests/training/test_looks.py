@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch.nn import functional as F
 from training_kit import LOSS, PAINTING, STYLES, TINY, fit, make_photos, module, photos
 
+from stylenet.commands.recipes import recipe_path
 from stylenet.errors import InputError
 from stylenet.images.picture import read_image
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
@@ -433,3 +435,16 @@ def test_wrong_settings(options: dict[str, Any], message: str) -> None:
 def test_without_a_body_a_training_starts_from_nothing(network: Any) -> None:
     model = module(network=network, init="body")
     assert (model.init, model.nearest) == (None, "")
+
+
+@pytest.mark.parametrize("network", ["standard", "swift"])
+def test_the_bodies_that_come_with_stylenet(network: Any) -> None:
+    """Each is found for its network, knows the same 91 paintings, and none of those that are kept to judge it by."""
+    model = module(network=network, init="body")
+    assert model.init == f"body_{network}"
+    assert model.on_body
+    looks = load_looks(f"body_{network}")
+    left_out = yaml.safe_load(recipe_path("body", "train").read_text())["model"]["leave_out"]
+    assert looks.titles == load_looks("body_standard").titles
+    assert len(looks.titles) == len(looks.signatures) == 91
+    assert not set(left_out) & set(looks.titles)
