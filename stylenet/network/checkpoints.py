@@ -66,14 +66,21 @@ def looks_from_checkpoint(loaded: Any, path: Path) -> Looks:
     Raises:
         InputError: if the looks do not fit their titles.
     """
-    table, titles = loaded["state_dict"].get(_TABLE), (loaded.get("training") or {}).get(LOOK_TITLES, [])
-    if not isinstance(table, Tensor) or not titles:
+    table, titles = loaded["state_dict"].get(_TABLE), _past(loaded).get(LOOK_TITLES)
+    if not isinstance(table, Tensor) or titles is None:
         return no_looks()
     check_tensors(path, {_TABLE: table})
     check_finite(path, {_TABLE: table})
-    if not isinstance(titles, list) or table.dim() != 2 or len(table) != len(titles):
+    named = isinstance(titles, list) and all(isinstance(title, str) for title in titles)
+    if not named or table.dim() != 2 or len(table) != len(titles):
         raise InputError(f"{path} is damaged: its looks do not fit their titles")
-    return Looks([str(title) for title in titles], table.float(), torch.empty(0, 0))
+    return Looks(titles, table.float(), torch.empty(0, 0))
+
+
+def _past(loaded: Any) -> Mapping[str, Any]:
+    """Return what a checkpoint says of its training."""
+    past = loaded.get("training")
+    return past if isinstance(past, Mapping) else {}
 
 
 def _check_current(found: object, averaged: Mapping[str, Tensor], path: Path) -> None:
@@ -98,7 +105,7 @@ def _wearing_the_mean(weights: dict[str, Tensor], table: Tensor, settings: NetSe
 def _card(loaded: Any, options: Any, settings: NetSettings, loss: LossSettings, path: Path) -> Card:
     named = options.get("style", [])
     styles = [str(style) for style in ([named] if isinstance(named, str) else named if isinstance(named, list) else [])]
-    steps, seconds = (loaded.get("global_step"), (loaded.get("training") or {}).get("seconds"))
+    steps, seconds = (loaded.get("global_step"), _past(loaded).get("seconds"))
     about = {"steps": steps, "style_size": options.get("style_size"), "seconds": seconds}
     return Card(
         name=Path(styles[0]).stem if styles else path.stem,

@@ -277,6 +277,19 @@ def test_a_checkpoint_of_a_body_has_its_looks(body: Path, folder: Path) -> None:
     assert torch.equal(many.looks.table, torch.stack(rows))
 
 
+@pytest.mark.parametrize("titles", [["one", "two"], [1, 2, 3], "abc", {"a": 1, "b": 2, "c": 3}, torch.zeros(3)], ids=str)
+def test_titles_of_a_checkpoint_that_are_none(body: Path, tmp_path: Path, titles: Any) -> None:
+    """A checkpoint is a stranger's file, perhaps."""
+    loaded = torch.load(body / "whole" / "checkpoints" / "last.ckpt", weights_only=True)
+    loaded["training"]["looks"] = titles
+    torch.save(loaded, tmp_path / "strange.ckpt")
+    with pytest.raises(InputError, match="is damaged: its looks do not fit their titles"):
+        load_looks(tmp_path / "strange.ckpt")
+    torch.save({**loaded, "training": [1]}, tmp_path / "strange.ckpt")
+    assert load_looks(tmp_path / "strange.ckpt").titles == []
+    assert load_style(tmp_path / "strange.ckpt").card.training["steps"] == 10
+
+
 def test_a_style_from_a_body_is_a_look(body: Path, folder: Path, tmp_path: Path) -> None:
     """From the command line: it starts at the nearest look, stays on the body, and loads beside it alone."""
     shutil.copy(body / "whole" / "body_tiny.safetensors", tmp_path)
