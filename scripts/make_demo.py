@@ -101,7 +101,7 @@ def trained(folder: Path, size: str, budget: str) -> Sheet:
     print(f"training a network on {TRAINED}", flush=True)
     tiles = cut_tiles(folder)
     words = ["--recipe", "quick", "--style", str(STYLES / f"{TRAINED}.jpg"), "--photos", str(tiles), "--budget", budget]
-    words += ["--model.learning_rate", "0.006", "--data.size", "192", "--run", str(folder / "training")]
+    words += ["--data.size", "192", "--run", str(folder / "training")]
     network = load_style(train([*words, "--output", str(folder / f"{TRAINED}.safetensors")]))
     sheet: Sheet = []
     for name in ("astronaut", "coffee"):
