@@ -377,7 +377,7 @@ class StyleTraining(LightningModule):
         styled = self(photos, looks)
         losses = self.objective.compare(styled, photos, looks)
         if disturbed is not None:
-            unstable = self.hparams["stability_weight"] * instability(styled, self(disturbed.photos, looks), disturbed)
+            unstable = self.hparams["stability_weight"] * self._instability(styled, disturbed, looks)
             losses = Losses(losses.total + unstable, {**losses.parts, "stability": unstable})
         return losses, saturation(styled.detach())
 
@@ -387,6 +387,10 @@ class StyleTraining(LightningModule):
         if not self.hparams["stability_weight"]:
             return None
         return disturb(photos, (_DISTURBING, self.global_step, batch_idx, self.global_rank))
+
+    def _instability(self, styled: Tensor, disturbed: Disturbed, looks: Sequence[int]) -> Tensor:
+        """Return how far styled photos are from those of the disturbed photos, which are styled for it."""
+        return instability(styled, self(disturbed.photos, looks), disturbed)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Plan a warm-up, then a cosine over what is left of the steps or of the budget."""
@@ -465,8 +469,7 @@ class StyleTraining(LightningModule):
         styled = self(photos, looks)
         metrics = self.objective.measure(styled, photos, looks)
         if self.hparams["stability_weight"]:
-            disturbed = disturb(photos, (_DISTURBING,))
-            metrics["val/stability"] = instability(styled, self(disturbed.photos, looks), disturbed)
+            metrics["val/stability"] = self._instability(styled, disturb(photos, (_DISTURBING,)), looks)
         return metrics
 
 

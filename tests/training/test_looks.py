@@ -262,16 +262,13 @@ def test_a_checkpoint_of_a_body_has_its_looks(body: Path, folder: Path) -> None:
     looks, written = (load_looks(body / "whole" / name) for name in ("checkpoints/last.ckpt", "body_tiny.safetensors"))
     assert looks.titles == written.titles
     assert torch.allclose(looks.table, written.table, atol=2e-3)
-    model = module(
-        init=str(body / "whole" / "checkpoints" / "last.ckpt"),
-        network=load_style(body / "whole" / "body_tiny.safetensors").net.settings,
-    )
+    checkpoint = str(body / "whole" / "checkpoints" / "last.ckpt")
+    network = load_style(body / "whole" / "body_tiny.safetensors").net.settings
+    model = module(init=checkpoint, network=network)
     fit(model, photos(folder), 1)
     assert model.on_body
     assert model.nearest in looks.titles
-    many = module(
-        style=PAINTINGS, several="looks", init=str(body / "whole" / "checkpoints" / "last.ckpt"), network=model.network.settings
-    )
+    many = module(style=PAINTINGS, several="looks", init=checkpoint, network=network)
     assert many.looks is not None
     rows = [looks.table[looks.titles.index(title)] for title in many.looks.titles]
     assert torch.equal(many.looks.table, torch.stack(rows))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,10 +48,9 @@ def test_each_batch_of_each_process_is_disturbed_in_its_own_way(folder: Path) ->
     fit(model, photos(folder), 0)
     found = []
     for step, index, rank in ((5, 1, 0), (5, 1, 0), (6, 1, 0), (5, 2, 0), (5, 1, 1)):
-        trainer = SimpleNamespace(global_step=step, global_rank=rank)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(StyleTraining, "global_step", trainer.global_step)
-            patch.setattr(StyleTraining, "global_rank", trainer.global_rank)
+            patch.setattr(StyleTraining, "global_step", step)
+            patch.setattr(StyleTraining, "global_rank", rank)
             disturbed = model._disturbed(batch, index)
         assert disturbed is not None
         found.append(disturbed.photos)
