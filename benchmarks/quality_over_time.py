@@ -103,6 +103,7 @@ def train_once(options: Mapping[str, object], every: float) -> dict[str, Any]:
         cli.trainer.callbacks.append(curve)  # type: ignore[attr-defined]  # after the averaging of weights
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     return {
+        "preparation": curve.preparation,
         "precision": str(cli.trainer.precision),
         "margin": cli.model.hparams["margin"],
         "smallest_crop": cli.datamodule.smallest_crop,
@@ -136,16 +137,22 @@ def _options(arguments: argparse.Namespace, choice: Mapping[str, Any]) -> dict[s
 
 
 class QualityCurve(Callback):
-    """Measures the held-out photos every so many seconds of training, and at its end."""
+    """Measures the held-out photos every so many seconds of training, and at its end.
+
+    The clock of a training, and of its budget, begins at its first step: what comes before, such as the choice of a look to
+    start from, is in ``preparation``, in seconds.
+    """
 
     def __init__(self, every: float) -> None:
         self.every = self.next = every
+        self.made, self.preparation = time.monotonic(), 0.0
         self.rows: list[dict[str, float]] = []
         self.photos = torch.empty(0)
         self.seconds = 0.0  # of training, to the end of the last step
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the photos."""
+        self.preparation = time.monotonic() - self.made
         with _clock_stopped(cast(StyleTraining, pl_module)):
             data = cast(PhotoDataModule, cast(Any, trainer).datamodule)
             self.photos = data.calibration_photos(data.val_count).to(pl_module.device)

@@ -32,7 +32,8 @@ stylenet stylize photo.jpg --style the_kiss --output out.jpg
 ```
 
 Those marked as a *look* share one body: they can be [blended](styling.md#which-style), and each is a file of {look_size} kB.
-`scripts/train_looks.py` trained them. The others are whole networks. `scripts/make_gallery.py` made this page.
+`scripts/train_looks.py` trained them, and `adoration_of_the_magi` too. The others are whole networks.
+`scripts/make_gallery.py` made this page.
 """
 
 

@@ -16,7 +16,8 @@ from training_kit import PAINTING, make_photos
 
 from stylenet import devices
 from stylenet.network.cards import Card
-from stylenet.network.styles import load_style, save_look
+from stylenet.network.look_files import save_look
+from stylenet.network.styles import load_style
 from stylenet.network.transform_net import PRESETS
 from stylenet.training.module import TRAINING_LOSS
 from stylenet.training.resuming import describe_styles
@@ -123,6 +124,27 @@ def test_time_to_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         for found in row["searches"].values():
             assert all(reached["seconds"] > 0 for reached in found["reached"].values())
             assert found["best"] <= row["objective"]["objective"]
+
+
+@pytest.mark.long
+def test_new_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str) -> None:
+    words = [PAINTING, PAINTING.replace("brush_strokes", "woodcut"), "--photos", photos, "--val_photos", photos, "--size", "64"]
+    words += ["--budget", "3s", "--every", "1s", "--long", "6s", "--val_size", "64", "--val_count", "2"]
+    record = run(monkeypatch, tmp_path / "out", "new_style", *words, "--starts", "null", "body:norms")
+    runs = record["runs"]
+    assert [(one["painting"], one["start"]) for one in runs] == [
+        (painting, start) for painting in ("brush_strokes", "woodcut") for start in ("null", "body:norms")
+    ]
+    for one in runs:
+        seconds = [row["seconds"] for row in one["rows"]]
+        budget = 6 if one["start"] == "null" else 3
+        assert seconds == sorted(seconds)
+        assert budget / 3 <= seconds[0]
+        assert seconds[-1] <= budget + 5
+        assert bool(one["nearest"]) == (one["start"] != "null")
+        assert one["preparation"] > 0
+    both = [one["rows"][0]["objective"] for one in runs if one["start"] == "null"]
+    assert record["summary"]["null"][0]["objective"] == pytest.approx(sum(both) / 2)
 
 
 @pytest.mark.long

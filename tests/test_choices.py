@@ -25,8 +25,9 @@ from stylenet.losses.terms import content_loss, gram_target, style_loss, total_v
 from stylenet.losses.vgg import VGG, layer_names, load_weights, on_this_machine
 from stylenet.network import TransformNet
 from stylenet.network.cards import Card
+from stylenet.network.look_files import save_look
 from stylenet.network.looks import look_names
-from stylenet.network.styles import save_look, save_style
+from stylenet.network.styles import save_style
 from stylenet.network.transform_net import PRESETS
 from stylenet.observing import ends_work
 from stylenet.training.data import PhotoDataModule

@@ -19,8 +19,9 @@ from page_kit import opened
 from PIL import Image
 
 from stylenet.network.cards import Card
+from stylenet.network.look_files import save_look
 from stylenet.network.looks import look_names
-from stylenet.network.styles import load_style, save_look, save_style
+from stylenet.network.styles import load_style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
 
 ROOT = Path(__file__).resolve().parent.parent

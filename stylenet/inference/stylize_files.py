@@ -49,8 +49,8 @@ def stylize_files(
     Args:
         inputs: files, folders and zip archives (with all in them), ``.txt`` lists of files, patterns like ``*.jpg``, addresses
             (http(s), or of a store such as ``s3://``), ``-`` for stdin.
-        styles: names, files or addresses of styles, or shares of looks on one body, as in ``starry_night:0.6
-            great_wave:0.4``: one blend.
+        styles: names, files or addresses of styles, or shares of looks on one body, as in ``the_kiss:0.6
+            irises:0.4``: one blend.
         output: a file for one picture in one style, else a folder, both also in a store; ``-`` for stdout.
         finish: how a style is laid on a picture.
         files: how pictures are read and written.

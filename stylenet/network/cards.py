@@ -31,7 +31,7 @@ class Card:
         name: name of the style.
         network: fields of :class:`~stylenet.network.NetSettings`.
         style: the style pictures: file name and SHA-256.
-        credit: painter, title, year, and whose picture of it.
+        credit: painter, title, year, and rights.
         loss: fields of :class:`~stylenet.losses.LossSettings`, which name the VGG and its weights: losses under other weights
             cannot be compared.
         training: size, batch, steps, learning rate, seconds, device.
@@ -39,7 +39,8 @@ class Card:
         metrics: measurements of the held-out photos, by name.
         versions: versions of the software.
         date: date of the training's end, ISO.
-        body: body of a file that holds a look alone: the ``name`` of its body, and the ``sha256`` of that body's weights.
+        body: for a file that holds a look alone, the ``name`` of its body, the ``sha256`` of that body's weights, and what was
+            learnt on it (``learns``).
         looks: titles of the looks that the network was trained with, where it is a body that many styles share.
         source: who made the file: ``stylenet``, or the repository whose layout was recognised.
     """

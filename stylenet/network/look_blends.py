@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, argument
 from stylenet.network.cards import Card
 from stylenet.network.looks import look_names
+from stylenet.network.shipped import list_styles
 from stylenet.network.styles import Style, load_style
 from stylenet.network.transform_net import TransformNet
 
@@ -20,10 +21,10 @@ _SHARE = re.compile(r"(?P<style>.+):(?P<share>\d+\.?\d*|\.\d+)")
 
 
 def parse_blend(words: Sequence[str]) -> dict[str, float] | None:
-    """Return the share of each style of words like ``starry_night:0.6 great_wave:0.4``, or None for plain names and files.
+    """Return the share of each style of words like ``the_kiss:0.6 irises:0.4``, or None for plain names and files.
 
     Raises:
-        InputError: if some words have a share and others do not, or a style is named twice.
+        InputError: if some words have a share and others do not, a style is named twice, or there is only one.
     """
     found = {word: _SHARE.fullmatch(word) for word in words if not Path(word).exists()}
     matches = {word: match for word, match in found.items() if match}
@@ -35,6 +36,11 @@ def parse_blend(words: Sequence[str]) -> dict[str, float] | None:
     shares = {match["style"]: float(match["share"]) for match in matches.values()}
     if len(shares) < len(words):
         raise InputError(f"a style is named twice: {' '.join(words)}")
+    if len(shares) == 1:
+        [(style, share)] = shares.items()
+        raise InputError(
+            f"{words[0]} is a blend of one style: name another, or lay {style} on with {argument('strength', share)}"
+        )
     return shares
 
 
@@ -111,4 +117,7 @@ def check_one_body(nets: Mapping[str, TransformNet]) -> None:
             if parameter not in look
         )
         if not same:
-            raise InputError(f"{first} and {name} cannot be blended: only looks on one body can, and these are other networks")
+            raise InputError(
+                f"{first} and {name} cannot be blended: only looks on one body can, and these are other networks; of the styles"
+                f" that come with stylenet these can: {', '.join(card.name for card in list_styles() if card.body)}"
+            )

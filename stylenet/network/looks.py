@@ -6,9 +6,9 @@ A look is the scale and shift of every instance normalisation (conditional insta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from stylenet.network.transform_net import InstanceNorm, TransformNet
 # What of a network is learnt: everything, the look alone, or the look with the convolutions that read and write colours.
 Learns = Literal["all", "norms", "norms+ends"]
 LEARNS: tuple[Learns, ...] = get_args(Learns)
+
+# What of a network can be kept as a look, from the least to the most.
+LOOK_PARTS = LEARNS[1:]
 
 
 def norm_names(net: TransformNet) -> list[str]:
@@ -57,11 +60,13 @@ class Looks:
         table: ``[K, N]``, their scales and shifts in float32.
         signatures: ``[K, S]``, what the loss network answers to each look's painting (:meth:`Objective.signatures`), by which
             paintings are compared in no time; ``[0, 0]`` in a file without them.
+        loss: settings of the loss that the signatures were measured by, as a card holds them.
     """
 
     titles: list[str]
     table: Tensor
     signatures: Tensor
+    loss: Mapping[str, Any] = field(default_factory=dict)
 
 
 def no_looks() -> Looks:

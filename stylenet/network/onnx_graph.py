@@ -69,7 +69,11 @@ class _Graph:
         self.shares = self._normalised_shares() if len(nets) > 1 else ""
 
     def _normalised_shares(self) -> str:
-        return self.add("Div", SHARES, self.add("ReduceSum", SHARES, keepdims=1))
+        """Return shares that add up to 1. Negative ones count as 0, and where all are 0 they stay so: the file answers any
+        input, and dividing 0 by 0 would not."""
+        shares = self.add("Max", SHARES, self.constant(np.zeros(1, np.float32)))
+        least = self.constant(np.full(1, np.finfo(np.float32).tiny, np.float32))
+        return self.add("Div", shares, self.add("Max", self.add("ReduceSum", shares, keepdims=1), least))
 
     def parameter(self, value: Tensor, narrow: bool = False) -> str:
         """Return a parameter of the network, or the mean of several networks' by their shares.

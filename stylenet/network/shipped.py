@@ -29,28 +29,29 @@ def find_style(style: str | Path) -> Path:
             return path
     except OSError as error:  # such as a name that is too long
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    shipped = _shipped_files()
+    shipped = shipped_files()
     if str(style) in shipped:
         return shipped[str(style)]
-    names = ", ".join(shipped_styles()) or "none"
+    fitting = shipped_bodies() if str(style).startswith(BODY_PREFIX) else shipped_styles()
+    names = ", ".join(fitting) or "none"
     raise InputError(f"no style {str(style)!r}: give the path of a style file, or one that comes with stylenet: {names}")
 
 
-def find_body(card: Card, look: Path) -> Path:
-    """Return the file of the body that a look was made on: beside the look, or among those that come with stylenet.
+def find_bodies(card: Card, look: Path) -> list[Path]:
+    """Return the files that have the name of a look's body: beside the look, and among those that come with stylenet.
 
     Raises:
-        InputError: if there is none of that name.
+        InputError: if there is none.
     """
     name = str(card.body.get("name", ""))
     beside = look.parent / f"{Path(name).name[:200]}.safetensors"
-    if name and beside.is_file():
-        return beside
+    found = [beside] if name and beside.is_file() else []
     if name and is_address(place := origin(look)) and exists(place := join(parent_of(place), beside.name)):
-        return fetched(place)
-    if name in _shipped_files():
-        return _shipped_files()[name]
-    raise InputError(f"{look} is a look on the body {name!r}, which is not here: put {name}.safetensors beside it")
+        found.append(fetched(place))
+    found += [path for shipped, path in shipped_files().items() if shipped == name and path != beside]
+    if not found:
+        raise InputError(f"{look} is a look on the body {name!r}, which is not here: put {name}.safetensors beside it")
+    return found
 
 
 def style_folder() -> Path:
@@ -60,15 +61,16 @@ def style_folder() -> Path:
 
 def shipped_styles() -> dict[str, Path]:
     """Return the files of the styles that come with stylenet, by name. Bodies are no styles, and left out."""
-    return {name: path for name, path in _shipped_files().items() if not name.startswith(BODY_PREFIX)}
+    return {name: path for name, path in shipped_files().items() if not name.startswith(BODY_PREFIX)}
 
 
 def shipped_bodies() -> list[str]:
     """Return the names of the bodies that come with stylenet."""
-    return [name for name in _shipped_files() if name.startswith(BODY_PREFIX)]
+    return [name for name in shipped_files() if name.startswith(BODY_PREFIX)]
 
 
-def _shipped_files() -> dict[str, Path]:
+def shipped_files() -> dict[str, Path]:
+    """Return the files of the styles and bodies that come with stylenet, by name."""
     return {path.stem: path for path in sorted(style_folder().glob("*.safetensors"))}
 
 

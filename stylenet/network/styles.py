@@ -32,15 +32,16 @@ from stylenet.modes import guest
 from stylenet.network.cards import CARD_KEY, Card, read_card, typed
 from stylenet.network.checkpoints import from_checkpoint, is_checkpoint, looks_from_checkpoint
 from stylenet.network.foreign import from_foreign
-from stylenet.network.looks import LEARNS, Learns, Looks, LookTable, no_looks, read_look, wear_look
-from stylenet.network.shipped import find_body, find_style
+from stylenet.network.looks import LOOK_PARTS, Learns, Looks, LookTable, no_looks, read_look, wear_look
+from stylenet.network.shipped import find_bodies, find_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.storage import fetched, write
 from stylenet.tensor_files import check_finite, check_tensors, first_not_finite, read_weights
 
-# Names of tensors beside those of the network.
-_GRAM, _LOOK, _LOOKS, _SCALE = "gram.", "look", "looks.", ".scale"
+# Names of tensors beside those of the network: that of a look by itself, and the beginnings and endings of others.
+LOOK_KEY = "look"
+_GRAM, _LOOKS, _SCALE = "gram.", "looks.", ".scale"
 
 Bits = Literal[8, 16, 32]
 
@@ -115,33 +116,6 @@ def as_style(style: Style | str | os.PathLike[str], device: torch.device | str =
     return loaded
 
 
-def save_look(net: TransformNet, learns: Learns, body: str | Path, card: Card, path: str | Path, bits: Bits = 16) -> None:
-    """Write a style that was trained on a body as what was learnt alone: 38 kB for ``norms+ends``, 8 kB for ``norms``.
-
-    Args:
-        net: the network; all else must be the body's, as it is after a training with ``learns`` and ``init``.
-        learns: what was learnt: ``norms`` or ``norms+ends``.
-        body: name or file of the body; loading finds it by its name, beside the look or among those that come with stylenet.
-        card: what is known about the style.
-        path: file to write.
-        bits: number of bits of a number: 16, or 32 for exactly the same network. Few numbers are not worth 8.
-
-    Raises:
-        InputError: for weights that are not finite, other numbers of bits, or where ``learns`` is ``all``.
-    """
-    check_choice("bits", bits, Literal[16, 32])
-    if learns == "all":
-        raise InputError("a look is what was learnt on a body that stayed as it was: with learns set to all there is none")
-    numbers = read_look(net, learns).cpu()
-    body_file = find_style(body)
-    about = dataclasses.replace(
-        card,
-        network=dataclasses.asdict(net.settings),
-        body={"name": body_file.stem, "sha256": hash_body(_read_restored(body_file)), "learns": learns},
-    )
-    _write({_LOOK: numbers if bits == 32 else numbers.half()}, about, path)
-
-
 def hash_body(state: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of a network's weights (float32, by name) but for the scales and shifts of its normalisations."""
     digest = hashlib.sha256()
@@ -181,8 +155,9 @@ def save_style(
         tensors = {"table": looks.table, "signatures": looks.signatures}
         dtype = torch.float32 if bits == 32 else torch.float16
         state |= {_LOOKS + name: value.detach().cpu().to(dtype) for name, value in tensors.items() if value is not None}
-        card = dataclasses.replace(card, looks=looks.titles)
-    _write(state, dataclasses.replace(card, network=dataclasses.asdict(net.settings)), path)
+    # A card that was loaded may be of a look, or of a body with looks. This file holds a network, and the looks that are given.
+    titles = [] if looks is None else looks.titles
+    write_style_file(state, dataclasses.replace(card, network=dataclasses.asdict(net.settings), body={}, looks=titles), path)
 
 
 def add_metrics(path: str | Path, metrics: Mapping[str, float]) -> Card:
@@ -197,11 +172,11 @@ def add_metrics(path: str | Path, metrics: Mapping[str, float]) -> Card:
     card = dataclasses.replace(card, metrics={**card.metrics, **metrics})
     with safe_open(file, "pt") as opened:
         state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    _write(state, card, path)
+    write_style_file(state, card, path)
     return card
 
 
-def _write(state: dict[str, Tensor], card: Card, path: str | Path) -> None:
+def write_style_file(state: dict[str, Tensor], card: Card, path: str | Path) -> None:
     broken = first_not_finite(state.items())
     if broken is not None:
         raise InputError(f"{path} is not written: {broken.removesuffix(_SCALE)} holds numbers that are not finite")
@@ -223,7 +198,7 @@ def load_style(style: str | os.PathLike[str], device: torch.device | str = "cpu"
     if card is None:
         state, card = _read_uncarded(path)
     else:
-        state = _read_body(path, card) if card.body else _read_restored(path)
+        state = read_body(path, card)[1] if card.body else read_network(path)
     net = _built(path, _net_settings(path, card), state)
     if card.body:
         _wear_look_of(path, card, net)
@@ -270,25 +245,35 @@ def _built(path: Path, settings: NetSettings, state: dict[str, Tensor]) -> Trans
     return net
 
 
-def _read_body(path: Path, card: Card) -> dict[str, Tensor]:
-    """Return the weights of the body that a look's file was made on."""
-    body_file = find_body(card, path)
-    body = _read_restored(body_file)
-    if hash_body(body) != card.body.get("sha256"):
-        raise InputError(f"{path} is a look on another {body_file.stem} than {body_file}: their weights differ")
-    return body
+def read_body(path: Path, card: Card) -> tuple[Path, dict[str, Tensor]]:
+    """Return the file and the weights of the body that a look's file was made on."""
+    files = find_bodies(card, path)
+    for file in files:
+        body = read_network(file)
+        if hash_body(body) == card.body.get("sha256"):
+            return file, body
+    name, others = files[0].stem, " and ".join(str(file) for file in files)
+    raise InputError(
+        f"{path} is a look on another {name} than {others}: their weights differ; put the {name}.safetensors that it was learnt"
+        " on beside it"
+    )
+
+
+def learnt_of(card: Card) -> Learns | None:
+    """Return what a look's file holds; None where its card has another word."""
+    return next((part for part in LOOK_PARTS if part == card.body.get("learns")), None)
 
 
 def _wear_look_of(path: Path, card: Card, net: TransformNet) -> None:
     """Write the numbers of a look's file into its body."""
-    learns = next((word for word in LEARNS if word == card.body.get("learns")), None)
-    look = _read_tensors(path).get(_LOOK, torch.empty(0))
+    learns = learnt_of(card)
+    look = _read_tensors(path).get(LOOK_KEY, torch.empty(0))
     if learns is None or look.shape != read_look(net, learns).shape:
         raise InputError(f"{path} is damaged: its numbers are not those of a look on {card.body.get('name')}")
     wear_look(net, look.float(), learns)
 
 
-def _read_restored(path: Path) -> dict[str, Tensor]:
+def read_network(path: Path) -> dict[str, Tensor]:
     """Return the weights of the network in a file, in float32."""
     state = _read_tensors(path)
     for name in state:
@@ -336,7 +321,7 @@ def load_looks(style: str | Path) -> Looks:
     fits = shaped and len(table) == len(card.looks) and len(signatures) in (0, len(table))
     if not fits or not (torch.isfinite(table).all() and torch.isfinite(signatures).all()):
         raise InputError(f"{path} is damaged: its looks do not fit their {len(card.looks)} titles")
-    return Looks(list(card.looks), table, signatures)
+    return Looks(list(card.looks), table, signatures, card.loss)
 
 
 def load_grams(style: str | Path) -> Grams:

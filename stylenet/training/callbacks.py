@@ -21,10 +21,10 @@ class StyleWriter(Callback):
     """Writes the style when the training has ended, before anything else can fail.
 
     Args:
-        write: does it.
+        write: function that writes the style.
 
     Attributes:
-        written: the style is in its place.
+        written: whether the style has been written.
     """
 
     def __init__(self, write: Callable[[], None]) -> None:
@@ -72,7 +72,7 @@ class Previews(Callback):
     """Writes held-out photos above their styled selves to TensorBoard: at steps 50, 100, 200, 400, ... and each validation.
 
     Args:
-        count: photos.
+        count: number of photos.
     """
 
     def __init__(self, count: int = 4) -> None:
@@ -101,12 +101,16 @@ class Previews(Callback):
     def _show(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.photos is None or not trainer.is_global_zero:
             return
-        network = cast(StyleTraining, pl_module).network
-        photos = self.photos.to(pl_module.device)
-        styled = network(photos).clamp(0, 1)
+        module, photos = cast(StyleTraining, pl_module), self.photos.to(pl_module.device)
+        styled = module(photos, _spread_looks(module, len(photos))).clamp(0, 1)
         grid = torch.cat([torch.cat(list(row), dim=2) for row in (photos, styled)], dim=1)
         for logger in trainer.loggers:
             if isinstance(logger, TrainingLog):
                 logger.show("preview", grid.float().cpu(), trainer.global_step)
             elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("preview", grid.float().cpu(), trainer.global_step)
+
+
+def _spread_looks(module: StyleTraining, count: int) -> list[int]:
+    """Return a look for each of so many previews, from all over the table, where there are many looks."""
+    return [] if module.looks is None else [index * len(module.looks.titles) // count for index in range(count)]

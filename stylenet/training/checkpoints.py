@@ -260,9 +260,9 @@ class LastCheckpoint(Checkpoint):
     """``last.ckpt``: every few steps, before each validation, when the training ends or is stopped.
 
     Args:
-        folder: of the file.
+        folder: folder of the file.
         every: steps between two of them.
-        steps: what knows which step is finished.
+        steps: the callback that knows whether a step is finished.
     """
 
     def __init__(self, folder: str, every: int, steps: FinishedSteps) -> None:

@@ -146,7 +146,8 @@ class FixedKeys(KeySampler, SequentialSampler):
 
 @dataclass
 class Waiting:
-    """Names what is entered while a batch is waited for: nothing, until a training that listens for signals has its own."""
+    """Holds the context manager that is entered while a batch is waited for. It does nothing until a training that listens for
+    signals sets its own."""
 
     context: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
@@ -204,7 +205,7 @@ class PhotoDataModule(LightningDataModule):
     Args:
         photos: folder (nested ones too), zip archive (read in place), ``.txt`` list of files, or several of these.
         val_photos: the same for validation; by default some of ``photos`` are held out.
-        val_count: photos for validation.
+        val_count: photos for validation; of ``photos`` no more than a tenth is held out.
         subset: use this many of the training photos only.
         size: size of the square crops, pixels.
         val_size: size of the validation photos, pixels; as ``size`` by default.

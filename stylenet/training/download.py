@@ -25,9 +25,9 @@ from stylenet.progress import ProgressLine
 
 _logger = logging.getLogger(__name__)
 
-# Seconds in which the beginning of an answer has to come, and then each so many bytes more.
+# Seconds within which an answer must begin, and then within which it must bring another LEAST bytes.
 TIMEOUT = 30.0
-PAUSES = (1.0, 5.0, 20.0, 60.0)  # seconds before each further attempt; an attempt that brought so much starts the row anew
+PAUSES = (1.0, 5.0, 20.0, 60.0)  # seconds before each further attempt; one that brought LEAST bytes starts the row anew
 _CHUNK = 1 << 18
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 

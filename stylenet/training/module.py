@@ -28,9 +28,10 @@ from stylenet.losses.settings import LossSettings, present_names
 from stylenet.losses.targets import Losses
 from stylenet.losses.terms import Grams
 from stylenet.network.checkpoints import LOOK_TITLES
+from stylenet.network.look_files import find_base
 from stylenet.network.looks import Learns, LookTable, look_names, wear_look
 from stylenet.network.shipped import BODY_PREFIX, shipped_bodies
-from stylenet.network.styles import load_looks, load_style
+from stylenet.network.styles import hash_body, load_looks, load_style
 from stylenet.network.transform_net import PRESETS, NetSettings, Preset, TransformNet
 from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective
@@ -79,7 +80,7 @@ class StyleTraining(LightningModule):
     Args:
         style: style picture, several, or folders of them.
         several: what several style pictures are: ``mixed`` into one style, or ``looks``, a style each on one body.
-        leave_out: names (without their endings) of pictures in folders that are not trained on.
+        leave_out: names (without their endings) of pictures that are not trained on.
         network: ``standard``, ``half``, ``quarter`` or ``swift``, or the fields of a network.
         loss: what is minimised; calibrated, or a paper's own form.
         style_size: size of the style pictures, as in optimize: ``384`` (longest side), ``short:256``, ``full``. Strokes come
@@ -153,6 +154,10 @@ class StyleTraining(LightningModule):
         self.loss_settings = loss if isinstance(loss, LossSettings) else LossSettings(**present_names(loss))
         if several == "looks" and compile:
             raise InputError("compile is for one style: with several set to looks, leave it false")
+        if several == "looks" and learns != "all":
+            raise InputError(f"learns is {learns!r}, which is for one style: with several set to looks, leave it at all")
+        if several == "looks" and style_shares:
+            raise InputError("style_shares are for a mixture: with several set to looks, leave them out")
         if stability_weight and compile:
             raise InputError("compile and stability_weight do not go together: leave one of them out")
         self.styles = find_paintings(style, leave_out or [])
@@ -163,6 +168,8 @@ class StyleTraining(LightningModule):
             raise InputError(
                 f"learns is {learns!r}, which leaves the rest of the network untrained: give init a style or a body"
             )
+        # A look goes by the body that it stands on: what cannot be one is said before anything starts.
+        self.body = hash_body(find_base(self.init).state) if learns != "all" and self.init is not None else None
         self.on_body = self.init is not None and bool(load_looks(self.init).titles)
         self.network = _make_network(network, self.init).to(memory_format=torch.channels_last)
         if stability_weight and self.network.settings.norm == "batch":
@@ -176,6 +183,7 @@ class StyleTraining(LightningModule):
         self.looks = self._make_looks(several, learns)
         self._objective: Objective | None = None
         self._compiled: _LossFunction | None = None
+        self._look_sums = torch.empty(2, 0)  # of a validation: objectives of each look, and its photos
 
     def _make_looks(self, several: str, learns: Learns) -> LookTable | None:
         """Freeze what is not learnt; return the table of looks where there are many."""
@@ -301,7 +309,7 @@ class StyleTraining(LightningModule):
             change_rate(checkpoint, self.learning_rate / before["model.learning_rate"])
 
     def _settings(self) -> dict[str, Any]:
-        made = {"network": asdict(self.network.settings), "loss": asdict(self.loss_settings)}
+        made = {"network": asdict(self.network.settings), "loss": asdict(self.loss_settings), "body": self.body}
         return settings_of({**self.hparams, **made}, self.style_files, self.trainer)
 
     @property
@@ -364,9 +372,9 @@ class StyleTraining(LightningModule):
 
     def _places(self, batch: int, count: int) -> range:
         """Return where the photos of this process' batch stand among those of all processes, which take turns in the
-        sampler."""
+        sampler. The last batch may have fewer than those before it."""
         processes = self.trainer.world_size
-        first = batch * count * processes + self.global_rank
+        first = batch * int(cast(Any, self.trainer).datamodule.batch_size) * processes + self.global_rank
         return range(first, first + count * processes, processes)
 
     def losses(self, photos: Tensor, looks: Sequence[int] = (), disturbed: Disturbed | None = None) -> tuple[Losses, Tensor]:
@@ -452,7 +460,28 @@ class StyleTraining(LightningModule):
             self.log_dict(self.measure(photos), on_epoch=True, sync_dist=True, batch_size=len(photos))
             return
         for looks in self._validated_looks(batch_idx, len(photos)):
-            self.log_dict(self.measure(photos, looks), on_epoch=True, sync_dist=True, batch_size=len(photos))
+            for look in dict.fromkeys(looks):
+                rows = [row for row, other in enumerate(looks) if other == look]
+                metrics = self.measure(photos[rows], [look] * len(rows))
+                self.log_dict(metrics, on_epoch=True, sync_dist=True, batch_size=len(rows))
+                self._look_sums[0, look] += metrics["val/objective"] * len(rows)
+                self._look_sums[1, look] += len(rows)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin the sums of each look's objectives and the numbers of its photos."""
+        self._look_sums = torch.zeros(2, len(self.looks.titles) if self.looks is not None else 0, device=self.device)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean objective of each look over the photos of all processes."""
+        if self.looks is None:
+            return
+        sums, counts = cast(Tensor, self.trainer.strategy.reduce(self._look_sums, reduce_op="sum"))
+        means = {
+            f"val/looks/{title}": total / count
+            for title, total, count in zip(self.looks.titles, sums, counts, strict=True)
+            if count
+        }
+        self.log_dict(means, sync_dist=True)
 
     def _validated_looks(self, batch_idx: int, count: int) -> list[list[int]]:
         """Return looks for the photos of a batch, as often as it takes for every look to have its turn in a validation."""

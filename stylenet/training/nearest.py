@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
@@ -13,9 +14,12 @@ from stylenet.network.looks import Looks, wear_look
 from stylenet.network.transform_net import TransformNet
 from stylenet.training.objective import Objective
 
-# Looks that are tried, and the side of the photos that they are tried on. Where a body's file says nothing of its paintings,
-# the best are found on one small photo first.
+# Looks that are tried, and the side of the photos that they are tried on. Where a body's file has no signatures that can be
+# compared with the painting's, the best are found on one small photo first.
 _TRIED, _SIDE, _FIRST_SIDE = 5, 128, 64
+
+# Settings of the loss that signatures depend on, beside the style layers and their order.
+_SEEN_BY = ("vgg", "vgg_weights", "vgg_space", "pooling")
 
 
 @torch.no_grad()
@@ -29,14 +33,23 @@ def nearest_look(net: TransformNet, looks: Looks, objective: Objective, photos: 
         photos: ``[B, 3, S, S]`` in 0..1.
     """
     net = copy.deepcopy(net)
-    if len(looks.signatures):
-        distances = (looks.signatures - objective.signatures()).square().mean(dim=1)
+    signature = objective.signatures()
+    if _comparable(looks, signature, objective):
+        distances = (looks.signatures - signature).square().mean(dim=1)
         best = distances.argsort()[:_TRIED].tolist()
     else:
         few = _scored(net, looks.table, range(len(looks.table)), objective, _shrunk(photos[:1], _FIRST_SIDE))
         best = sorted(few, key=few.__getitem__)[:_TRIED]
     scores = _scored(net, looks.table, best, objective, _shrunk(photos, _SIDE))
     return min(scores, key=scores.__getitem__)
+
+
+def _comparable(looks: Looks, signature: Tensor, objective: Objective) -> bool:
+    """Return whether a body's signatures and a painting's are answers of the same layers of the same loss network."""
+    ours, layers = asdict(objective.settings), looks.loss.get("style_layers")
+    alike = all(looks.loss.get(name) == ours[name] for name in _SEEN_BY)
+    alike = alike and isinstance(layers, dict) and list(layers) == list(ours["style_layers"])
+    return alike and looks.signatures.shape == (len(looks.titles), signature.shape[1])
 
 
 def _shrunk(photos: Tensor, side: int) -> Tensor:

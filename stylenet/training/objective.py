@@ -79,7 +79,7 @@ class Objective:
         photos = photos.to(device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, enabled=False):
             grams = [self._measure_grams(picture.to(device)) for picture in self.pictures]
-            # A style of many is alone with its photo: only mixtures have shares.
+            # With looks, each photo is compared with one style: only mixtures have shares.
             shares = self.style_shares if self._looks is None else None
             targets = self.loss.targets(photos, grams, shares)
         if self._looks is not None:

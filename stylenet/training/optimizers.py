@@ -24,8 +24,9 @@ def make_optimizer(
 
     Args:
         kind: ``muon`` for the inner convolutions with Adam for the rest, or ``adam`` for all.
-        rate: learning rate; scales and shifts on a body have a multiple of it.
-        network: its weights that want a gradient are learnt.
+        rate: learning rate. The table of looks has a multiple of it; with ``muon``, so have the scales and shifts of one style
+            on a body.
+        network: the network; those of its weights that require a gradient are learnt.
         looks: scales and shifts of many looks, where there are many.
         learns: what of the network is learnt.
         on_body: whether the network began as a body.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from stylenet.errors import InputError
+from stylenet.errors import InputError, argument
 from stylenet.formats import is_picture, kind_left_out, picture_endings, tell_left_out
 from stylenet.storage import is_address, is_folder, join, list_names
 from stylenet.storage.places import is_pattern, is_web
@@ -19,20 +19,31 @@ def find_paintings(style: str | Sequence[str], leave_out: Sequence[str]) -> list
 
     Args:
         style: paths, patterns such as ``paintings/*.jpg``, or addresses.
-        leave_out: names, without their endings, of pictures in folders to leave out.
+        leave_out: names, without their endings, of pictures to leave out.
 
     Raises:
-        InputError: for a folder without pictures, and a pattern that nothing fits.
+        InputError: for a folder without pictures, a pattern that nothing fits, and where all pictures are left out.
     """
     found: list[str] = []
-    left_out: Counter[str] = Counter()
+    other_files: Counter[str] = Counter()
     for source in [style] if isinstance(style, str) else style:
         for place in _expanded(source):
             single = is_web(place) or (is_address(place) and is_picture(place)) or not is_folder(place)
-            found += [place] if single else _in_folder(place, leave_out, left_out)
-    if left_out:
-        say(tell_left_out(left_out, len(found), "style pictures"))
-    return found
+            found += [place] if single else _in_folder(place, other_files)
+    if other_files:
+        say(tell_left_out(other_files, len(found), "style pictures"))
+    return _without(found, leave_out)
+
+
+def _without(pictures: list[str], leave_out: Sequence[str]) -> list[str]:
+    """Return the pictures whose names are not among those to leave out, and say which are."""
+    kept = [place for place in pictures if Path(place).stem not in leave_out]
+    names = ", ".join(Path(place).stem for place in pictures if Path(place).stem in leave_out)
+    if not kept:
+        raise InputError(f"{argument('leave_out', group='model')} leaves no style picture: it names {names}")
+    if names:
+        say(f"left out of the style pictures, as {argument('leave_out', group='model')} asks: {names}")
+    return kept
 
 
 def _expanded(source: str) -> list[str]:
@@ -45,10 +56,10 @@ def _expanded(source: str) -> list[str]:
     return fitting
 
 
-def _in_folder(folder: str, leave_out: Sequence[str], left_out: Counter[str]) -> list[str]:
+def _in_folder(folder: str, other_files: Counter[str]) -> list[str]:
     names = [name for name in list_names(folder) if not name.startswith(".")]
-    left_out.update(kind_left_out(name) for name in names if not is_picture(name))
-    pictures = [join(folder, name) for name in names if is_picture(name) and PurePosixPath(name).stem not in leave_out]
+    other_files.update(kind_left_out(name) for name in names if not is_picture(name))
+    pictures = [join(folder, name) for name in names if is_picture(name)]
     if not pictures:
         raise InputError(f"{folder!r} holds no style pictures ({picture_endings()})")
     return pictures

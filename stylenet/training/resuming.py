@@ -19,14 +19,13 @@ from stylenet.storage.reading import hash_of
 from stylenet.training.averaging import AveragedWeights
 from stylenet.training.notes import say
 
-# What weights, the optimizer's state and the place in the photos are made of.
+# Settings that weights, the optimizer's state or the place in the photos depend on: a resumed training cannot change them.
 _FIXED = {
-    *("model.style", "model.several", "model.network", "model.init", "model.learns", "model.optimizer"),
+    *("model.style", "model.several", "model.network", "model.init", "model.body", "model.learns", "model.optimizer"),
     *("data.photos", "data.sizes", "data.batch_size", "trainer.processes", "trainer.accumulate_grad_batches", "averaged"),
 }
 
-# What a change of the others does is clear from their names. These change nothing, or what they change is told: the style
-# pictures.
+# Options that are not compared: compile changes no result, and leave_out shows itself in the list of style pictures.
 _OPTIONS = ("leave_out", "compile")
 
 
@@ -42,9 +41,9 @@ def settings_of(options: Mapping[str, Any], styles: list[dict[str, str]], traine
     """Return all that decides how a training goes, as plain values by the name of its option.
 
     Args:
-        options: of the module.
-        styles: as of :func:`describe_styles`.
-        trainer: whose photos and callbacks are set up.
+        options: the module's options by name.
+        styles: as returned by :func:`describe_styles`.
+        trainer: the trainer, with photos and callbacks set up.
     """
     data = cast(Any, trainer).datamodule
     model = {name: value for name, value in options.items() if name not in _OPTIONS}
@@ -100,6 +99,8 @@ def _refusal(name: str, before: Any, now: Any) -> str:
         return f"the checkpoint's training had {'an' if before else 'no'} average of weights ({argument('ema')}): {ways}"
     if name == "model.style":
         return f"the checkpoint is of a training on other style pictures: {ways}"
+    if name == "model.body":
+        return f"the body that the checkpoint's training began with was replaced by another one of that name: {ways}"
     if name == "data.photos":
         return f"the checkpoint is of a training on other photos ({before}; now {now}): {ways}"
     if name == "data.sizes":

@@ -182,7 +182,7 @@ def train(
         network: ``standard``, ``half``, ``quarter``, ``swift``, or the shape of a network.
         init: a trained style or a body to start from, by name or file; ``body`` for the one that comes with stylenet, or None.
         learns: ``all``, ``norms`` or ``norms+ends``.
-        style_size: size of the painting, which is that of the strokes.
+        style_size: size that the painting is brought to; it decides how large strokes come out.
         style_weight: factor of the style in the loss; the default loss has 7.
         size: side of the photos' crops in pixels.
         batch_size: photos a step.

@@ -13,7 +13,8 @@ from stylenet.devices import versions
 from stylenet.errors import InputError, RunError, argument
 from stylenet.files import scratch_folder
 from stylenet.network.cards import Card
-from stylenet.network.styles import save_look, save_style
+from stylenet.network.look_files import save_look
+from stylenet.network.styles import save_style
 from stylenet.storage import exists, join, name_of, parent_of
 from stylenet.storage.places import leads_to
 from stylenet.training.checkpoints import LAST
@@ -97,10 +98,13 @@ def _card(session: Session) -> Card:
             "init": Path(module.init).stem if module.init else None,  # no path of this machine
             "nearest": module.nearest,
             "learns": module.hparams["learns"],
+            "several": module.hparams["several"],
             "style_size": module.hparams["style_size"],
             "optimizer": module.hparams["optimizer"],
             "learning_rate": module.learning_rate,
+            "warmup": module.warmup,
             "schedule": module.schedule,
+            "budget": module.budget,
             "ema": config.ema,
             "precision": str(trainer.precision),
             "device": trainer.strategy.root_device.type,

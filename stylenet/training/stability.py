@@ -13,8 +13,8 @@ from torch import Tensor
 
 from stylenet.network.padding import pad_by_reflection
 
-# The standard deviation of the noise, in 0..1, and the farthest move, in pixels: a network whose strides are 4 in all treats a
-# photo that moves by 4 pixels as it treats the photo, and one that moves by less in another way.
+# The standard deviation of the noise, in 0..1, and the farthest move, in pixels. The strides of a network multiply to 4, so a
+# photo that moves by 4 pixels gives the same picture, moved. Only smaller moves disturb it.
 _NOISE, _FARTHEST = 0.02, 3
 
 # The least variance that is divided by: a grey picture has none.

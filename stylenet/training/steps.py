@@ -21,7 +21,7 @@ _NOTE_AT_THE_END = b"\nstopping when the style is written (again: at once)\n"
 
 
 class FinishedSteps(Callback):
-    """Lets state belong to finished steps.
+    """Keeps checkpoints and stops to finished steps.
 
     Lightning counts a batch when it begins, and raises Ctrl-C wherever it falls: weights, averages and counters are then of
     different steps, and a run that goes on from them is another one. Here every checkpoint has the counters of the last step

@@ -40,7 +40,7 @@ _CALLBACKS = {
 }
 _AVERAGES = ("WeightAveraging", "StochasticWeightAveraging")
 
-# Numbers that Lightning takes as they are, and divides by or forgets.
+# Least values of options that Lightning does not check, though it divides by them or ignores them.
 _LEAST = {"accumulate_grad_batches": 1, "gradient_clip_val": 0}
 
 # Options of what is no part of a training: they would be taken, and do nothing.

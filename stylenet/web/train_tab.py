@@ -93,10 +93,7 @@ class TrainTab(JobTab):
         output = folder / f"{name}.safetensors"
         words = ["--recipe", recipe, "--style", str(file), "--photos", str(learnt_from), "--output", output.name]
         words += ["--name", name, "--run", f"runs/{name}", "--budget", f"{int(minutes)}m", "--trainer.devices", "1"]
-        if network == "swift":
-            words += ["--network", "swift"]
-            # No body of that network comes with stylenet; a trained style is the next best start.
-            words += ["--init", "starry_night_swift"] if recipe == "quick" else []
+        words += ["--network", "swift"] if network == "swift" else []
         return Job(self.verb, words, folder, output, keep=self.site.shelf.keep)
 
     def _free_name(self, name: str) -> str:

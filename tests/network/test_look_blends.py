@@ -20,8 +20,9 @@ from stylenet.network import onnx_graph
 from stylenet.network.cards import Card
 from stylenet.network.export import export_style
 from stylenet.network.look_blends import blend_styles, mix_looks, parse_blend
+from stylenet.network.look_files import save_look
 from stylenet.network.looks import Learns, look_names
-from stylenet.network.styles import load_style, save_look, save_style
+from stylenet.network.styles import load_style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
 
 
@@ -79,7 +80,7 @@ def test_what_cannot_be_blended(folder: Path, shares: dict[str, float], message:
 
 
 def test_shipped_networks_of_their_own() -> None:
-    with pytest.raises(InputError, match="great_wave cannot be blended"):
+    with pytest.raises(InputError, match=r"great_wave cannot be blended: .* these can: capo_di_noli, .*, wheat_field"):
         blend_styles({"starry_night": 0.5, "great_wave": 0.5})
 
 
@@ -94,6 +95,8 @@ def test_words(tmp_path: Path) -> None:
         parse_blend(["a:0.5", "b"])
     with pytest.raises(InputError, match="named twice"):
         parse_blend(["a:0.5", "a:0.2"])
+    with pytest.raises(InputError, match=r"a:0\.5 is a blend of one style: name another, or lay a on with strength=0\.5"):
+        parse_blend(["a:0.5"])
 
 
 @pytest.mark.parametrize("precision", ["32", "16"])
@@ -106,12 +109,15 @@ def test_one_file_for_all(folder: Path, precision: str) -> None:
     assert [(node.name, node.shape) for node in session.get_inputs()][1] == ("shares", [3])
     nets = [load_style(path(folder, name)).net for name in names]
     picture = torch.rand(2, 3, 45, 38)
-    for shares in ([0.0, 1.0, 0.0], [0.2, 0.3, 0.5], [2.0, 3.0, 5.0]):
+    for shares in ([0.0, 1.0, 0.0], [0.2, 0.3, 0.5], [2.0, 3.0, 5.0], [1.0, 3.0, -7.0]):
         net = copy.deepcopy(nets[0])
-        mix_looks(net, nets, [share / sum(shares) for share in shares])
+        parts = [max(share, 0.0) for share in shares]  # less than nothing is nothing
+        mix_looks(net, nets, [part / sum(parts) for part in parts])
         found = session.run(None, {"photo": picture.numpy(), "shares": np.array(shares, dtype=np.float32)})[0]
         wanted = net(picture).detach().clamp(0, 1).numpy()
         assert float(np.abs(found - wanted).max()) <= (1e-3 if precision == "32" else 0.1)
+    nothing = session.run(None, {"photo": picture.numpy(), "shares": np.zeros(3, dtype=np.float32)})[0]
+    assert np.isfinite(nothing).all()
     about = {entry.key: entry.value for entry in onnx.load(target).metadata_props}["stylenet"]
     assert [card["name"] for card in json.loads(about)] == ["a", "b", "c"]
 

@@ -26,7 +26,8 @@ from stylenet import storage
 from stylenet.commands.cli import main
 from stylenet.inference import ray_engine
 from stylenet.network.cards import Card
-from stylenet.network.styles import save_look, save_style
+from stylenet.network.look_files import save_look
+from stylenet.network.styles import save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
 
 NAMES = [f"{number % 3}/{number:03d}.png" for number in range(20)]

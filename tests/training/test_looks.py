@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,18 @@ from stylenet.images.picture import read_image
 from stylenet.losses.gram_packing import pack_grams, unpack_grams
 from stylenet.losses.perceptual import PerceptualLoss
 from stylenet.network.cards import Card
+from stylenet.network.look_files import save_look
 from stylenet.network.looks import Looks, LookTable, look_names, read_look, wear_look
-from stylenet.network.styles import load_looks, load_style, save_look, save_style
+from stylenet.network.styles import load_looks, load_style, save_style
 from stylenet.network.transform_net import InstanceNorm, NetSettings, TransformNet
+from stylenet.training import nearest
+from stylenet.training.callbacks import Previews
+from stylenet.training.log import TrainingLog
 from stylenet.training.muon import Muon
 from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective
+from stylenet.training.resuming import compare_settings
+from stylenet.training.run import train
 
 PAINTINGS = [str(STYLES / f"{name}.jpg") for name in ("brush_strokes", "marbling", "woodcut")]
 
@@ -274,6 +281,74 @@ def test_a_checkpoint_of_a_body_has_its_looks(body: Path, folder: Path) -> None:
     assert torch.equal(many.looks.table, torch.stack(rows))
 
 
+def test_a_style_of_another_loss_starts_from_a_body(body: Path, folder: Path) -> None:
+    """The body's signatures are of other layers than the new style's: its looks are compared by their pictures alone."""
+    file = str(body / "whole" / "body_tiny.safetensors")
+    model = module(init=file, network=load_style(file).net.settings, loss=replace(LOSS, style_layers={"relu3_1": 1.0}))
+    fit(model, photos(folder), 1)
+    assert model.nearest in load_looks(file).titles
+
+
+def test_previews_of_a_body_show_its_looks(body: Path, folder: Path) -> None:
+    """Each preview has the look of another painting, and not the scales that the training began with."""
+    file = str(body / "whole" / "body_tiny.safetensors")
+    model = module(style=PAINTINGS, several="looks", init=file, network=load_style(file).net.settings)
+    shown: list[torch.Tensor] = []
+    assert model.looks is not None
+    data = photos(folder, val_count=3, val_photos=str(folder))
+    data.setup()
+    previews = Previews(count=3)
+    previews.photos = data.calibration_photos(3)
+
+    class Log(TrainingLog):
+        def __init__(self) -> None:
+            pass
+
+        def show(self, name: str, picture: torch.Tensor, step: int) -> None:
+            shown.append(picture)
+
+    class Trainer:
+        is_global_zero, global_step, loggers = True, 1, (Log(),)
+
+    previews._show(Trainer(), model)  # type: ignore[arg-type]
+    with torch.no_grad():
+        styled = model(previews.photos, [0, 1, 2]).clamp(0, 1)
+    side = previews.photos.shape[-1]
+    assert torch.allclose(shown[0][:, side:], torch.cat(list(styled), dim=2))
+
+
+def test_validation_tells_of_every_look(folder: Path) -> None:
+    """It has the objective of each, whose mean by photos is that of all. A training of one style has none of these."""
+    model, data = module(style=PAINTINGS, several="looks"), photos(folder, val_count=2, batch_size=2)
+    (result,) = fit(model, data, 1).validate(model, data, verbose=False)
+    titles = [Path(path).stem for path in PAINTINGS]
+    looks = [result[f"val/looks/{title}"] for title in titles]
+    assert len(set(looks)) == 3
+    with torch.no_grad():  # two turns of two photos: 0 1, 2 0
+        held_out = data.calibration_photos(2)
+        first, second = ([float(model.measure(photo[None], [look])["val/objective"]) for photo in held_out] for look in (0, 1))
+    assert looks[0] == pytest.approx(sum(first) / 2, rel=1e-4)
+    assert looks[1] == pytest.approx(second[1], rel=1e-4)
+    assert result["val/objective"] == pytest.approx((2 * looks[0] + looks[1] + looks[2]) / 4, rel=1e-4)
+    (alone,) = fit(module(), data, 1).validate(module(), data, verbose=False)
+    assert not any(name.startswith("val/looks") for name in alone)
+
+
+def test_every_look_has_its_turn_in_a_validation() -> None:
+    """Also where the last batch has fewer photos than the others."""
+    model = module(style=PAINTINGS, several="looks")
+
+    class Data:
+        batch_size, val_set = 4, range(9)
+
+    class Trainer:
+        world_size, global_rank, datamodule = 1, 0, Data()
+
+    model._trainer = Trainer()  # type: ignore[assignment]
+    turns = [model._validated_looks(batch, count) for batch, count in ((0, 4), (1, 4), (2, 1))]
+    assert [look for (looks,) in turns for look in looks] == [place % 3 for place in range(9)]
+
+
 @pytest.mark.parametrize("titles", [["one", "two"], [1, 2, 3], "abc", {"a": 1, "b": 2, "c": 3}, torch.zeros(3)], ids=str)
 def test_titles_of_a_checkpoint_that_are_none(body: Path, tmp_path: Path, titles: Any) -> None:
     """A checkpoint is a stranger's file, perhaps."""
@@ -312,6 +387,45 @@ def test_a_style_from_a_body_is_a_look(body: Path, folder: Path, tmp_path: Path)
         load_style(output)
 
 
+def test_a_look_outlives_the_folder_of_its_body(body: Path, folder: Path, tmp_path: Path) -> None:
+    """A look that is written elsewhere has a copy of its body beside it, and a further look can be learnt from it."""
+    init, output = tmp_path / "bodies" / "body_tiny.safetensors", tmp_path / "run" / "style.safetensors"
+    init.parent.mkdir()
+    shutil.copy(body / "whole" / "body_tiny.safetensors", init)
+    learnt: dict[str, Any] = {"photos": folder, "steps": 1, "size": 48, "batch_size": 1, "style_size": 96}
+    learnt |= {"network": load_style(init).net.settings, "model": {"loss": LOSS}, "data": {"workers": 0}}
+    learnt["trainer"] = {"logger": False, "accelerator": "cpu"}
+    first = train(PAINTING, init=str(init), learns="norms+ends", run=tmp_path / "run", output=output, **learnt)
+    init.unlink()
+    assert torch.equal(load_style(output).net.last.conv.weight, first.net.last.conv.weight)
+    further = tmp_path / "run" / "further.safetensors"
+    second = train(PAINTING, init=str(output), learns="norms", run=tmp_path / "more", output=further, **learnt)
+    assert second.card.body["name"] == "body_tiny"
+    assert torch.equal(second.net.last.conv.weight, first.net.last.conv.weight)
+
+
+def test_what_no_look_can_be_learnt_on_is_told_before(body: Path) -> None:
+    """A checkpoint's body has no file that a look could name."""
+    checkpoint = str(body / "whole" / "checkpoints" / "last.ckpt")
+    with pytest.raises(InputError, match=r"last\.ckpt is no style file, and a look needs one"):
+        module(init=checkpoint, learns="norms", network=load_style(checkpoint).net.settings)
+
+
+def test_a_body_that_was_replaced_is_told(tmp_path: Path) -> None:
+    """A training of a look does not go on with the convolutions of another body of the same name."""
+    settings = []
+    for folder in ("one", "two"):
+        path = tmp_path / folder / "body_tiny.safetensors"
+        path.parent.mkdir()
+        save_style(TransformNet(TINY), Card("body_tiny"), path)
+        model = module(init=str(path), learns="norms", network=TINY)
+        assert model.body is not None
+        settings.append({"model.init": "body_tiny", "model.body": model.body})
+    with pytest.raises(InputError, match="the body that the checkpoint's training began with was replaced"):
+        compare_settings(settings[0], settings[1], 5)
+    assert compare_settings({"model.init": "body_tiny"}, settings[0], 5) == {}  # of an older version, which did not say
+
+
 def test_a_look_is_the_same_network_bit_for_bit(tmp_path: Path) -> None:
     save_style(TransformNet(TINY), Card("body"), tmp_path / "body.safetensors")
     net = load_style(tmp_path / "body.safetensors").net
@@ -337,7 +451,7 @@ def test_sizes_of_looks(tmp_path: Path) -> None:
         assert path.stat().st_size <= most
 
 
-def test_the_nearest_look_is_found() -> None:
+def test_the_nearest_look_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look paints its painting's mean colour: a painting finds its own among them."""
     net = TransformNet(TINY)
     pictures = [torch.rand(1, 3, 64, 64) * 0.2 + torch.tensor(colour).view(1, 3, 1, 1) for colour in ([0.7, 0, 0], [0, 0, 0.7])]
@@ -359,11 +473,20 @@ def test_the_nearest_look_is_found() -> None:
             optimizer.step()
         looks[row] = read_look(own)
     before = read_look(net)
-    titles, nothing = ["red", "blue"], torch.empty(0, 0)
+    titles, loss = ["red", "blue"], asdict(LOSS)
     signatures = torch.cat([objective.signatures() for objective in objectives])
-    for known in (signatures, nothing):
-        found = [nearest_look(net, Looks(titles, looks, known), objective, photo) for objective in objectives]
-        assert found == [0, 1]
+    others = [{**loss, "pooling": "average"}, {**loss, "style_layers": dict(reversed(loss["style_layers"].items()))}, {}]
+    known = [(signatures, loss), (torch.empty(0, 0), loss)]
+    # Signatures of another loss network or other layers say nothing; here they would lead to the wrong look.
+    misleading = [(signatures.flip(0), other) for other in others] + [
+        (signatures[:, 1:], loss),
+        (signatures.flip(0), {"style_layers": 5}),
+    ]
+    monkeypatch.setattr(nearest, "_TRIED", 1)
+    monkeypatch.setattr(nearest, "_FIRST_SIDE", 96)  # the looks were learnt at this size
+    for given, by in [*known, *misleading]:
+        found = [nearest_look(net, Looks(titles, looks, given, by), objective, photo) for objective in objectives]
+        assert found == [0, 1], by
     assert torch.equal(read_look(net), before)
 
 
@@ -430,6 +553,8 @@ def test_two_processes_share_the_looks(folder: Path, tmp_path: Path) -> None:
     [
         ({"several": "both"}, "several is 'both'"),
         ({"several": "looks", "compile": True}, "compile is for one style"),
+        ({"several": "looks", "learns": "norms"}, "learns is 'norms', which is for one style"),
+        ({"several": "looks", "style_shares": [1.0]}, "style_shares are for a mixture"),
         ({"learns": "norms"}, "give init a style or a body"),
         ({"learns": "ends"}, "learns is 'ends': use all, norms"),
         ({"init": "body_quarter"}, "no style 'body_quarter'"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from stylenet import InputError
 
@@ -56,3 +58,22 @@ def test_files_stay_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         for path in (str(secret), "/etc/passwd", f"{root}/../secret.png", str(link), "http://127.0.0.1:9/a.png", "photo.png"):
             with pytest.raises(InputError, match="not uploaded here"):
                 sent(block, path)
+
+
+@pytest.mark.parametrize("recipe", ["quick", "default"])
+def test_words_of_a_training(recipe: str, tmp_path: Path) -> None:
+    """The form says what was chosen; what a training starts from is left to the command, which knows the bodies."""
+    from stylenet.web.train_tab import TrainTab
+
+    painting = tmp_path / "a painting.png"
+    Image.new("RGB", (32, 32)).save(painting)
+    site = SimpleNamespace(
+        photos={"here": tmp_path}, painter=SimpleNamespace(check=print), shelf=SimpleNamespace(keep=print, names=[])
+    )
+    tab: Any = SimpleNamespace(site=site, verb="train", _free_name=lambda name: name)
+    visit: Any = SimpleNamespace(fresh_folder=lambda: tmp_path)
+    job = TrainTab.make_job(tab, visit, str(painting), "", "here", None, recipe, "swift", 2)
+    options = dict(zip(job.words[::2], job.words[1::2], strict=True))
+    assert options["--recipe"] == recipe
+    assert options["--network"] == "swift"
+    assert "--init" not in options
