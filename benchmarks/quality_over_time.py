@@ -139,7 +139,7 @@ def _options(arguments: argparse.Namespace, choice: Mapping[str, Any]) -> dict[s
 class QualityCurve(Callback):
     """Measures the held-out photos every so many seconds of training, and at its end.
 
-    The clock of a training, and of its budget, begins at its first step: what comes before, such as the choice of a look to
+    The clock of a training, and of its budget, begins when all is prepared: what comes before, such as the choice of a look to
     start from, is in ``preparation``, in seconds.
     """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from stylenet.errors import InputError, argument
+from stylenet.errors import InputError
 from stylenet.network.cards import Card
 from stylenet.network.looks import look_names
 from stylenet.network.shipped import list_styles
@@ -37,10 +37,7 @@ def parse_blend(words: Sequence[str]) -> dict[str, float] | None:
     if len(shares) < len(words):
         raise InputError(f"a style is named twice: {' '.join(words)}")
     if len(shares) == 1:
-        [(style, share)] = shares.items()
-        raise InputError(
-            f"{words[0]} is a blend of one style: name another, or lay {style} on with {argument('strength', share)}"
-        )
+        raise InputError(f"{words[0]} is a blend of one style: name another, or write {next(iter(shares))} alone")
     return shares
 
 

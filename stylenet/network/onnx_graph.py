@@ -69,8 +69,8 @@ class _Graph:
         self.shares = self._normalised_shares() if len(nets) > 1 else ""
 
     def _normalised_shares(self) -> str:
-        """Return shares that add up to 1. Negative ones count as 0, and where all are 0 they stay so: the file answers any
-        input, and dividing 0 by 0 would not."""
+        """Return shares that add up to 1. Negative ones count as 0, and where all are 0 they stay so, because 0
+        divided by 0 is no number."""
         shares = self.add("Max", SHARES, self.constant(np.zeros(1, np.float32)))
         least = self.constant(np.full(1, np.finfo(np.float32).tiny, np.float32))
         return self.add("Div", shares, self.add("Max", self.add("ReduceSum", shares, keepdims=1), least))

@@ -50,7 +50,7 @@ def find_bodies(card: Card, look: Path) -> list[Path]:
         found.append(fetched(place))
     found += [path for shipped, path in shipped_files().items() if shipped == name and path != beside]
     if not found:
-        raise InputError(f"{look} is a look on the body {name!r}, which is not here: put {name}.safetensors beside it")
+        raise InputError(f"{origin(look)} is a look on the body {name!r}, which is not here: put {name}.safetensors beside it")
     return found
 
 

@@ -18,7 +18,7 @@ from typing import Literal, overload
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -37,6 +37,7 @@ from stylenet.network.shipped import find_bodies, find_style
 from stylenet.network.tiling import style_picture
 from stylenet.network.transform_net import NetSettings, TransformNet
 from stylenet.storage import fetched, write
+from stylenet.storage.reading import origin
 from stylenet.tensor_files import check_finite, check_tensors, first_not_finite, read_weights
 
 # Names of tensors beside those of the network: that of a look by itself, and the beginnings and endings of others.
@@ -249,14 +250,22 @@ def read_body(path: Path, card: Card) -> tuple[Path, dict[str, Tensor]]:
     """Return the file and the weights of the body that a look's file was made on."""
     files = find_bodies(card, path)
     for file in files:
-        body = read_network(file)
-        if hash_body(body) == card.body.get("sha256"):
-            return file, body
-    name, others = files[0].stem, " and ".join(str(file) for file in files)
+        if (state := body_of(file, card.body.get("sha256"))) is not None:
+            return file, state
+    name, others = files[0].stem, " and ".join(origin(file) for file in files)
     raise InputError(
-        f"{path} is a look on another {name} than {others}: their weights differ; put the {name}.safetensors that it was learnt"
-        " on beside it"
+        f"{origin(path)} is a look on another {name} than {others}: their weights differ;"
+        f" put the {name}.safetensors that it was learnt on beside it"
     )
+
+
+def body_of(file: Path, digest: object) -> dict[str, Tensor] | None:
+    """Return the weights of a network in a file, if they have this hash; None for all else that may stand in a folder."""
+    try:
+        state = read_network(file)
+    except (InputError, SafetensorError, OSError):
+        return None
+    return state if hash_body(state) == digest else None
 
 
 def learnt_of(card: Card) -> Learns | None:

@@ -31,7 +31,7 @@ from stylenet.network.checkpoints import LOOK_TITLES
 from stylenet.network.look_files import find_base
 from stylenet.network.looks import Learns, LookTable, look_names, wear_look
 from stylenet.network.shipped import BODY_PREFIX, shipped_bodies
-from stylenet.network.styles import hash_body, load_looks, load_style
+from stylenet.network.styles import load_looks, load_style
 from stylenet.network.transform_net import PRESETS, NetSettings, Preset, TransformNet
 from stylenet.training.nearest import nearest_look
 from stylenet.training.objective import Objective
@@ -155,7 +155,7 @@ class StyleTraining(LightningModule):
         if several == "looks" and compile:
             raise InputError("compile is for one style: with several set to looks, leave it false")
         if several == "looks" and learns != "all":
-            raise InputError(f"learns is {learns!r}, which is for one style: with several set to looks, leave it at all")
+            raise InputError(f"learns is {learns!r}, which is for one style: with several set to looks, leave it out")
         if several == "looks" and style_shares:
             raise InputError("style_shares are for a mixture: with several set to looks, leave them out")
         if stability_weight and compile:
@@ -169,7 +169,7 @@ class StyleTraining(LightningModule):
                 f"learns is {learns!r}, which leaves the rest of the network untrained: give init a style or a body"
             )
         # A look goes by the body that it stands on: what cannot be one is said before anything starts.
-        self.body = hash_body(find_base(self.init).state) if learns != "all" and self.init is not None else None
+        self.base = find_base(self.init) if learns != "all" and self.init is not None else None
         self.on_body = self.init is not None and bool(load_looks(self.init).titles)
         self.network = _make_network(network, self.init).to(memory_format=torch.channels_last)
         if stability_weight and self.network.settings.norm == "batch":
@@ -188,7 +188,10 @@ class StyleTraining(LightningModule):
     def _make_looks(self, several: str, learns: Learns) -> LookTable | None:
         """Freeze what is not learnt; return the table of looks where there are many."""
         learnt = set(look_names(self.network, learns))
-        looks = LookTable(self.network, [Path(path).stem for path in self.styles]) if several == "looks" else None
+        titles = [Path(path).stem for path in self.styles]
+        if several == "looks" and (twice := next((title for title in titles if titles.count(title) > 1), None)):
+            raise InputError(f"two style pictures have the name {twice}, by which looks are told apart: rename one of them")
+        looks = LookTable(self.network, titles) if several == "looks" else None
         if looks is not None and self.init is not None:
             looks.take(load_looks(self.init))
         if looks is not None:  # they stand in for the network's own
@@ -309,7 +312,8 @@ class StyleTraining(LightningModule):
             change_rate(checkpoint, self.learning_rate / before["model.learning_rate"])
 
     def _settings(self) -> dict[str, Any]:
-        made = {"network": asdict(self.network.settings), "loss": asdict(self.loss_settings), "body": self.body}
+        made = {"network": asdict(self.network.settings), "loss": asdict(self.loss_settings)}
+        made["body"] = self.base.digest if self.base is not None else None
         return settings_of({**self.hparams, **made}, self.style_files, self.trainer)
 
     @property

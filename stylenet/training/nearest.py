@@ -33,8 +33,7 @@ def nearest_look(net: TransformNet, looks: Looks, objective: Objective, photos: 
         photos: ``[B, 3, S, S]`` in 0..1.
     """
     net = copy.deepcopy(net)
-    signature = objective.signatures()
-    if _comparable(looks, signature, objective):
+    if _comparable(looks, objective) and looks.signatures.shape[1] == (signature := objective.signatures()).shape[1]:
         distances = (looks.signatures - signature).square().mean(dim=1)
         best = distances.argsort()[:_TRIED].tolist()
     else:
@@ -44,12 +43,12 @@ def nearest_look(net: TransformNet, looks: Looks, objective: Objective, photos: 
     return min(scores, key=scores.__getitem__)
 
 
-def _comparable(looks: Looks, signature: Tensor, objective: Objective) -> bool:
+def _comparable(looks: Looks, objective: Objective) -> bool:
     """Return whether a body's signatures and a painting's are answers of the same layers of the same loss network."""
     ours, layers = asdict(objective.settings), looks.loss.get("style_layers")
     alike = all(looks.loss.get(name) == ours[name] for name in _SEEN_BY)
-    alike = alike and isinstance(layers, dict) and list(layers) == list(ours["style_layers"])
-    return alike and looks.signatures.shape == (len(looks.titles), signature.shape[1])
+    same_layers = isinstance(layers, dict) and bool(layers) and list(layers) == list(ours["style_layers"])
+    return alike and same_layers and len(looks.signatures) == len(looks.titles)
 
 
 def _shrunk(photos: Tensor, side: int) -> Tensor:

@@ -37,6 +37,8 @@ def find_paintings(style: str | Sequence[str], leave_out: Sequence[str]) -> list
 
 def _without(pictures: list[str], leave_out: Sequence[str]) -> list[str]:
     """Return the pictures whose names are not among those to leave out, and say which are."""
+    if not pictures:
+        raise InputError(f"no style picture is named: give {argument('style')} at least one")
     kept = [place for place in pictures if Path(place).stem not in leave_out]
     names = ", ".join(Path(place).stem for place in pictures if Path(place).stem in leave_out)
     if not kept:

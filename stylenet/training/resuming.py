@@ -84,7 +84,8 @@ def compare_settings(before: Mapping[str, Any], now: Mapping[str, Any], step: in
     if isinstance(loss := before.get("model.loss"), dict):  # of a version that had other fields, perhaps
         before = {**before, "model.loss": {**asdict(LossSettings()), **present_names(loss)}}
     changed = {name: [before[name], now[name]] for name in now if name in before and before[name] != now[name]}
-    for name in sorted(_FIXED & set(changed)):
+    # Another body is the answer where nothing else explains it: other options bring another body with them.
+    for name in sorted(_FIXED & set(changed), key=lambda name: (name == "model.body", name)):
         raise InputError(_refusal(name, *changed[name]))
     if changed:
         told = ", ".join(f"{name} was {old}, is {new}" for name, (old, new) in changed.items())

@@ -26,6 +26,7 @@ from stylenet.images.picture import PictureLike, as_picture, write_image
 from stylenet.logs import quiet_lightning
 from stylenet.modes import guest
 from stylenet.network.cards import Card
+from stylenet.network.look_files import find_body
 from stylenet.network.looks import Learns
 from stylenet.network.styles import Style, add_metrics, load_style
 from stylenet.network.transform_net import NetSettings, Preset
@@ -288,7 +289,8 @@ def fit(session: Session) -> Card | None:
     if checkpoint is None and not dry:
         check_unused(run)
     photos = data.sources if isinstance(data.sources, list) else [data.sources]
-    check_apart(str(config.output), [module.init, *module.styles, *photos, checkpoint])
+    body = find_body(module.init) if module.init is not None else None
+    check_apart(str(config.output), [module.init, body, *module.styles, *photos, checkpoint])
     try:
         with _ctrl_c_given_back(), nullcontext() if dry or not trainer.is_global_zero else alone_in(run):
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict
@@ -36,7 +37,7 @@ def save(session: Session) -> None:
     except (RunError, InputError) as error:  # of which the second may be a store that refuses
         kept = _keep(session)
         if isinstance(error, InputError) and not kept:
-            raise
+            raise InputError(f"{error}{_checkpoint_of(str(session.config.run))}") from error
         raise RunError(f"{error}{kept}{_checkpoint_of(str(session.config.run))}") from error
 
 
@@ -49,7 +50,7 @@ def _keep(session: Session) -> str:
             spare = tempfile.mkdtemp(prefix="stylenet-kept-", dir=scratch_folder())
             kept = _keep_in(spare, session)
             if not kept:
-                Path(spare).rmdir()
+                shutil.rmtree(spare)  # a body may have come so far
     return f"; the style is kept as {kept}" if kept else ""
 
 
@@ -67,14 +68,14 @@ def _checkpoint_of(run: str) -> str:
     if not exists(join(run, "checkpoints", LAST)):
         return ""
     again = f"{argument('run', run)} {argument('ckpt_path', 'last')}"
-    return f"; the last checkpoint is kept: make room, and write the style by {again}"
+    return f"; the last checkpoint is kept: mend that, and write the style by {again}"
 
 
 def _save(session: Session, path: str) -> None:
     module, card = session.model, _card(session)
     learns = module.hparams["learns"]
-    if learns != "all" and module.init is not None:
-        save_look(module.network, learns, module.init, card, path)
+    if module.base is not None:
+        save_look(module.network, learns, module.base, card, path)
     else:
         save_style(module.worn_network(), card, path, grams=module.style_grams(), looks=module.looks)
 

@@ -95,7 +95,7 @@ def test_words(tmp_path: Path) -> None:
         parse_blend(["a:0.5", "b"])
     with pytest.raises(InputError, match="named twice"):
         parse_blend(["a:0.5", "a:0.2"])
-    with pytest.raises(InputError, match=r"a:0\.5 is a blend of one style: name another, or lay a on with strength=0\.5"):
+    with pytest.raises(InputError, match=r"a:0\.5 is a blend of one style: name another, or write a alone"):
         parse_blend(["a:0.5"])
 
 

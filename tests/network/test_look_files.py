@@ -11,7 +11,7 @@ from foreign_nets import randomised
 
 from stylenet.errors import InputError
 from stylenet.network.cards import Card, read_card
-from stylenet.network.look_files import save_look
+from stylenet.network.look_files import find_base, save_look
 from stylenet.network.looks import Learns, LookTable, look_names
 from stylenet.network.styles import load_looks, load_style, save_style
 from stylenet.network.transform_net import NetSettings, TransformNet
@@ -52,13 +52,12 @@ def test_a_body_that_would_not_be_found_is_copied(body: Path, tmp_path: Path) ->
     body.rename(body.with_name("moved.safetensors"))
     for net, look in zip(nets, looks, strict=True):
         check_same(load_style(look).net, net)
-    assert sorted(path.name for path in looks[0].parent.iterdir()) == [
-        "a.safetensors",
-        "b.safetensors",
-        "body_mine.safetensors",
-    ]
-    save_look(nets[0], "norms+ends", looks[0].with_name("body_mine.safetensors"), Card("look"), looks[0], bits=32)
-    assert len(list(looks[0].parent.iterdir())) == 3
+    (copy,) = looks[0].parent.glob("body_mine_*.safetensors")
+    assert sorted(looks[0].parent.iterdir()) == [*looks, copy]
+    further = tmp_path / "further" / "a.safetensors"
+    further.parent.mkdir()
+    save_look(nets[0], "norms+ends", looks[0], Card("look"), further, bits=32)
+    assert sorted(path.name for path in further.parent.iterdir()) == ["a.safetensors", copy.name]
 
 
 @pytest.mark.parametrize("beside", ["another body", "no style at all", "the look itself"])
@@ -86,9 +85,16 @@ def test_a_look_over_its_own_body(body: Path) -> None:
     check_same(load_style(body).net, net)
 
 
-def test_the_body_that_fits_is_taken(tmp_path: Path) -> None:
-    """A file of the user's has the name of a body that comes with stylenet."""
-    save_style(randomised(TransformNet(SETTINGS)), Card("other"), tmp_path / "body_standard.safetensors")
+@pytest.mark.parametrize("beside", ["another body", "no style at all", "a folder"])
+def test_the_body_that_fits_is_taken(tmp_path: Path, beside: str) -> None:
+    """Something of the user's has the name of a body that comes with stylenet."""
+    taken = tmp_path / "body_standard.safetensors"
+    if beside == "another body":
+        save_style(randomised(TransformNet(SETTINGS)), Card("other"), taken)
+    elif beside == "a folder":
+        taken.mkdir()
+    else:
+        taken.write_bytes(b"nothing")
     net = learnt(Path("body_standard"), "norms")
     save_look(net, "norms", "body_standard", Card("look"), tmp_path / "look.safetensors", bits=32)
     check_same(load_style(tmp_path / "look.safetensors").net, net)
@@ -102,8 +108,12 @@ def test_a_body_of_a_shipped_name(body: Path, tmp_path: Path) -> None:
     look = tmp_path / "look.safetensors"
     save_look(net, "norms", mine, Card("look"), look, bits=32)
     check_same(load_style(look).net, net)
-    (tmp_path / "body_standard.safetensors").unlink()
-    with pytest.raises(InputError, match=r"put the body_standard\.safetensors that it was learnt on beside it"):
+    (copy,) = tmp_path.glob("body_standard_*.safetensors")
+    save_style(randomised(TransformNet(SETTINGS)), Card("other"), copy)
+    with pytest.raises(InputError, match=r"put the body_standard_\w+\.safetensors that it was learnt on beside it"):
+        load_style(look)
+    copy.unlink()
+    with pytest.raises(InputError, match=r"put body_standard_\w+\.safetensors beside it"):
         load_style(look)
 
 
@@ -122,6 +132,26 @@ def test_a_look_that_is_learnt_from_a_look(body: Path, first: Learns, learns: Le
     assert card.body["learns"] == max(first, learns, key=len)
 
 
+def test_a_body_that_was_replaced(body: Path, tmp_path: Path) -> None:
+    """A look that began with it is not written beside another one."""
+    base = find_base(body)
+    net = learnt(body, "norms")
+    save_style(randomised(TransformNet(SETTINGS)), Card("other"), body)
+    with pytest.raises(InputError, match=r"body_mine\.safetensors was changed since this look began"):
+        save_look(net, "norms", base, Card("look"), tmp_path / "look.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["bodies"]
+
+
+def test_a_look_that_is_not_finite(body: Path, tmp_path: Path) -> None:
+    """Nothing is written: no body either."""
+    net = learnt(body, "norms")
+    with torch.no_grad():
+        net.get_parameter(look_names(net, "norms")[0])[0] = 1e5  # too large for 16 bits
+    with pytest.raises(InputError, match="look holds numbers that are not finite"):
+        save_look(net, "norms", body, Card("look"), tmp_path / "look.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["bodies"]
+
+
 def test_a_network_that_is_no_look_on_the_body(body: Path, tmp_path: Path) -> None:
     net = learnt(body, "norms+ends")
     with pytest.raises(InputError, match=r"is no look on .*body_mine\.safetensors: down1\.conv\.\w+ is another one"):
@@ -136,7 +166,7 @@ def test_a_network_that_is_no_look_on_the_body(body: Path, tmp_path: Path) -> No
 def test_what_no_look_can_stand_on(tmp_path: Path) -> None:
     foreign = tmp_path / "net.pth"
     torch.save(TransformNet(SETTINGS).state_dict(), foreign)
-    with pytest.raises(InputError, match=r"net\.pth is no style file, and a look needs one to stand on"):
+    with pytest.raises(InputError, match=r"net\.pth is no style file, and a look needs one to stand on: use learns='all'"):
         save_look(TransformNet(SETTINGS), "norms", foreign, Card("look"), tmp_path / "look.safetensors")
 
 

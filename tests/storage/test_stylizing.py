@@ -141,6 +141,16 @@ def test_a_look_finds_its_body_beside_it(world: str, tmp_path: Path) -> None:
     assert stylize("in/0/000.png", "-s", f"{world}/styles/look.safetensors", "-o", "looked.png") == 0
 
 
+def test_a_look_takes_its_body_along_into_a_store(world: str, tmp_path: Path) -> None:
+    net = TransformNet(NetSettings(width=4, residual_blocks=1))
+    save_style(net, Card("mine"), tmp_path / "mine.safetensors", bits=32)
+    for name in ("one", "two"):
+        save_look(net, "norms", tmp_path / "mine.safetensors", Card("look"), f"{world}/looks/{name}.safetensors")
+    (tmp_path / "mine.safetensors").unlink()
+    assert len(storage.list_names(f"{world}/looks")) == 3
+    assert stylize("in/0/000.png", "-s", f"{world}/looks/two.safetensors", "-o", "looked.png") == 0
+
+
 def test_one_request_in_twenty_fails(world: str, store: Store) -> None:
     store.share = 0.05
     assert stylize(f"{world}/in", "-s", "waves.safetensors", "-o", f"{world}/out") == 0

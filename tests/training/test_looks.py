@@ -400,7 +400,12 @@ def test_a_look_outlives_the_folder_of_its_body(body: Path, folder: Path, tmp_pa
     assert torch.equal(load_style(output).net.last.conv.weight, first.net.last.conv.weight)
     further = tmp_path / "run" / "further.safetensors"
     second = train(PAINTING, init=str(output), learns="norms", run=tmp_path / "more", output=further, **learnt)
-    assert second.card.body["name"] == "body_tiny"
+    assert second.card.body["name"] == first.card.body["name"]
+    (copy,) = output.parent.glob("body_tiny_*.safetensors")
+    with pytest.raises(
+        InputError, match="body_tiny"
+    ):  # a style does not take the place of the body of the look that it is from
+        train(PAINTING, init=str(output), run=tmp_path / "over", output=copy, **learnt)
     assert torch.equal(second.net.last.conv.weight, first.net.last.conv.weight)
 
 
@@ -411,19 +416,22 @@ def test_what_no_look_can_be_learnt_on_is_told_before(body: Path) -> None:
         module(init=checkpoint, learns="norms", network=load_style(checkpoint).net.settings)
 
 
-def test_a_body_that_was_replaced_is_told(tmp_path: Path) -> None:
+def test_a_body_that_was_replaced_is_told(folder: Path, tmp_path: Path) -> None:
     """A training of a look does not go on with the convolutions of another body of the same name."""
     settings = []
-    for folder in ("one", "two"):
-        path = tmp_path / folder / "body_tiny.safetensors"
+    for name in ("one", "two"):
+        path = tmp_path / name / "body_tiny.safetensors"
         path.parent.mkdir()
         save_style(TransformNet(TINY), Card("body_tiny"), path)
         model = module(init=str(path), learns="norms", network=TINY)
-        assert model.body is not None
-        settings.append({"model.init": "body_tiny", "model.body": model.body})
+        fit(model, photos(folder), 1)
+        settings.append(model._settings())
     with pytest.raises(InputError, match="the body that the checkpoint's training began with was replaced"):
         compare_settings(settings[0], settings[1], 5)
     assert compare_settings({"model.init": "body_tiny"}, settings[0], 5) == {}  # of an older version, which did not say
+    for name, other in (("model.init", "body_other"), ("model.learns", "all")):  # which bring another body with them
+        with pytest.raises(InputError, match=f"with {name} "):
+            compare_settings({**settings[0], name: other}, settings[1], 5)
 
 
 def test_a_look_is_the_same_network_bit_for_bit(tmp_path: Path) -> None:
@@ -525,12 +533,16 @@ if __name__ == "__main__":
     devices = int(sys.argv[3])
     data = photos(sys.argv[1], batch_size=4 // devices)
     options = {"devices": devices, "strategy": "ddp"} if devices > 1 else {}
-    fit(module(style=PAINTINGS, several="looks"), data, 1, Save(), limit_val_batches=0, **options)
+    model = module(style=PAINTINGS, several="looks")
+    trainer = fit(model, data, 1, Save(), **options)
+    (measured,) = trainer.validate(model, data, verbose=False)
+    if trainer.is_global_zero:
+        torch.save({name: float(value) for name, value in measured.items()}, f"{sys.argv[2]}.measured")
 """
 
 
 def test_two_processes_share_the_looks(folder: Path, tmp_path: Path) -> None:
-    """Their mean gradient is that of one process with the whole batch."""
+    """Their mean gradient is that of one process with the whole batch, and each look is measured on the photos of both."""
     import os
 
     script = tmp_path / "gradients.py"
@@ -546,6 +558,9 @@ def test_two_processes_share_the_looks(folder: Path, tmp_path: Path) -> None:
         for devices in (1, 2)
     )
     assert float((two - one).norm()) <= 1e-4 * float(one.norm())
+    alone, shared = (torch.load(tmp_path / f"{devices}.measured", weights_only=True) for devices in (1, 2))
+    assert {f"val/looks/{Path(path).stem}" for path in PAINTINGS} <= alone.keys()
+    assert shared == pytest.approx(alone, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -555,6 +570,8 @@ def test_two_processes_share_the_looks(folder: Path, tmp_path: Path) -> None:
         ({"several": "looks", "compile": True}, "compile is for one style"),
         ({"several": "looks", "learns": "norms"}, "learns is 'norms', which is for one style"),
         ({"several": "looks", "style_shares": [1.0]}, "style_shares are for a mixture"),
+        ({"several": "looks", "style": [PAINTING, PAINTING]}, "two style pictures have the name brush_strokes"),
+        ({"style": []}, "no style picture is named"),
         ({"learns": "norms"}, "give init a style or a body"),
         ({"learns": "ends"}, "learns is 'ends': use all, norms"),
         ({"init": "body_quarter"}, "no style 'body_quarter'"),
