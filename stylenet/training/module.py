@@ -312,8 +312,8 @@ class StyleTraining(LightningModule):
             change_rate(checkpoint, self.learning_rate / before["model.learning_rate"])
 
     def _settings(self) -> dict[str, Any]:
-        made = {"network": asdict(self.network.settings), "loss": asdict(self.loss_settings)}
-        made["body"] = self.base.digest if self.base is not None else None
+        body = self.base.digest if self.base is not None else None
+        made = {"network": asdict(self.network.settings), "loss": asdict(self.loss_settings), "body": body}
         return settings_of({**self.hparams, **made}, self.style_files, self.trainer)
 
     @property
