@@ -1,18 +1,20 @@
 """Measure how good a style of a new painting is after seconds of training: from nothing, from a trained style, and from a body.
 
-    python benchmarks/new_style.py PAINTING [PAINTING ...] --photos FOLDER --val_photos FOLDER [--budget 2m] [--every 15s]
+    python benchmarks/new_style.py [PAINTING ...] [--photos FOLDER --val_photos FOLDER] [--budget 2m] [--every 15s]
         [--starts null starry_night body body:norms+ends body:norms] [--long 12m] [--size 256] [--half_size 0.6]
-        [--batch_size 1] [--ema 0.9] [--val_size 512] [--val_count 6] [--output benchmarks/results]
+        [--batch_size 1] [--ema 0.9] [--val_size 512] [--val_count 6] [--add RECORD ...] [--output benchmarks/results]
 
 Every painting is trained from every start, one after the other, as ``quality_over_time.py`` does: with the clock of the
 training stopped for each measurement. A start may say what is learnt after a colon. ``--long`` is the budget of the training
 from nothing that the others are compared with; 0 leaves it as short as they are. Table and plot are medians over the paintings,
-of the objective on held-out photos: 1 would be "not there at all" for each of its parts.
+of the objective on held-out photos: 1 would be "not there at all" for each of its parts. ``--add`` takes the paintings of earlier
+records in, which may be all.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,22 +37,30 @@ def main() -> None:
     quiet_lightning()
     keep_freed_memory()
     name = record_name("new_style")
-    runs: list[dict[str, Any]] = []
+    runs = [
+        run for record in arguments.add for run in json.loads(record.read_text())["runs"] if run["start"] in arguments.starts
+    ]
     for painting in arguments.paintings:
         for start in arguments.starts:
             print(f"{Path(painting).stem} from {start}", flush=True)
             runs.append({"painting": Path(painting).stem, "start": start, **_train(arguments, painting, start)})
-            record = {**setting(arguments), "summary": summarise(runs), "runs": runs}
-            write_record(record, arguments.output, name)  # after each: a full run takes hours
-            draw(arguments.output / f"{name}.png", record)
+            _write(arguments, name, runs)  # after each: a full run takes hours
+    _write(arguments, name, runs)
     print(as_table(summarise(runs)))
+
+
+def _write(arguments: argparse.Namespace, name: str, runs: list[dict[str, Any]]) -> None:
+    record = {**setting(arguments), "summary": summarise(runs), "runs": runs}
+    write_record(record, arguments.output, name)
+    draw(arguments.output / f"{name}.png", record)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paintings", nargs="+", help="style pictures that the body has not seen")
-    parser.add_argument("--photos", required=True, help="to train on")
-    parser.add_argument("--val_photos", required=True, help="to measure on")
+    parser.add_argument("paintings", nargs="*", help="style pictures that the body has not seen")
+    parser.add_argument("--photos", help="to train on")
+    parser.add_argument("--val_photos", help="to measure on")
+    parser.add_argument("--add", type=Path, nargs="+", default=[], help="records of earlier runs")
     parser.add_argument("--budget", default="2m", help="of each training")
     parser.add_argument("--long", default="0s", help="of the training from nothing, if it is to be longer")
     parser.add_argument("--every", default="15s", help="of training, between measurements")
@@ -65,7 +75,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--val_size", type=int, default=512)
     parser.add_argument("--val_count", type=int, default=6)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not arguments.paintings and not arguments.add:
+        parser.error("name paintings, or records of earlier runs by --add")
+    if arguments.paintings and not (arguments.photos and arguments.val_photos):
+        parser.error("trainings want --photos and --val_photos")
+    return arguments
 
 
 def _train(arguments: argparse.Namespace, painting: str, start: str) -> dict[str, Any]:

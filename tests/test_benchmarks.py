@@ -145,6 +145,9 @@ def test_new_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: str)
         assert one["preparation"] > 0
     both = [one["rows"][0]["objective"] for one in runs if one["start"] == "null"]
     assert record["summary"]["null"][0]["objective"] == pytest.approx(sum(both) / 2)
+    (written,) = (tmp_path / "out").glob("*.json")
+    again = run(monkeypatch, tmp_path / "again", "new_style", "--add", str(written), "--starts", "null")
+    assert again["summary"] == {"null": record["summary"]["null"]}
 
 
 @pytest.mark.long
