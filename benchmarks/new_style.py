@@ -6,8 +6,8 @@
 
 Every painting is trained from every start, one after the other, as ``quality_over_time.py`` does: with the clock of the
 training stopped for each measurement. A start may say what is learnt after a colon. ``--long`` is the budget of the training
-from nothing that the others are compared with; 0 leaves it as short as they are. Table and plot are medians over the paintings,
-of the objective on held-out photos: 1 would be "not there at all" for each of its parts. ``--add`` takes in the paintings of
+from nothing that the others are compared with; without it that is as short as they are. Table and plot are medians over the
+paintings, of the objective on held-out photos: 1 would be "not there at all" for each of its parts. ``--add`` takes in the paintings of
 earlier records, which may be all.
 """
 
@@ -62,7 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--val_photos", help="to measure on")
     parser.add_argument("--add", type=Path, nargs="+", default=[], help="records of earlier runs")
     parser.add_argument("--budget", default="2m", help="of each training")
-    parser.add_argument("--long", default="0s", help="of the training from nothing, if it is to be longer")
+    parser.add_argument("--long", help="of the training from nothing, if it is to be longer")
     parser.add_argument("--every", default="15s", help="of training, between measurements")
     parser.add_argument("--starts", nargs="+", default=[NOTHING, "starry_night", "body", "body:norms+ends", "body:norms"])
     parser.add_argument("--preset", default="standard")
