@@ -7,8 +7,8 @@
 Every painting is trained from every start, one after the other, as ``quality_over_time.py`` does: with the clock of the
 training stopped for each measurement. A start may say what is learnt after a colon. ``--long`` is the budget of the training
 from nothing that the others are compared with; without it that is as short as they are. Table and plot are medians over the
-paintings, of the objective on held-out photos: 1 would be "not there at all" for each of its parts. ``--add`` takes in the paintings of
-earlier records, which may be all.
+paintings, of the objective on held-out photos: 1 would be "not there at all" for each of its parts. ``--add`` takes in the
+paintings of earlier records, which may be all.
 """
 
 from __future__ import annotations
