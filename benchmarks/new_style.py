@@ -45,7 +45,8 @@ def main() -> None:
             print(f"{Path(painting).stem} from {start}", flush=True)
             runs.append({"painting": Path(painting).stem, "start": start, **_train(arguments, painting, start)})
             _write(arguments, name, runs)  # after each: a full run takes hours
-    _write(arguments, name, runs)
+    if not arguments.paintings:
+        _write(arguments, name, runs)
     print(as_table(summarise(runs)))
 
 
